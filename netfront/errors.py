@@ -1,0 +1,136 @@
+"""Every exception of netfront's, and the exit codes: what went wrong, why, and what to do next.
+
+Builtin exceptions stay builtin inside a package; at its edge they become one of these. There is one class
+for each kind of caller that can act on it, and no class that nobody catches apart.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+__all__ = [
+    "BackendError",
+    "BadMessage",
+    "CannotListen",
+    "ExitCode",
+    "Fault",
+    "NoBackend",
+    "Overdue",
+    "Refusal",
+    "UsageError",
+]
+
+
+class ExitCode(IntEnum):
+    """What the process says of itself when it ends."""
+
+    DONE = 0
+    NO = 1
+    USAGE = 2
+    CANNOT_LISTEN = 3
+    TIMED_OUT = 124
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with the input, as a person is told of it.
+
+    Args:
+        what: what failed, with the value as it was given.
+        why: the reason, in the system's or the standard's words.
+        hint: what to do next.
+    """
+
+    what: str
+    why: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.what}: {self.why}" if self.why else self.what
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+
+class UsageError(Exception):
+    """The command line or a file it names is wrong: exit 2. Carries all faults found, not the first alone."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+
+    @classmethod
+    def of(cls, what: str, why: str = "", hint: str = "") -> "UsageError":
+        """Make the error of a single fault."""
+        return cls(Fault(what, why, hint))
+
+
+class CannotListen(Exception):
+    """A listener could not be opened: exit 3."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+class BadMessage(Exception):
+    """A peer sent something that HTTP forbids, or more than we allow; nothing after it can be trusted.
+
+    Whoever catches it answers with `status` and closes the connection.
+    """
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+
+
+class Refusal(Exception):
+    """A well-formed request that is answered by our own rule; the connection goes on.
+
+    Args:
+        fields: further response fields as (name, value), such as Allow or Retry-After.
+    """
+
+    def __init__(self, status: int, why: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+        self.fields = tuple(fields)
+
+
+class BackendError(Exception):
+    """A backend could not be reached, or broke off, or spoke nonsense.
+
+    Args:
+        stage: "resolve", "connect", "tls", "send", "head" or "body": how far the try had come.
+        retry_safe: whether the same request may be sent elsewhere (nothing was sent, or RFC 9110 §9.2.2).
+        why: the system's words.
+        timed_out: whether it was silence that failed (504) and not an error (502).
+    """
+
+    def __init__(self, stage: str, *, retry_safe: bool, why: str, timed_out: bool = False) -> None:
+        super().__init__(f"{stage}: {why}")
+        self.stage = stage
+        self.retry_safe = retry_safe
+        self.why = why
+        self.timed_out = timed_out
+
+
+class NoBackend(Exception):
+    """A pool has nobody to pick: empty, or all tried. Answered with 503."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Overdue(Exception):
+    """A deadline passed. Not an OSError: TimeoutError is one, and would be taken for a dead backend.
+
+    Args:
+        which: "head", "handshake", "idle", "body", "send", "connect", "answer", "read" or "stream".
+    """
+
+    def __init__(self, which: str) -> None:
+        super().__init__(f"{which} time-out")
+        self.which = which
