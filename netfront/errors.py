@@ -12,6 +12,7 @@ __all__ = [
     "BackendError",
     "BadMessage",
     "CannotListen",
+    "ClientGone",
     "ExitCode",
     "Fault",
     "NoBackend",
@@ -122,6 +123,10 @@ class NoBackend(Exception):
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.why = why
+
+
+class ClientGone(Exception):
+    """The client has left before its answer: there is nobody to tell. 499 in the log."""
 
 
 class Overdue(Exception):

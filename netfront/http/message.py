@@ -1,0 +1,257 @@
+"""Messages, and the three shapes everything is made of: Handler, Filter, Observer.
+
+    Handler  = async (Request) -> Response     one call per request
+    Filter   = (Handler) -> Handler            may refuse, edit, answer, retry
+    Observer = (Exchange) -> None              told after the last byte; never edits
+
+Whoever drops a Response aborts its body: a body that nobody reads to its end keeps a backend connection.
+Fields come here with hop-by-hop and framing fields already gone.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol
+
+from netfront.net.stream import Facts, Stream
+from netfront.wire.fields import EMPTY, Field, Fields
+
+if TYPE_CHECKING:
+    from netfront.net.lane import Wait
+    from netfront.wire.target import Target
+
+__all__ = [
+    "Body",
+    "Client",
+    "Exchange",
+    "Filter",
+    "Handler",
+    "Observer",
+    "Request",
+    "Response",
+    "Takeover",
+    "drop",
+    "stack",
+]
+
+
+class Body(Protocol):
+    """The body of a message that is not wholly in hand. One reader, from start to end, once."""
+
+    length: int | None
+    """Bytes to come in all, or None when only the end will tell."""
+    started: bool
+    """Whether a byte of it was handed out: a started body cannot be sent a second time."""
+    trailers: Fields
+    """Valid after the end."""
+
+    @property
+    def readable(self) -> "Wait":
+        """Set when `receive_now` is worth trying."""
+        ...
+
+    def due(self) -> float:
+        """Tell until when (of `clock`) the next bytes may be waited for; inf for ever."""
+        ...
+
+    def receive_now(self) -> bytes | None:
+        """Give the next bytes, b"" at the end, None when one would have to wait."""
+        ...
+
+    async def receive_some(self) -> bytes:
+        """Give the next bytes; b"" is the end."""
+        ...
+
+    def abort(self, why: BaseException | None = None) -> None:
+        """Give the body up; idempotent, never waits. What carried it is closed or drained by its owner."""
+        ...
+
+
+class Client(Protocol):
+    """Who asks: the connection a request came in on."""
+
+    facts: Facts
+    told: object
+    """What the filter that tells the backend about the client keeps here; None at first."""
+
+    @property
+    def gone(self) -> "Wait":
+        """Set when the client has left, or might have: then ask `has_left`."""
+        ...
+
+    def has_left(self) -> bool:
+        """Tell whether the client will not read an answer any more."""
+        ...
+
+    async def interim(self, status: int, fields: Fields) -> None:
+        """Send an interim answer (100, 103; never 101) ahead of the final one."""
+        ...
+
+
+class Takeover(Protocol):
+    """In place of a body, with a 101: what owns the client's stream from then on (RFC 9110 §7.8)."""
+
+    async def run(self, stream: Stream, early: bytes) -> None:
+        """Use the stream until done; whoever called closes it.
+
+        Args:
+            early: what the client sent behind its request.
+        """
+        ...
+
+    def abort(self, why: BaseException | None = None) -> None:
+        """Give it up before or while it runs; idempotent."""
+        ...
+
+
+class Exchange:
+    """All about one request's passage. Times are of the lane's clock, in seconds; sizes in bytes.
+
+    `source` says who answered: "backend", "cache" or "netfront"; `outcome` is empty when all went well, else
+    what went wrong in a few words, for the log alone.
+    """
+
+    __slots__ = (
+        "attempts",
+        "backend",
+        "client",
+        "ended",
+        "first",
+        "method",
+        "outcome",
+        "received",
+        "request_fields",
+        "response_fields",
+        "route",
+        "sent",
+        "source",
+        "started",
+        "status",
+        "target",
+        "version",
+    )
+
+    def __init__(self, started: float, client: "Client", method: bytes, target: bytes, version: bytes) -> None:
+        self.started = started
+        self.client = client
+        self.method = method
+        self.target = target
+        self.version = version
+        self.first = 0.0
+        self.ended = 0.0
+        self.status = 0
+        self.received = 0
+        self.sent = 0
+        self.attempts = 0
+        self.backend = ""
+        self.source = "netfront"
+        self.route: object = None
+        self.outcome = ""
+        self.request_fields = EMPTY
+        self.response_fields = EMPTY
+
+
+class Request:
+    """One request, as far as possible as it came. A filter writes only the slot it owns.
+
+    Args:
+        authority: of Host or the absolute-form target, as it came (case and port kept), already validated.
+        fields: the end-to-end fields without Host.
+        forwarded: the X-Forwarded-*, X-Real-IP and Forwarded lines as they came; dropped unless trusted.
+        upgrade: the protocol asked for, when Connection named Upgrade; h2c is gone.
+        expects_continue: the client waits for a 100 before it sends its body.
+    """
+
+    __slots__ = (
+        "authority",
+        "body",
+        "client",
+        "exchange",
+        "expects_continue",
+        "fields",
+        "forwarded",
+        "id",
+        "identity",
+        "method",
+        "route",
+        "scheme",
+        "takes_trailers",
+        "target",
+        "upgrade",
+        "version",
+    )
+
+    def __init__(
+        self,
+        method: bytes,
+        target: "Target",
+        version: bytes,
+        scheme: bytes,
+        authority: bytes,
+        fields: Fields,
+        body: "bytes | Body",
+        client: Client,
+        exchange: Exchange,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.scheme = scheme
+        self.authority = authority
+        self.fields = fields
+        self.body = body
+        self.client = client
+        self.exchange = exchange
+        self.forwarded: tuple[Field, ...] = ()
+        self.upgrade: bytes | None = None
+        self.expects_continue = False
+        self.takes_trailers = False
+        self.id: bytes | None = None
+        self.identity: object = None
+        self.route: object = None
+
+
+class Response:
+    """One final response.
+
+    Args:
+        reason: as the backend wrote it; empty means the usual phrase.
+        length: the Content-Length that is told where no body follows (HEAD, 304).
+        has_date: whether a Date stands among the fields; the server adds one otherwise (RFC 9110 §6.6.1).
+    """
+
+    __slots__ = ("body", "fields", "has_date", "length", "reason", "status")
+
+    def __init__(
+        self,
+        status: int,
+        fields: Fields,
+        body: "bytes | Body | Takeover",
+        reason: bytes = b"",
+        *,
+        length: int | None = None,
+        has_date: bool = False,
+    ) -> None:
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.reason = reason
+        self.length = length
+        self.has_date = has_date
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+Filter = Callable[[Handler], Handler]
+Observer = Callable[[Exchange], None]
+
+
+def stack(*filters: Filter | None, then: Handler) -> Handler:
+    """Put filters round a handler; a request meets them in the order written. None is left out."""
+    for around in reversed(filters):
+        if around is not None:
+            then = around(then)
+    return then
+
+
+def drop(response: Response, why: BaseException | None = None) -> None:
+    """Give up a response that will not be sent."""
+    if not isinstance(response.body, bytes):
+        response.body.abort(why)
