@@ -3,8 +3,8 @@
     place  = port | [scheme "://"] authority [base] | "unix:" file | "demo:"
     listen = [scheme "://"] [ip | "localhost" | "*"] ":" port | "unix:" file
 
-Text in, values out: nothing is looked up and nothing is opened here. An IPv6 address stands in brackets in text
-and without them in `host`. Port ranges (`3001-3003`) are several places, told apart before they come here.
+Text in, values out: nothing is looked up and nothing is opened here. An IPv6 address stands in brackets in
+text and without them in `host`. Port ranges (`3001-3003`) are several places, told apart before they come here.
 """
 
 import ipaddress
@@ -36,8 +36,8 @@ class Endpoint:
 
     Args:
         scheme: in lower case; empty where the text named none.
-        host: in lower case, IPv6 without brackets; "localhost" stands for both loopback addresses, "*" for every
-            address of the machine; empty for a unix socket and for the built-in origin.
+        host: in lower case, IPv6 without brackets; "localhost" stands for both loopback addresses, "*" for
+            every address of the machine; empty for a unix socket and for the built-in origin.
         port: 0 for "any free one" when listening, for a unix socket and for the built-in origin.
         path: of a unix socket's file; None for all else.
         base: what replaces a route's prefix, with its leading slash; empty keeps the path as it came.
@@ -118,9 +118,7 @@ def parse_place(text: str) -> Endpoint:
     if "?" in base or "#" in base:
         raise UsageError.of(text, "a target takes a path, but neither a query nor a fragment")
     if base and not _BASE.fullmatch(base):
-        raise UsageError.of(
-            text, "its path has a character that a path cannot have", "write it percent-encoded"
-        )
+        raise UsageError.of(text, "its path has a character that no path has", "write it percent-encoded")
     if host in ("", "*"):
         if host or not port:
             raise UsageError.of(text, "no host to dial", "write a port, host:port, a URL, unix:FILE or demo:")
@@ -172,9 +170,7 @@ def _split_scheme(text: str, known: frozenset[str]) -> tuple[str, str]:
 
 def _split_authority(text: str, rest: str) -> tuple[str, str, str]:
     if "@" in rest.split("/", 1)[0]:
-        raise UsageError.of(
-            text, "an address has no credentials", "send them as a field: --header 'Authorization: …'"
-        )
+        raise UsageError.of(text, "an address has no credentials", "send them with --header")
     match = _AUTHORITY.fullmatch(rest)
     if match is None:
         hint = "an IPv6 address stands in brackets: [::1]:3000" if rest.count(":") > 1 else ""

@@ -1,0 +1,306 @@
+"""ServePlan: all that the flags of a serving command say, as pure data with every default explicit.
+
+Made once, before any socket opens, by `planning.py`; read by the assembly, by `--explain` and by nobody else.
+There is no I/O here and none is needed to make one: files are named, not read. Times are seconds and `inf`
+is for ever; sizes are bytes and None is no limit.
+"""
+
+from dataclasses import dataclass, field
+
+from netfront.endpoint import Endpoint
+from netfront.policy.route import Scope
+
+__all__ = [
+    "BackendTlsPlan",
+    "CertificatePlan",
+    "FieldEdit",
+    "HostPlan",
+    "LimitsPlan",
+    "ListenerPlan",
+    "LogPlan",
+    "PoolPlan",
+    "ReadyPlan",
+    "RoutePlan",
+    "Secret",
+    "ServePlan",
+    "Settings",
+    "TargetPlan",
+    "TellPlan",
+    "TlsPlan",
+    "Variant",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is to be read from: exactly one of the two. It is never part of a plan itself."""
+
+    file: str | None = None
+    variable: str | None = None
+
+    def __str__(self) -> str:
+        return f"@{self.file}" if self.file is not None else f"env:{self.variable}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerPlan:
+    """One place to listen on.
+
+    Args:
+        endpoint: its scheme is "http" or "https"; host "localhost" is both loopback families, "*" all there are.
+        accept_proxy: whether a trusted peer's connection begins with a PROXY line.
+        redirects_to: the index of the listener that its 308 names; None for a listener that serves.
+    """
+
+    endpoint: Endpoint
+    accept_proxy: bool = False
+    redirects_to: int | None = None
+
+    @property
+    def tls(self) -> bool:
+        """Whether TLS ends here."""
+        return self.endpoint.scheme == "https"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.endpoint.is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatePlan:
+    """A certificate with its chain, its private key, and where the key's password is found."""
+
+    cert: str
+    key: str
+    password: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPlan:
+    """How TLS ends at the listeners that have it.
+
+    Args:
+        certificates: SNI picks among them; none means one from the local CA.
+        names: that clients call us by: of --name, and the hosts of routes. A certificate of the local CA carries
+            them beside the loopback names; certificates that were given have to cover those of --name.
+        client_ca: the file of CAs that clients' certificates must come from; None asks for none.
+    """
+
+    certificates: tuple[CertificatePlan, ...] = ()
+    names: tuple[str, ...] = ()
+    client_ca: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the certificate comes from the local CA."""
+        return not self.certificates
+
+
+@dataclass(frozen=True, slots=True)
+class BackendTlsPlan:
+    """How TLS is spoken to a backend. Equal plans may share one context.
+
+    Args:
+        server_name: for SNI and the check of its certificate.
+        ca: the file of CAs to verify it by; None is the system's store.
+        cert: our own certificate for it, with `key` and `password`.
+        insecure: do not verify it.
+    """
+
+    server_name: str
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    password: Secret | None = None
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPlan:
+    """One backend of a pool.
+
+    Args:
+        endpoint: scheme "http", "https" or "demo"; its `base` replaces the route's prefix.
+        label: how logs call it.
+        authority: what Host says where the client's is replaced or missing.
+        host: what Host is set to; None passes the client's.
+        most: requests at once; None for any number.
+        proxy: the version of the PROXY line that opens its connections; 0 for none.
+    """
+
+    endpoint: Endpoint
+    label: str
+    authority: str
+    host: str | None = None
+    weight: int = 1
+    backup: bool = False
+    most: int | None = None
+    proxy: int = 0
+    tls: BackendTlsPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlan:
+    """The backends of one route, picked in turn."""
+
+    name: str
+    targets: tuple[TargetPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldEdit:
+    """What becomes of one field: all its lines are replaced by these values, or removed if there are none."""
+
+    name: bytes
+    values: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may differ from scope to scope.
+
+    Args:
+        timeout: to the first byte of the answer.
+        max_body: of a request.
+    """
+
+    timeout: float = 60.0
+    max_body: int | None = None
+    request_edits: tuple[FieldEdit, ...] = ()
+    response_edits: tuple[FieldEdit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Settings for the part of a route that lies in all of these scopes, merged already."""
+
+    scopes: tuple[Scope, ...]
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """Which requests go to which pool, and how.
+
+    Args:
+        scope: which requests.
+        pool: the name of its pool.
+        listener: the index of the only listener it serves; None for all that serve.
+        settings: where no variant applies.
+        variants: the first whose scopes all match a request applies in place of `settings`.
+    """
+
+    scope: Scope
+    pool: str
+    listener: int | None = None
+    settings: Settings = Settings()
+    variants: tuple[Variant, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsPlan:
+    """The deadlines and ceilings of connections and messages."""
+
+    head_timeout: float = 10.0
+    handshake_timeout: float = 10.0
+    idle_timeout: float = 60.0
+    body_timeout: float = 30.0
+    send_timeout: float = 60.0
+    backend_idle_timeout: float = 30.0
+    connect_timeout: float = 3.0
+    read_timeout: float = 60.0
+    stream_timeout: float = 3600.0
+    max_line: int = 8192
+    max_field: int = 8192
+    max_head: int = 32768
+    max_fields: int = 100
+    max_connections: int | None = None
+    """None: as many as descriptors allow, at most 10,000."""
+    max_per_address: int = 200
+    """Of addresses that are neither loopback nor trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellPlan:
+    """What is told about the client, the way and the server.
+
+    Args:
+        trust_proxy: networks (CIDR) whose forwarded fields and PROXY lines are believed.
+        forwarded: send the Forwarded field too (RFC 7239).
+        via: append Via to requests.
+        keep_server: pass Server and X-Powered-By of backends on.
+        hsts: max-age in seconds of Strict-Transport-Security; None sends none.
+    """
+
+    trust_proxy: tuple[str, ...] = ()
+    forwarded: bool = False
+    via: bool = True
+    keep_server: bool = False
+    hsts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """Which Host is let in where Host is replaced on a loopback listener (DNS rebinding); others get 421.
+
+    Args:
+        own: names of --name, of routes and of --allow-host, beside the loopback names; "*.x" is any name below x.
+    """
+
+    own: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlan:
+    """What is said, and where.
+
+    Args:
+        access_log: the file, "-" for stdout, None for none.
+        access_format: "common", "combined", "json" or "logfmt".
+        color: None means where stderr is a terminal and NO_COLOR is not set.
+    """
+
+    access_log: str | None = None
+    access_format: str = "combined"
+    verbose: bool = False
+    quiet: bool = False
+    json: bool = False
+    color: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyPlan:
+    """Whom to tell that all listeners are open: a file that gets their ports, and a descriptor."""
+
+    port_file: str | None = None
+    ready_fd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServePlan:
+    """Everything a serving command does.
+
+    Args:
+        command: "proxy"; for messages.
+        tls: None when no listener ends TLS.
+        drain: seconds that what is under way may take when the process is told to stop.
+        debug: show tracebacks.
+    """
+
+    command: str
+    listeners: tuple[ListenerPlan, ...]
+    routes: tuple[RoutePlan, ...]
+    pools: tuple[PoolPlan, ...]
+    tls: TlsPlan | None = None
+    limits: LimitsPlan = field(default_factory=LimitsPlan)
+    tell: TellPlan = field(default_factory=TellPlan)
+    host: HostPlan = field(default_factory=HostPlan)
+    log: LogPlan = field(default_factory=LogPlan)
+    ready: ReadyPlan = field(default_factory=ReadyPlan)
+    drain: float = 30.0
+    debug: bool = False
+
+    def pool(self, name: str) -> PoolPlan:
+        """Give the pool of that name."""
+        return next(pool for pool in self.pools if pool.name == name)
