@@ -107,6 +107,9 @@ class BackendError(Exception):
         retry_safe: whether the same request may be sent elsewhere (nothing was sent, or RFC 9110 §9.2.2).
         why: the system's words.
         timed_out: whether it was silence that failed (504) and not an error (502).
+
+    `was_kept` is set where the connection had been kept from an earlier exchange: its end says little of the
+    backend, and the request is tried there once more.
     """
 
     def __init__(self, stage: str, *, retry_safe: bool, why: str, timed_out: bool = False) -> None:
@@ -115,6 +118,7 @@ class BackendError(Exception):
         self.retry_safe = retry_safe
         self.why = why
         self.timed_out = timed_out
+        self.was_kept = False
 
 
 class NoBackend(Exception):

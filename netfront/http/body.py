@@ -53,6 +53,11 @@ class BodyReader:
             self._trailers = trailer_fields(pairs, asks=self._asks) if pairs else EMPTY
         return self._trailers
 
+    @property
+    def is_in_hand(self) -> bool:
+        """Whether a body of known length was read whole with the head."""
+        return self.framing.kind == LENGTH and len(self._held) >= self._left
+
     def receive_now(self) -> bytes | None:
         """Give the next bytes of the body, b"" at its end, None when one would have to wait.
 
@@ -109,7 +114,17 @@ class RequestBody:
         patience: seconds to wait between two reads (--body-timeout).
     """
 
-    __slots__ = ("_aborted", "_limit", "_patience", "_reader", "_since", "_waited", "length", "received", "started")
+    __slots__ = (
+        "_limit",
+        "_patience",
+        "_reader",
+        "_since",
+        "_waited",
+        "length",
+        "received",
+        "started",
+        "whole_since",
+    )
 
     def __init__(self, reader: BodyReader, *, limit: int | None, patience: float) -> None:
         self._reader = reader
@@ -117,7 +132,7 @@ class RequestBody:
         self._patience = patience
         self._waited = 0.0
         self._since: float | None = None
-        self._aborted = False
+        self.whole_since: float | None = None
         self.received = 0
         self.started = False
         self.length = reader.framing.length if reader.framing.kind == LENGTH else None
@@ -131,6 +146,11 @@ class RequestBody:
     def finished(self) -> bool:
         """Whether all of it was taken from the stream."""
         return self._reader.finished
+
+    @property
+    def is_in_hand(self) -> bool:
+        """Whether all of it came with the head."""
+        return self._reader.is_in_hand
 
     @property
     def rest(self) -> bytes:
@@ -165,6 +185,8 @@ class RequestBody:
             self._since = None
             if self._waited > _SLOW_AFTER and self.received < _SLOWEST * self._waited:
                 raise Overdue("body")
+        if self._reader.finished and self.whole_since is None:
+            self.whole_since = clock()
         if data:
             self.started = True
             self.received += len(data)
@@ -179,5 +201,4 @@ class RequestBody:
         return data
 
     def abort(self, why: BaseException | None = None) -> None:
-        """Read no more of it; the server closes the connection."""
-        self._aborted = True
+        """Read no more of it: the server closes a connection whose request was not read to its end."""

@@ -16,6 +16,7 @@ from netfront.wire.fields import EMPTY, Field, Fields
 
 if TYPE_CHECKING:
     from netfront.net.lane import Wait
+    from netfront.net.pool import Member
     from netfront.wire.target import Target
 
 __all__ = [
@@ -111,8 +112,8 @@ class Exchange:
 
     __slots__ = (
         "attempts",
-        "backend",
         "client",
+        "dialled",
         "ended",
         "first",
         "method",
@@ -129,7 +130,9 @@ class Exchange:
         "version",
     )
 
-    def __init__(self, started: float, client: "Client", method: bytes, target: bytes, version: bytes) -> None:
+    def __init__(
+        self, started: float, client: "Client", method: bytes, target: bytes, version: bytes
+    ) -> None:
         self.started = started
         self.client = client
         self.method = method
@@ -141,7 +144,7 @@ class Exchange:
         self.received = 0
         self.sent = 0
         self.attempts = 0
-        self.backend = ""
+        self.dialled: Member | None = None
         self.source = "netfront"
         self.route: object = None
         self.outcome = ""
@@ -170,6 +173,7 @@ class Request:
         "forwarded",
         "id",
         "identity",
+        "keeps_alive",
         "method",
         "route",
         "scheme",
@@ -204,6 +208,7 @@ class Request:
         self.upgrade: bytes | None = None
         self.expects_continue = False
         self.takes_trailers = False
+        self.keeps_alive = True
         self.id: bytes | None = None
         self.identity: object = None
         self.route: object = None

@@ -12,7 +12,7 @@ attaches the task again for that block.
 The states of a `Seat` (what the lane knows of a connection):
 
     attached            trio owns the coroutine; the lane must not step it, and `wake` does nothing
-    detached, parked    it stands at a `_park()`; whoever has something for it calls `wake`
+    detached, parked    it stands at `await _park`; whoever has something for it calls `wake`
     detached, due       it stands in `lane.due` and will be stepped once, at the next turn
     running             the lane is inside `coro.send`; `_here.seat` is this seat
 
@@ -42,8 +42,7 @@ import math
 import os
 import select
 import threading
-import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -65,7 +64,19 @@ from trio.lowlevel import (
 
 from netfront.errors import Overdue
 
-__all__ = ["Deadline", "Lane", "Signal", "Wait", "breathe", "clock", "deadline", "first", "in_trio", "lane", "plainly"]
+__all__ = [
+    "Deadline",
+    "Lane",
+    "Signal",
+    "Wait",
+    "breathe",
+    "clock",
+    "deadline",
+    "first",
+    "in_trio",
+    "lane",
+    "plainly",
+]
 
 _BLOCK = 0.002
 _TURN = 0.002
@@ -74,7 +85,11 @@ _OPERATIONS = 32
 """Socket operations that did not block before a connection lets the others go on."""
 _PARKED = "parked"
 _ATTACHED = "attached"
-_IN = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR if hasattr(select, "EPOLLIN") else 0
+_IN = (
+    select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+    if hasattr(select, "EPOLLIN")
+    else 0
+)
 _OUT = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR if _IN else 0
 _HUNG = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR if _IN else 0
 _LOST = select.EPOLLHUP | select.EPOLLERR if _IN else 0
@@ -114,18 +129,18 @@ class Signal:
         by_trio: how a trio task waits for it where nobody calls `set`: a socket without a lane.
     """
 
-    __slots__ = ("_by_trio", "_others", "_waiter", "is_set")
+    __slots__ = ("_by_trio", "_others", "is_set", "waiter")
 
     def __init__(self, is_set: bool = False, by_trio: Callable[[], Awaitable[None]] | None = None) -> None:
         self.is_set = is_set
-        self._waiter: Waiter | None = None
+        self.waiter: Waiter | None = None
         self._others: list[Waiter] | None = None
         self._by_trio = by_trio
 
     def set(self) -> None:
         """Set it and wake everybody who waits."""
         self.is_set = True
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None:
             others = list(self._others) if self._others else ()
             waiter.wake()
@@ -138,8 +153,8 @@ class Signal:
 
     def add(self, waiter: Waiter) -> None:
         """Have this waiter woken when it is set."""
-        if self._waiter is None:
-            self._waiter = waiter
+        if self.waiter is None:
+            self.waiter = waiter
         elif self._others is None:
             self._others = [waiter]
         else:
@@ -147,8 +162,8 @@ class Signal:
 
     def remove(self, waiter: Waiter) -> None:
         """Take a waiter out again."""
-        if self._waiter is waiter:
-            self._waiter = self._others.pop() if self._others else None
+        if self.waiter is waiter:
+            self.waiter = self._others.pop() if self._others else None
         elif self._others is not None and waiter in self._others:
             self._others.remove(waiter)
 
@@ -198,10 +213,10 @@ class Deadline:
 class Seat:
     """What the lane knows of one connection. See the states above."""
 
-    __slots__ = ("_lane", "_task", "attached", "deadline", "due", "raise_cancel", "send", "timer")
+    __slots__ = ("_task", "attached", "deadline", "due", "lane", "raise_cancel", "send", "timer")
 
     def __init__(self, lane: "Lane", task: Task) -> None:
-        self._lane = lane
+        self.lane = lane
         self._task = task
         self.send = task.coro.send
         self.attached = True
@@ -213,7 +228,7 @@ class Seat:
     def wake(self) -> None:
         if not self.due and not self.attached:
             self.due = True
-            lane = self._lane
+            lane = self.lane
             lane.due.append(self)
             if lane.is_asleep:
                 lane.ring()
@@ -228,15 +243,15 @@ class Seat:
         self.attached = False
         self.wake()
         await temporarily_detach_coroutine_object(self._abort)
-        self._lane.visitors -= 1
+        self.lane.visitors -= 1
         if self.raise_cancel is not None:
             await self.face()
 
     async def attach(self) -> None:
         """Lane to trio."""
         self.attached = True
-        self._lane.visitors += 1
-        self._lane.trio_due = True
+        self.lane.visitors += 1
+        self.lane.trio_due = True
         await reattach_detached_coroutine_object(self._task, _ATTACHED)
 
     async def face(self) -> None:
@@ -246,7 +261,7 @@ class Seat:
             await self.attach()
             raise_cancel()
         deadline = self.deadline
-        if deadline.at <= self._lane.now:
+        if deadline.at <= self.lane.now:
             deadline.at = math.inf
             raise Overdue(deadline.which)
 
@@ -273,6 +288,7 @@ class Watched(Protocol):
     readable: Signal
     writable: Signal
     hung: Signal
+    has_ended: bool
     is_lost: bool
 
 
@@ -418,13 +434,19 @@ class Lane:
                     os.eventfd_read(fd)
                 continue
             if event & _HUNG:
+                stream.has_ended = True
                 if event & _LOST:
                     stream.is_lost = True
                 stream.hung.set()
             if event & _IN:
-                stream.readable.set()
-            if event & _OUT and not stream.writable.is_set:
-                stream.writable.set()
+                signal = stream.readable
+                signal.is_set = True
+                if signal.waiter is not None:
+                    signal.set()
+            if event & _OUT:
+                signal = stream.writable
+                if not signal.is_set:
+                    signal.set()
 
     def _step_all(self) -> None:
         due, self.due = self.due, []
@@ -470,9 +492,14 @@ class Lane:
 # -- the words with which a connection waits ---------------------------------------------------------------
 
 
-@types.coroutine
-def _park() -> Generator[str, None, None]:
-    yield _PARKED
+class _Park:
+    """Stand until somebody steps the coroutine. A tuple's iterator yields once, all in C."""
+
+    __slots__ = ()
+    __await__ = (_PARKED,).__iter__
+
+
+_park = _Park()
 
 
 def lane() -> Lane | None:
@@ -483,7 +510,7 @@ def lane() -> Lane | None:
 def clock() -> float:
     """Tell the time, in seconds on trio's clock; on the lane that of the present turn."""
     seat = _here.seat
-    return seat._lane.now if seat is not None else trio.current_time()
+    return seat.lane.now if seat is not None else trio.current_time()
 
 
 def deadline() -> Deadline:
@@ -504,10 +531,12 @@ async def ready(wait: Wait) -> None:
         return
     wait.add(seat)
     try:
-        while not wait.is_set:
-            await _park()
-            if seat.raise_cancel is not None or seat.deadline.at <= seat._lane.now:
+        while True:
+            await _park
+            if seat.raise_cancel is not None or seat.deadline.at <= seat.lane.now:
                 await seat.face()
+            if wait.is_set:
+                return
     finally:
         wait.remove(seat)
 
@@ -528,14 +557,14 @@ async def first(*waits: Wait, until: float = math.inf) -> Wait | None:
     seat = _here.seat
     if seat is None:
         return await _first_in_trio(waits, until)
-    lane = seat._lane
+    lane = seat.lane
     for wait in waits:
         wait.add(seat)
     if until < math.inf:
         lane.set_timer(seat, until)
     try:
         while True:
-            await _park()
+            await _park
             if seat.raise_cancel is not None or seat.deadline.at <= lane.now:
                 await seat.face()
             for wait in waits:
@@ -585,8 +614,8 @@ async def breathe() -> None:
         await trio.lowlevel.checkpoint()
         return
     seat.wake()
-    await _park()
-    if seat.raise_cancel is not None or seat.deadline.at <= seat._lane.now:
+    await _park
+    if seat.raise_cancel is not None or seat.deadline.at <= seat.lane.now:
         await seat.face()
 
 

@@ -4,13 +4,15 @@
 memory streams fit wherever ours do in the tests. One reader and one writer at a time.
 """
 
+import math
 import socket
 import ssl
 from typing import Protocol
 
 import trio
 
-from netfront.net.lane import Lane, Signal, Wait, breathe, lane, ready
+from netfront.errors import Overdue
+from netfront.net.lane import Lane, Signal, Wait, breathe, first, lane, ready
 
 __all__ = ["Facts", "SocketStream", "Stream", "TlsStream", "TrioStream"]
 
@@ -59,7 +61,8 @@ class Stream(Protocol):
 
     @property
     def hung(self) -> Signal:
-        """Set when the other side has ended its sending, or the connection is lost."""
+        """Set when the other side has ended its sending, or the connection is lost. Whoever has seen to it may
+        clear it; it is set again when more befalls the connection."""
         ...
 
     @property
@@ -99,6 +102,14 @@ class Stream(Protocol):
         """Close at once, without waiting; idempotent."""
         ...
 
+    def reset(self) -> None:
+        """Close so that the other side sees an error and no clean end (TCP's RST); idempotent."""
+        ...
+
+    def stop_receiving(self) -> None:
+        """Let the next wait for bytes find the end, once what has come already is read."""
+        ...
+
 
 async def send_by_parts(stream: Stream, data: bytes | memoryview) -> None:
     """Send all of `data` through `send_now`, waiting in between."""
@@ -113,7 +124,20 @@ async def send_by_parts(stream: Stream, data: bytes | memoryview) -> None:
 class SocketStream:
     """A connected non-blocking socket, on the lane where there is one."""
 
-    __slots__ = ("_fd", "_lane", "_recv", "_send", "_socket", "facts", "hung", "is_lost", "readable", "writable")
+    __slots__ = (
+        "_fd",
+        "_held",
+        "_lane",
+        "_recv",
+        "_send",
+        "_socket",
+        "facts",
+        "has_ended",
+        "hung",
+        "is_lost",
+        "readable",
+        "writable",
+    )
 
     def __init__(self, sock: socket.socket, facts: Facts, *, is_readable: bool = True) -> None:
         self._socket = sock
@@ -121,7 +145,9 @@ class SocketStream:
         self._recv = sock.recv
         self._send = sock.send
         self._lane: Lane | None = lane()
+        self._held = b""
         self.facts = facts
+        self.has_ended = False
         self.is_lost = False
         if self._lane is not None:
             self.readable = Signal(is_readable)
@@ -133,6 +159,12 @@ class SocketStream:
             self.writable = Signal(True, self._wait_writable)
             self.hung = Signal(False, self._wait_hung)
 
+    def unread(self, data: bytes) -> None:
+        """Put bytes back: the next receive gives them, all at once."""
+        if data:
+            self._held = data + self._held
+            self.readable.is_set = True
+
     async def _wait_readable(self) -> None:
         await trio.lowlevel.wait_readable(self._socket)
 
@@ -140,23 +172,29 @@ class SocketStream:
         await trio.lowlevel.wait_writable(self._socket)
 
     async def _wait_hung(self) -> None:
-        await trio.lowlevel.wait_readable(self._socket)
-        try:
-            if self._recv(1, socket.MSG_PEEK):
-                await trio.sleep_forever()
-        except OSError:
-            self.is_lost = True
+        if not self.has_ended:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                self.has_ended = not self._recv(1, socket.MSG_PEEK)
+            except OSError:
+                self.has_ended = self.is_lost = True
+            if self.has_ended:
+                return
+        await trio.sleep_forever()
 
     def receive_now(self, max_bytes: int = CHUNK) -> bytes | None:
         """Give what is there: bytes, b"" at the end, or None when one would have to wait."""
         if not self.readable.is_set:
             return None
+        if self._held:
+            data, self._held = self._held, b""
+            return data
         try:
             data = self._recv(max_bytes)
         except BlockingIOError:
             self.readable.is_set = False
             return None
-        if len(data) < max_bytes and not self.hung.is_set:
+        if len(data) < max_bytes and not self.has_ended:
             # a short read has emptied the socket; only an end may share its edge with bytes
             self.readable.is_set = self._lane is None and not data
         return data
@@ -217,6 +255,19 @@ class SocketStream:
             self._fd = -1
             self._socket.close()
 
+    def reset(self) -> None:
+        """Close with RST; idempotent."""
+        if self._fd >= 0:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self.abort()
+
+    def stop_receiving(self) -> None:
+        """Let the next wait for bytes find the end."""
+        try:
+            self._socket.shutdown(socket.SHUT_RD)
+        except OSError:
+            pass
+
     @property
     def raw_socket(self) -> socket.socket:
         """The socket itself, for options and for splicing."""
@@ -245,11 +296,12 @@ class TlsStream:
         self._unsent = b""
         self.facts = stream.facts
 
-    async def handshake(self, early: bytes = b"") -> None:
-        """Do the handshake. Raises ssl.SSLError or OSError; the deadline is the caller's.
+    async def handshake(self, early: bytes = b"", *, until: float = math.inf) -> None:
+        """Do the handshake. Raises ssl.SSLError, OSError or Overdue.
 
         Args:
             early: bytes of it that were taken from the stream already.
+            until: the time at which to give up.
         """
         if early:
             self._incoming.write(early)
@@ -258,7 +310,9 @@ class TlsStream:
                 self._object.do_handshake()
             except ssl.SSLWantReadError:
                 await self._flush()
-                data = await self._stream.receive_some()
+                while (data := self._stream.receive_now()) is None:
+                    if await first(self._stream.readable, until=until) is None:
+                        raise Overdue("handshake") from None
                 if data:
                     self._incoming.write(data)
                     continue
@@ -403,6 +457,14 @@ class TlsStream:
         """Close at once; idempotent."""
         self._stream.abort()
 
+    def reset(self) -> None:
+        """Close with RST; idempotent."""
+        self._stream.reset()
+
+    def stop_receiving(self) -> None:
+        """Let the next wait for bytes find the end."""
+        self._stream.stop_receiving()
+
 
 class TrioStream:
     """A trio stream in our shape, for tests and for what trio opens. Plain tasks only."""
@@ -494,3 +556,12 @@ class TrioStream:
         close = getattr(self._stream, "close", None)
         if close is not None:
             close()
+
+    def reset(self) -> None:
+        """As `abort`."""
+        self.is_lost = True
+        self.abort()
+
+    def stop_receiving(self) -> None:
+        """Find the end at once."""
+        self._ended = True

@@ -140,7 +140,9 @@ class RequestBlock:
         elif minor == b"0":
             self.keeps_alive = b"keep-alive" in options
         if b"upgrade" in options and minor == b"1":
-            wanted = [protocol for protocol in protocols if protocol and not protocol.lower().startswith(b"h2")]
+            wanted = [
+                protocol for protocol in protocols if protocol and not protocol.lower().startswith(b"h2")
+            ]
             self.upgrade = b", ".join(wanted) or None
         return options - _OWN_OPTIONS
 
@@ -341,7 +343,9 @@ class ResponseHeads:
             raise BadMessage(502, "a malformed status line")
         _check_size(lines, end, self._limits)
         minor, status, reason = match.groups()
-        head = ResponseHead(minor, int(status), reason or b"", ResponseBlock(self._memory.fields(lines), minor))
+        head = ResponseHead(
+            minor, int(status), reason or b"", ResponseBlock(self._memory.fields(lines), minor)
+        )
         if self._remembers and end < _REMEMBERED:
             self._raw, self._head = data[: end + 4], head
         return head, data[end + 4 :]

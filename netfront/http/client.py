@@ -1,0 +1,419 @@
+"""One connection to a backend: one request at a time, and what comes back.
+
+While an answer is waited for, everything else about the exchange is waited for too: the request's body goes out
+as it comes in, and the client may leave. One loop (`BackendConnection.wait_readable`) serves the head and every
+read of the body, so an answer that starts before the upload has finished is delivered, and the upload goes on
+beside it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from netfront.errors import BackendError, BadMessage, ClientGone, Overdue
+from netfront.http.body import BodyReader
+from netfront.http.message import Body, Client, Request, Response
+from netfront.http.upgrade import RelayTakeover
+from netfront.net.lane import Wait, breathe, clock, deadline, first
+from netfront.net.pool import DONE, GIVEN_UP
+from netfront.net.stream import Stream
+from netfront.wire.fields import Fields, field
+from netfront.wire.framing import LENGTH, NONE, UNTIL_CLOSE, encode_chunk, encode_trailers, response_framing
+from netfront.wire.head import ResponseHead, ResponseHeads
+
+__all__ = ["IDEMPOTENT", "BackendConnection", "Patience"]
+
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+"""Methods whose request may be sent twice (RFC 9110 §9.2.2)."""
+Done = Callable[[str], None]
+_MOST_INTERIM = 32
+_MOVES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a backend is waited for, in seconds; inf is for ever.
+
+    Args:
+        answer: for the answer's first byte, counted from the last byte of the request that went out.
+        read: between two reads of a body.
+        stream: instead, for an event stream and after an upgrade.
+    """
+
+    answer: float = 60.0
+    read: float = 60.0
+    stream: float = 3600.0
+
+
+class _Upload:
+    """What is still to be sent of a request, pushed on by whoever waits for the answer.
+
+    A failure to send ends it but is not raised: the answer that explains it may be on its way.
+    """
+
+    __slots__ = ("_body", "_rest", "_stream", "failed", "moved")
+
+    def __init__(self, stream: Stream, unsent: bytes, body: Body | None) -> None:
+        self._stream = stream
+        self._rest: bytes | memoryview = unsent
+        self._body = body
+        self.failed: OSError | None = None
+        self.moved = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all has left."""
+        return not self._rest and self._body is None and self._stream.push()
+
+    def wait(self) -> tuple[Wait, float]:
+        """What it waits for, and until when."""
+        if self._rest or self._body is None or not self._stream.push():
+            return self._stream.writable, math.inf
+        return self._body.readable, self._body.due()
+
+    def go_on(self) -> bool:
+        """Move what can be moved without waiting; tell whether there may be more at once.
+
+        Raises:
+            BadMessage, Overdue, ConnectionResetError: of the client's body.
+        """
+        for _ in range(_MOVES):
+            try:
+                if self._rest:
+                    sent = self._stream.send_now(self._rest)
+                    self.moved += sent
+                    self._rest = memoryview(self._rest)[sent:]
+                if self._rest or not self._stream.push():
+                    return False
+            except OSError as error:
+                self.failed = error
+                return False
+            if self._body is None:
+                return False
+            data = self._body.receive_now()
+            if data is None:
+                return False
+            self._rest = self._framed(self._body, data)
+        return True
+
+    def _framed(self, body: Body, data: bytes) -> bytes:
+        if data:
+            return data if body.length is not None else encode_chunk(data)
+        self._body = None
+        return encode_trailers(body.trailers) if body.length is None else b""
+
+
+class BackendConnection:
+    """A connection to a backend, between its requests or in one.
+
+    Args:
+        released: called when an exchange has ended and it may be used again.
+        closed: called when it has been closed.
+    """
+
+    __slots__ = ("_client", "_closed", "_heads", "_released", "_upload", "idle_since", "is_kept", "stream")
+
+    def __init__(
+        self,
+        stream: Stream,
+        heads: ResponseHeads,
+        released: "Callable[[BackendConnection], None]",
+        closed: "Callable[[BackendConnection], None]",
+    ) -> None:
+        self.stream = stream
+        self._heads = heads
+        self._released = released
+        self._closed = closed
+        self.idle_since = 0.0
+        self.is_kept = False
+        self._upload: _Upload | None = None
+        self._client: Client | None = None
+
+    def is_alive(self, *, look: bool) -> bool:
+        """Tell whether an idle connection may be used: nothing has come, not even an end.
+
+        Args:
+            look: ask the socket even when no event says that something came.
+        """
+        stream = self.stream
+        if not look and not stream.readable.is_set:
+            return True
+        stream.readable.is_set = True
+        try:
+            return stream.receive_now() is None
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        self.stream.abort()
+        self._closed(self)
+
+    async def exchange(self, request: Request, head: bytes, patience: Patience, done: Done) -> Response:
+        """Send a request and give the response, whose body may be still to come.
+
+        Args:
+            head: the request's head as it goes out.
+            done: called once with an outcome (net.pool) when the response has wholly come, or was given up or
+                cut; not when this raises.
+
+        Raises:
+            BackendError: the backend failed; the connection is closed.
+            ClientGone: the client left meanwhile; the connection is closed.
+            BadMessage, Overdue: the client's body failed; the connection is closed.
+        """
+        stream = self.stream
+        data = b""
+        interim = 0
+        try:
+            self._send(request, head)
+            while True:
+                if self._upload is None and not stream.readable.is_set:
+                    await self._wait_for_answer(stream, patience.answer)
+                else:
+                    await self.wait_readable(patience.answer)
+                more = self._receive(request, data, interim)
+                if more is None:
+                    continue
+                data = data + more if data else more
+                while (parsed := self._parse(data)) is not None:
+                    answer, data = parsed
+                    if answer.status >= 200 or answer.status == 101:
+                        return self._response(request, answer, data, patience, done)
+                    interim += 1
+                    await self._pass_on(request, answer, interim)
+                    if not data:
+                        break
+        except BackendError as error:
+            error.was_kept = self.is_kept
+            self.close()
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def _receive(self, request: Request, data: bytes, interim: int) -> bytes | None:
+        """Take what has come of the answer. Raises BackendError where it ends or breaks."""
+        try:
+            more = self.stream.receive_now()
+        except OSError as error:
+            why = _words(error)
+        else:
+            if more or more is None:
+                return more
+            why = "closed before it had answered"
+        retry_safe = request.method in IDEMPOTENT and not data and not interim
+        raise BackendError("head", retry_safe=retry_safe, why=why)
+
+    async def _pass_on(self, request: Request, answer: ResponseHead, interim: int) -> None:
+        """Pass an interim answer on; a 100 only to a client that waits for it (RFC 9110 §15.2)."""
+        if interim > _MOST_INTERIM:
+            raise BackendError("head", retry_safe=False, why="too many interim answers")
+        if answer.status != 100 or request.expects_continue:
+            await request.client.interim(answer.status, answer.block.fields)
+
+    async def _wait_for_answer(self, stream: Stream, patience: float) -> None:
+        """Wait for the answer's first bytes when all of the request has left; the client may leave meanwhile."""
+        client = self._client
+        assert client is not None
+        due = deadline()
+        due.at = clock() + patience
+        due.which = "answer"
+        readable = stream.readable
+        try:
+            while await first(readable, client.gone) is not readable:
+                if client.has_left():
+                    raise ClientGone
+        except Overdue as error:
+            raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
+        due.at = math.inf
+
+    def _send(self, request: Request, head: bytes) -> None:
+        """Send what goes without waiting; the rest becomes the upload."""
+        self._client = request.client
+        body = request.body
+        later: Body | None = None
+        if isinstance(body, bytes):
+            data = head + body if body else head
+        else:
+            data = head
+            later = body
+        try:
+            sent = self.stream.send_now(data)
+        except OSError as error:
+            raise BackendError("send", retry_safe=True, why=_words(error)) from error
+        if sent == len(data) and later is None and self.stream.push():
+            self._upload = None
+        else:
+            self._upload = _Upload(self.stream, data[sent:], later)
+
+    def _parse(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
+        try:
+            return self._heads.parse(data)
+        except BadMessage as error:
+            raise BackendError("head", retry_safe=False, why=error.why) from error
+
+    async def wait_readable(self, patience: float) -> None:
+        """Wait until the backend has sent something; meanwhile the upload goes on, and the client may leave.
+
+        Raises:
+            BackendError: nothing came within `patience` of the last byte that went out.
+        """
+        client, readable = self._client, self.stream.readable
+        assert client is not None
+        upload = self._upload
+        until = clock() + patience if patience < math.inf else math.inf
+        while not readable.is_set:
+            if upload is None:
+                got = await first(readable, client.gone, until=until)
+            else:
+                moved = upload.moved
+                if upload.failed is None and upload.go_on():
+                    await breathe()
+                    continue
+                if upload.moved != moved:
+                    until = clock() + patience
+                if upload.failed is not None or upload.is_finished:
+                    upload = self._upload = None
+                    continue
+                wait, due = upload.wait()
+                got = await first(readable, client.gone, wait, until=min(until, due))
+                if got is None and clock() < until:
+                    upload.go_on()  # raises: it is the client who is late
+            if got is readable:
+                return
+            if got is None and clock() >= until:
+                raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True)
+            if got is client.gone and client.has_left():
+                raise ClientGone
+
+    def _response(
+        self, request: Request, head: ResponseHead, rest: bytes, patience: Patience, done: Done
+    ) -> Response:
+        block = head.block
+        if head.status == 101:
+            return self._upgraded(request, head, rest, patience, done)
+        framing = response_framing(request.method, head.status, head.minor, block.lengths, block.codings)
+        kind = framing.kind
+        reusable = block.keeps_alive and kind != UNTIL_CLOSE
+        if kind == NONE:
+            length = int(block.lengths[0]) if block.lengths and not block.codings else None
+            self._finish(reusable and not rest)
+            done(DONE)
+            return Response(
+                head.status, block.fields, b"", head.reason, length=length, has_date=block.has_date
+            )
+        body: bytes | _ResponseBody
+        if kind == LENGTH and framing.length <= len(rest):
+            body = rest if framing.length == len(rest) else rest[: framing.length]
+            self._finish(reusable and framing.length == len(rest))
+            done(DONE)
+        else:
+            is_events = (block.fields.get(b"content-type") or b"").startswith(b"text/event-stream")
+            read = patience.stream if is_events else patience.read
+            reader = BodyReader(self.stream, framing, rest, asks=False)
+            body = _ResponseBody(self, reader, read, reusable, done)
+        return Response(head.status, block.fields, body, head.reason, has_date=block.has_date)
+
+    def _upgraded(
+        self, request: Request, head: ResponseHead, rest: bytes, patience: Patience, done: Done
+    ) -> Response:
+        protocol = head.block.upgrade
+        if request.upgrade is None or protocol is None:
+            raise BackendError("head", retry_safe=False, why="switched protocols unasked")
+        takeover = RelayTakeover(self.stream, rest, patience.stream, self._relayed(done))
+        fields = head.block.fields.plus(field(b"Upgrade", protocol))
+        return Response(101, fields, takeover, head.reason, has_date=head.block.has_date)
+
+    def _relayed(self, done: Done) -> Callable[[bool], None]:
+        def finished(ended_well: bool) -> None:
+            self.close()
+            done(DONE if ended_well else GIVEN_UP)
+
+        return finished
+
+    def _finish(self, reusable: bool) -> None:
+        """End the exchange: keep the connection for another one, or close it."""
+        if reusable and (self._upload is None or self._upload.is_finished):
+            self._client = self._upload = None
+            self._released(self)
+        else:
+            self.close()
+
+
+class _ResponseBody:
+    """The body of a response, as it comes in."""
+
+    __slots__ = ("_connection", "_done", "_patience", "_reader", "_reusable", "length", "started")
+
+    def __init__(
+        self,
+        connection: BackendConnection,
+        reader: BodyReader,
+        patience: float,
+        reusable: bool,
+        done: Done,
+    ) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._patience = patience
+        self._reusable = reusable
+        self._done: Done | None = done
+        self.length = reader.framing.length if reader.framing.kind == LENGTH else None
+        self.started = False
+
+    @property
+    def readable(self) -> Wait:
+        """Set when `receive_now` is worth trying."""
+        return self._reader.readable
+
+    @property
+    def trailers(self) -> Fields:
+        """The trailer section, once ended."""
+        return self._reader.trailers
+
+    def due(self) -> float:
+        """Tell until when the next bytes may be waited for."""
+        return clock() + self._patience
+
+    def receive_now(self) -> bytes | None:
+        """Give the next bytes, b"" at the end, None when one would have to wait."""
+        if self._done is None:
+            return b"" if self._reader.finished else self._cut()
+        try:
+            data = self._reader.receive_now()
+        except (OSError, BadMessage) as error:
+            failure = BackendError("body", retry_safe=False, why=str(error) or type(error).__name__)
+            self.abort(failure)
+            raise failure from error
+        if data:
+            self.started = True
+        if self._reader.finished:
+            done, self._done = self._done, None
+            self._connection._finish(self._reusable and not self._reader.rest)
+            done(DONE)
+        return data
+
+    def _cut(self) -> bytes:
+        raise BackendError("body", retry_safe=False, why="given up")
+
+    async def receive_some(self) -> bytes:
+        """Give the next bytes; b"" is the end."""
+        while (data := self.receive_now()) is None:
+            try:
+                await self._connection.wait_readable(self._patience)
+            except BaseException as error:
+                self.abort(error)
+                raise
+        return data
+
+    def abort(self, why: BaseException | None = None) -> None:
+        """Close the connection it comes on; idempotent."""
+        done, self._done = self._done, None
+        if done is not None:
+            self._connection.close()
+            done(str(why) if isinstance(why, BackendError) else GIVEN_UP)
+
+
+def _words(error: OSError) -> str:
+    return (error.strerror or str(error) or type(error).__name__).lower()

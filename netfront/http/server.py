@@ -1,0 +1,497 @@
+"""The client's side: the keep-alive loop of one connection (RFC 9112 §9).
+
+One request at a time, answered in order; pipelined ones wait in the socket. What was malformed is answered once
+and the connection closed, and nothing more is parsed from it. A response that breaks off never looks complete.
+
+The connection is kept when the client wants it, the request was read to its end, and we are not draining. After
+an answer to a request whose body was not read, a bounded rest is read before the socket closes (lingering close),
+or the client would see a reset in place of the answer.
+"""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from netfront.errors import BackendError, BadMessage, ClientGone, Overdue
+from netfront.http.body import BodyReader, RequestBody
+from netfront.http.date import DateLine
+from netfront.http.message import Body, Exchange, Handler, Observer, Request, Response
+from netfront.net.lane import Signal, breathe, clock, deadline, first, lane, ready
+from netfront.net.stream import CHUNK, Stream
+from netfront.wire.fields import REQUEST_KINDS, FieldMemory, Fields
+from netfront.wire.framing import NONE, encode_chunk, encode_trailers, request_framing
+from netfront.wire.head import HeadLimits, RequestBlock, RequestHeads
+from netfront.wire.target import parse_authority, parse_target
+
+__all__ = ["HttpServer", "ServerLimits"]
+
+_log = logging.getLogger("netfront")
+_HALF_CLOSED = 0.05
+"""Seconds after a request within which the client's end of sending is taken for a half-close (`printf | nc -N`)
+and not for its leaving: the two look alike."""
+_LINGER = 2.0
+_LINGER_BYTES = 1 << 20
+_IN_HAND = 1 << 18
+"""Bytes of an unread request body that are read over to keep the connection, if they are here already."""
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+_BODILESS = frozenset({204, 304})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What a client is allowed. Times in seconds, sizes in bytes.
+
+    Args:
+        head_time: for a whole head, from its first byte; and for the first byte on a new connection.
+        idle_time: between requests.
+        body_time: between two reads of a body.
+        send_time: without progress, for a client that does not read.
+        body: most bytes of a request's body; None for any.
+    """
+
+    head_time: float = 10.0
+    idle_time: float = 60.0
+    body_time: float = 30.0
+    send_time: float = 60.0
+    body: int | None = None
+    head: HeadLimits = field(default_factory=HeadLimits)
+
+
+class HttpServer:
+    """Serves HTTP/1 on streams: `serve` is a StreamHandler.
+
+    Args:
+        handler: answers each request.
+        refuse: makes the response to what is no request.
+        observers: told of each exchange after its last byte.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        limits: ServerLimits,
+        refuse: Callable[[BadMessage], Response],
+        observers: tuple[Observer, ...] = (),
+        scheme: bytes = b"http",
+        remembers: bool = True,
+        memory: FieldMemory | None = None,
+    ) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.refuse = refuse
+        self.observers = observers
+        self.scheme = scheme
+        self.remembers = remembers
+        self.memory = memory or FieldMemory(REQUEST_KINDS, remembers=remembers)
+        self.date = DateLine()
+        self.is_draining = False
+        self.open: set[_Connection] = set()
+        """The connections being served."""
+
+    def serve(self, stream: Stream) -> Awaitable[None]:
+        """Serve one connection until it ends; closes the stream."""
+        return _Connection(self, stream).serve()
+
+    def drain(self) -> None:
+        """Answer what is under way and no more: idle connections end at once, the others after their answer."""
+        self.is_draining = True
+        for connection in self.open:
+            if connection.is_idle:
+                connection.stream.stop_receiving()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self.open)
+
+    @property
+    def busy(self) -> int:
+        """How many connections have a request under way."""
+        return sum(not connection.is_idle for connection in self.open)
+
+
+class _Connection:
+    """One client connection; also what a Request knows as its client."""
+
+    __slots__ = (
+        "_body",
+        "_deadline",
+        "_heads",
+        "_is_11",
+        "_server",
+        "_whole_since",
+        "facts",
+        "is_idle",
+        "stream",
+        "told",
+    )
+
+    def __init__(self, server: HttpServer, stream: Stream) -> None:
+        self._server = server
+        self.stream = stream
+        self.facts = stream.facts
+        self.told: object = None
+        self.is_idle = True
+        self._heads = RequestHeads(server.limits.head, server.memory, remembers=server.remembers)
+        self._body: RequestBody | None = None
+        self._deadline = deadline()
+        self._whole_since = 0.0
+        self._is_11 = True
+
+    # -- what a Request's client offers -----------------------------------------------------------------
+
+    @property
+    def gone(self) -> Signal:
+        """Set when the client has ended its sending: then ask `has_left`."""
+        return self.stream.hung
+
+    def has_left(self) -> bool:
+        """Tell whether nobody will read the answer. A half-close right behind the request is no leaving."""
+        if self.stream.is_lost:
+            return True
+        body = self._body
+        since = self._whole_since if body is None else body.whole_since
+        if since is None or clock() - since < _HALF_CLOSED:
+            self.stream.hung.clear()
+            return False
+        return True
+
+    async def interim(self, status: int, fields: Fields) -> None:
+        """Send an interim answer; an HTTP/1.0 client gets none (RFC 9110 §15.2)."""
+        if self._is_11:
+            phrase = _PHRASES.get(status, b"")
+            await self._send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, phrase, fields.rendered))
+
+    # -- the loop ---------------------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Answer requests until the connection ends."""
+        server, stream = self._server, self.stream
+        server.open.add(self)
+        try:
+            await self._loop(server, stream)
+        except BadMessage as error:
+            await self._refuse(error)
+        except Overdue as error:
+            if error.which == "head":
+                await self._refuse(BadMessage(408, "the request did not come in time"))
+        except (OSError, ClientGone):
+            pass
+        finally:
+            server.open.discard(self)
+            stream.abort()
+
+    async def _loop(self, server: HttpServer, stream: Stream) -> None:
+        parse, due, handler = self._heads.parse, self._deadline, server.handler
+        idle_time = server.limits.idle_time
+        data = b""
+        while True:
+            if data:
+                parsed = parse(data)
+            else:
+                self.is_idle = True
+                if server.is_draining:
+                    stream.stop_receiving()
+                due.which = "idle"
+                due.at = clock() + idle_time
+                while (more := stream.receive_now()) is None:
+                    await ready(stream.readable)
+                if not more:
+                    return
+                data = more
+                self.is_idle = False
+                parsed = parse(data)
+            if parsed is None:
+                parsed = await self._receive_rest(data)
+            due.at = math.inf
+            request, data = self._request(*parsed)
+            try:
+                response = await handler(request)
+            except Exception as error:
+                response = self._failed(request, error)
+            body = response.body
+            if self._body is None and isinstance(body, bytes) and response.status != 101:
+                if not await self._respond(request, response, body):
+                    return
+            else:
+                keep, data = await self._respond_at_length(request, response, data)
+                if not keep:
+                    return
+
+    async def _receive_rest(self, data: bytes) -> tuple[bytes, bytes, bytes, RequestBlock, bytes]:
+        """Receive the rest of a head of which some has come."""
+        due, stream = self._deadline, self.stream
+        due.which = "head"
+        due.at = clock() + self._server.limits.head_time
+        while True:
+            while (more := stream.receive_now()) is None:
+                await ready(stream.readable)
+            if not more:
+                raise BadMessage(400, "ended within a head")
+            data += more
+            parsed = self._heads.parse(data)
+            if parsed is not None:
+                return parsed
+
+    def _failed(self, request: Request, error: Exception) -> Response:
+        """Deal with a handler that raised: the client left, or the fault is our own."""
+        exchange = request.exchange
+        if isinstance(error, ClientGone):
+            exchange.outcome = "the client left"
+            exchange.status = 499
+            self._observe(exchange)
+            raise error
+        if isinstance(error, BadMessage):
+            exchange.outcome = error.why
+            request.keeps_alive = False
+            return self._server.refuse(error)
+        _log.error("an error of netfront's own while answering", exc_info=error)
+        exchange.outcome = f"{type(error).__name__}: {error}"
+        return self._server.refuse(BadMessage(500, "an error of the proxy's own"))
+
+    def _request(
+        self, method: bytes, raw: bytes, minor: bytes, block: RequestBlock, data: bytes
+    ) -> tuple[Request, bytes]:
+        server = self._server
+        self._is_11 = minor == b"1"
+        self._whole_since = now = clock()
+        target = parse_target(method, raw)
+        if method == b"CONNECT":
+            raise BadMessage(405, "CONNECT is for forward proxies")
+        authority = target.authority or block.host or b""
+        body: bytes | RequestBody = b""
+        self._body = None
+        if block.lengths or block.codings:
+            framing = request_framing(method, minor, block.lengths, block.codings)
+            limit = server.limits.body
+            if framing.kind != NONE:
+                if limit is not None and framing.length > limit:
+                    raise BadMessage(413, f"a body of over {limit} bytes")
+                reader = BodyReader(self.stream, framing, data, asks=True)
+                body = self._body = RequestBody(reader, limit=limit, patience=server.limits.body_time)
+                data = b""
+                if body.length is not None and body.is_in_hand:
+                    held = body.receive_now() or b""
+                    data, body, self._body = body.rest, held, None
+        exchange = Exchange(now, self, method, raw, minor)
+        exchange.request_fields = block.fields
+        request = Request(method, target, minor, server.scheme, authority, block.fields, body, self, exchange)
+        request.forwarded = block.forwarded
+        request.upgrade = block.upgrade
+        request.expects_continue = block.expects and self._body is not None
+        request.takes_trailers = block.takes_trailers
+        request.keeps_alive = block.keeps_alive
+        return request, data
+
+    def _observe(self, exchange: Exchange) -> None:
+        observers = self._server.observers
+        exchange.ended = clock()
+        for observer in observers:
+            observer(exchange)
+
+    # -- answering --------------------------------------------------------------------------------------
+
+    async def _respond(self, request: Request, response: Response, body: bytes) -> bool:
+        """Send a response that is in hand, to a request that was; tell whether the connection is kept."""
+        exchange = request.exchange
+        exchange.status = response.status
+        exchange.response_fields = response.fields
+        keep = request.keeps_alive and not self._server.is_draining
+        data = self._head(request, response, b"Content-Length: %d\r\n" % len(body), keep)
+        if body and request.method != b"HEAD":
+            exchange.sent = len(body)
+            data += body
+        stream = self.stream
+        try:
+            sent = stream.send_now(data)
+            if sent < len(data) or not stream.push():
+                await self._send_rest(data, sent)
+        finally:
+            if self._server.observers:
+                self._observe(exchange)
+        return keep
+
+    async def _respond_at_length(
+        self, request: Request, response: Response, data: bytes
+    ) -> tuple[bool, bytes]:
+        """Send any response to any request; tell whether the connection goes on, and what came behind it."""
+        exchange, body, asked = request.exchange, response.body, self._body
+        exchange.response_fields = response.fields
+        exchange.status = response.status
+        try:
+            if response.status == 101 and not isinstance(body, bytes):
+                await self._switch(response, data)
+                return False, b""
+            if isinstance(body, bytes):
+                if asked is not None:
+                    _read_over(asked)
+                    request.keeps_alive &= asked.finished
+                keep = request.keeps_alive and not self._server.is_draining
+                head = self._head(request, response, b"Content-Length: %d\r\n" % len(body), keep)
+                await self._send(head if request.method == b"HEAD" else head + body)
+                exchange.sent = len(body)
+            else:
+                keep = request.keeps_alive and not self._server.is_draining
+                keep = await self._stream_body(request, response, body, keep)
+            if asked is not None:
+                exchange.received = asked.received
+                if not asked.finished:
+                    await self._linger()
+                    return False, b""
+                data = asked.rest
+            return keep, data
+        except BaseException as error:
+            if not isinstance(body, bytes):
+                body.abort(error)
+            exchange.outcome = exchange.outcome or str(error) or type(error).__name__
+            if isinstance(error, BackendError):
+                self.stream.reset()
+                return False, b""
+            raise
+        finally:
+            self._observe(exchange)
+
+    def _head(self, request: Request, response: Response, framing: bytes, keep: bool) -> bytes:
+        status = response.status
+        if status in _BODILESS or request.method == b"HEAD":
+            length = response.length
+            if status == 204 or (not response.body and length is None and request.method != b"HEAD"):
+                framing = b""
+            elif not response.body:
+                framing = b"" if length is None else b"Content-Length: %d\r\n" % length
+        if not keep:
+            framing += b"Connection: close\r\n"
+        elif not self._is_11:
+            framing += b"Connection: keep-alive\r\n"
+        date = b"" if response.has_date else self._server.date.at(clock())
+        reason = response.reason or _PHRASES.get(status, b"")
+        return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (status, reason, response.fields.rendered, date, framing)
+
+    async def _stream_body(self, request: Request, response: Response, body: Body, keep: bool) -> bool:
+        """Send a body as it comes; tell whether the connection may be kept."""
+        exchange = request.exchange
+        chunked = False
+        if body.length is not None:
+            framing = b"Content-Length: %d\r\n" % body.length
+        elif self._is_11:
+            chunked = True
+            framing = b"Transfer-Encoding: chunked\r\n"
+        else:
+            keep, framing = False, b""
+        head = self._head(request, response, framing, keep)
+        if request.method == b"HEAD" or response.status in _BODILESS:
+            body.abort()
+            await self._send(head)
+            return keep
+        data = body.receive_now()
+        if data is None:
+            await self._send(head)
+            data = await body.receive_some()
+            head = b""
+        active = lane()
+        while data:
+            exchange.sent += len(data)
+            part = encode_chunk(data) if chunked else data
+            await self._send(head + part if head else part)
+            head = b""
+            if active is not None:
+                active.operations -= 2
+                if active.operations <= 0:
+                    await breathe()
+            data = await body.receive_some()
+        if chunked:
+            head += encode_trailers(body.trailers)
+        if head:
+            await self._send(head)
+        if not keep and not self._is_11 and body.length is None:
+            await self.stream.aclose()
+        return keep
+
+    async def _switch(self, response: Response, data: bytes) -> None:
+        """Send a 101 and hand the stream over (RFC 9110 §7.8)."""
+        takeover = response.body
+        reason = response.reason or _PHRASES[101]
+        await self._send(
+            b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\n\r\n" % (reason, response.fields.rendered)
+        )
+        await takeover.run(self.stream, data)  # type: ignore[union-attr]
+        await self.stream.aclose()
+
+    async def _refuse(self, error: BadMessage) -> None:
+        """Answer what is no request, and close."""
+        response = self._server.refuse(error)
+        exchange = Exchange(clock(), self, b"-", b"-", b"1")
+        exchange.status = response.status
+        exchange.outcome = error.why
+        body = response.body
+        assert isinstance(body, bytes)
+        date = self._server.date.at(clock())
+        try:
+            await self._send(
+                b"HTTP/1.1 %d %b\r\n%b%bContent-Length: %d\r\nConnection: close\r\n\r\n%b"
+                % (
+                    response.status,
+                    _PHRASES.get(response.status, b""),
+                    response.fields.rendered,
+                    date,
+                    len(body),
+                    body,
+                )
+            )
+            await self._linger()
+        except (OSError, Overdue):
+            pass
+        self._observe(exchange)
+
+    async def _send(self, data: bytes) -> None:
+        """Send all of it; a client that takes nothing for `send_time` is given up."""
+        sent = self.stream.send_now(data)
+        if sent < len(data) or not self.stream.push():
+            await self._send_rest(data, sent)
+
+    async def _send_rest(self, data: bytes, sent: int) -> None:
+        stream, due, patience = self.stream, self._deadline, self._server.limits.send_time
+        rest = memoryview(data)[sent:]
+        due.which = "send"
+        while rest or not stream.push():
+            due.at = clock() + patience
+            await ready(stream.writable)
+            if rest:
+                rest = rest[stream.send_now(rest) :]
+        due.at = math.inf
+
+    async def _linger(self) -> None:
+        """End our sending, then read and forget what still comes, for a bounded while (RFC 9112 §9.6)."""
+        stream = self.stream
+        self._deadline.at = math.inf
+        until = clock() + _LINGER
+        left = _LINGER_BYTES
+        try:
+            await stream.send_eof()
+            while left > 0:
+                data = stream.receive_now(CHUNK)
+                if data is None:
+                    if await first(stream.readable, until=until) is None:
+                        return
+                elif not data:
+                    return
+                else:
+                    left -= len(data)
+        except OSError:
+            pass
+
+
+def _read_over(body: RequestBody) -> None:
+    """Read an unread body over as far as it is here already, so that the connection may be kept."""
+    left = _IN_HAND
+    try:
+        while left > 0 and not body.finished and (body.started or body.length is not None):
+            data = body.receive_now()
+            if not data:
+                return
+            left -= len(data)
+    except (BadMessage, Overdue, OSError):
+        pass

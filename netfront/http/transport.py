@@ -1,0 +1,128 @@
+"""The transport: connections to backends and their reuse. Nobody else sees one.
+
+A connection that has ended its exchange waits at its backend, the last used one on top, so that a few stay warm
+and the rest grow old and are closed. Before one is used again it is looked at: the end that a backend sent
+meanwhile is already an event of the lane, and for a method that must not be sent twice the socket itself is asked.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import cast
+
+from netfront.http.client import IDEMPOTENT, BackendConnection, Patience
+from netfront.http.message import Request, Response
+from netfront.net.lane import clock
+from netfront.net.pool import Backend
+from netfront.net.stream import Stream
+from netfront.wire.fields import RESPONSE_KINDS, FieldMemory
+from netfront.wire.head import HeadLimits, ResponseHeads
+
+__all__ = ["Dial", "Transport", "may_repeat"]
+
+Dial = Callable[[Backend, Request], Awaitable[Stream]]
+_MOST_IDLE = 1024
+"""Idle connections kept at one backend."""
+
+
+class Transport:
+    """Connections to backends.
+
+    Args:
+        dial: opens one; raises BackendError.
+        idle: seconds a connection may wait unused (--backend-idle-timeout).
+        remembers: whether heads are remembered; what comes out is the same without.
+    """
+
+    def __init__(self, dial: Dial, *, idle: float = 30.0, limits: HeadLimits, remembers: bool = True) -> None:
+        self._dial = dial
+        self._idle = idle
+        self._limits = limits
+        self._remembers = remembers
+        self._memory = FieldMemory(RESPONSE_KINDS, remembers=remembers)
+        self._homes: dict[BackendConnection, Backend] = {}
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, in use or idle."""
+        return len(self._homes)
+
+    def exchange(
+        self,
+        backend: Backend,
+        request: Request,
+        head: bytes,
+        patience: Patience,
+        done: Callable[[str], None],
+        *,
+        anew: bool = False,
+    ) -> Awaitable[Response]:
+        """Send a request to this backend and give its response.
+
+        Args:
+            done: see BackendConnection.exchange.
+            anew: use no kept connection.
+
+        Raises:
+            BackendError: with `was_kept` set if the connection had been kept from an earlier exchange: then it
+                says little of the backend.
+            ClientGone, BadMessage, Overdue: see BackendConnection.exchange.
+        """
+        if not anew and backend.idle:
+            connection = self._take(backend, request)
+            if connection is not None:
+                return connection.exchange(request, head, patience, done)
+        return self._exchange_anew(backend, request, head, patience, done)
+
+    async def _exchange_anew(
+        self, backend: Backend, request: Request, head: bytes, patience: Patience, done: Callable[[str], None]
+    ) -> Response:
+        stream = await self._dial(backend, request)
+        heads = ResponseHeads(self._limits, self._memory, remembers=self._remembers)
+        connection = BackendConnection(stream, heads, self._release, self._forget)
+        self._homes[connection] = backend
+        return await connection.exchange(request, head, patience, done)
+
+    def _take(self, backend: Backend, request: Request) -> BackendConnection | None:
+        idle = cast(
+            list[BackendConnection], backend.idle
+        )  # the list is ours; the pool does not know its type
+        look = request.method not in IDEMPOTENT
+        while idle:
+            connection = idle.pop()
+            if connection.is_alive(look=look):
+                return connection
+            connection.close()
+        return None
+
+    def _release(self, connection: BackendConnection) -> None:
+        connection.is_kept = True
+        idle = self._homes[connection].idle
+        if len(idle) >= _MOST_IDLE:
+            connection.close()
+            return
+        connection.idle_since = clock()
+        idle.append(connection)
+
+    def _forget(self, connection: BackendConnection) -> None:
+        self._homes.pop(connection, None)
+
+    def sweep(self, backends: Iterable[Backend], now: float) -> None:
+        """Close idle connections that are too old, or that the backend has ended; call it every second or so."""
+        for backend in backends:
+            idle = cast(list[BackendConnection], backend.idle)
+            kept = []
+            for connection in idle:
+                if now - connection.idle_since < self._idle and connection.is_alive(look=False):
+                    kept.append(connection)
+                else:
+                    connection.close()
+            backend.idle[:] = kept
+
+    def close(self) -> None:
+        """Close every connection, in use or not."""
+        for connection in list(self._homes):
+            connection.close()
+
+
+def may_repeat(request: Request) -> bool:
+    """Tell whether the request's body can be sent a second time."""
+    return isinstance(request.body, bytes) or not request.body.started
