@@ -11,7 +11,7 @@ from netfront.wire.fields import EMPTY, Fields
 __all__ = ["EventBody", "PatternBody", "pattern"]
 
 _PERIOD = 65521
-"""The largest prime below 64 KiB: where a piece is lost, doubled or moved on the way, what follows differs."""
+"""The largest prime below 64 KiB: behind a piece that was lost, doubled or moved, everything differs."""
 _PATTERN = shake_128(b"netfront").digest(_PERIOD)
 
 

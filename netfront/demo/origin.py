@@ -102,7 +102,7 @@ async def _answer(request: Request) -> Response:
     return await place(request, rest)
 
 
-# -- the places ----------------------------------------------------------------------------------------------
+# the places
 
 
 async def _page(request: Request, _: str) -> Response:
@@ -255,7 +255,7 @@ _PLACES: dict[str, tuple[Place, frozenset[bytes] | None, bool]] = {
 """What stands where: how it answers, its methods (None: any), and whether more of a path may follow."""
 
 
-# -- what they share -----------------------------------------------------------------------------------------
+# what they share
 
 
 def _text(status: int, text: str, *added: Field) -> Response:
