@@ -1,0 +1,239 @@
+"""Framing: where a body ends, and the chunked coding (RFC 9112 §6-7).
+
+Stricter than the standard where it leaves a choice: Transfer-Encoding beside Content-Length, a second
+Content-Length though it be equal, and any transfer coding but one `chunked` are refused. What two readers could
+read differently is how requests are smuggled.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from netfront.errors import BadMessage
+from netfront.wire.fields import Field
+
+__all__ = [
+    "CHUNKED",
+    "LENGTH",
+    "NONE",
+    "UNTIL_CLOSE",
+    "ChunkedDecoder",
+    "Framing",
+    "encode_chunk",
+    "encode_trailers",
+    "request_framing",
+    "response_framing",
+]
+
+NONE, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
+_LENGTH = re.compile(rb"[0-9]{1,19}").fullmatch
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?").fullmatch
+_TRAILER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)").fullmatch
+_MOST_SIZE_LINE = 256
+_MOST_EXTENSIONS = 16384
+_MOST_TRAILERS = 8192
+_MOST_TRAILER_FIELDS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How the end of a body is known. `length` counts for LENGTH only."""
+
+    kind: int
+    length: int = 0
+
+
+_NO_BODY = Framing(NONE)
+_IN_CHUNKS = Framing(CHUNKED)
+_TO_THE_END = Framing(UNTIL_CLOSE)
+
+
+def request_framing(method: bytes, minor: bytes, lengths: list[bytes], codings: list[bytes]) -> Framing:
+    """Find where the body of a request ends.
+
+    Args:
+        minor: b"0" or b"1".
+        lengths: the values of Content-Length.
+        codings: the values of Transfer-Encoding.
+
+    Raises:
+        BadMessage: 400, or 501 for a transfer coding we do not know. RFC 9112 §6.1, §6.3, stricter.
+    """
+    if codings:
+        _check_codings(minor, lengths, codings, unknown=501)
+        return _IN_CHUNKS
+    if lengths:
+        return Framing(LENGTH, _length(lengths))
+    return _NO_BODY
+
+
+def response_framing(
+    method: bytes, status: int, minor: bytes, lengths: list[bytes], codings: list[bytes]
+) -> Framing:
+    """Find where the body of a response ends.
+
+    Args:
+        method: of the request it answers: HEAD changes the rules.
+
+    Returns:
+        NONE, LENGTH, CHUNKED or UNTIL_CLOSE.
+
+    Raises:
+        BadMessage: what follows cannot be trusted, and the connection must be closed. RFC 9112 §6.3, stricter.
+    """
+    if codings:
+        _check_codings(minor, lengths, codings, unknown=502)
+    length = _length(lengths) if lengths else -1
+    if status < 200 or status == 204 or status == 304 or method == b"HEAD":
+        if status == 204 and (codings or length > 0):
+            raise BadMessage(502, "a 204 with a body")
+        return _NO_BODY
+    if codings:
+        return _IN_CHUNKS
+    return Framing(LENGTH, length) if length >= 0 else _TO_THE_END
+
+
+def _length(lengths: list[bytes]) -> int:
+    if len(lengths) > 1:
+        raise BadMessage(400, "two Content-Length fields")
+    if _LENGTH(lengths[0]) is None:
+        raise BadMessage(400, "a malformed Content-Length")
+    return int(lengths[0])
+
+
+def _check_codings(minor: bytes, lengths: list[bytes], codings: list[bytes], *, unknown: int) -> None:
+    if lengths:
+        raise BadMessage(400, "Transfer-Encoding beside Content-Length")
+    if minor == b"0":
+        raise BadMessage(400, "Transfer-Encoding in HTTP/1.0")
+    if len(codings) > 1:
+        raise BadMessage(400, "two Transfer-Encoding fields")
+    coding = codings[0].lower()
+    if coding != b"chunked":
+        known = coding.strip(b" \t,").endswith(b"chunked") or b"chunked" in coding
+        raise BadMessage(400 if known else unknown, "a transfer coding other than chunked")
+
+
+class ChunkedDecoder:
+    """Decodes a chunked body (RFC 9112 §7.1); bounded in what it holds between two feeds."""
+
+    __slots__ = ("_extensions", "_held", "_left", "_trailer_bytes", "_trailing", "finished", "rest", "trailers")
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._left = 0
+        """Bytes of the present chunk to come, its CRLF included; 0 where a size line is due."""
+        self._extensions = 0
+        self._trailing = False
+        self._trailer_bytes = 0
+        self.finished = False
+        self.rest = b""
+        self.trailers: list[tuple[bytes, bytes]] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes off the wire and give the content among them, perhaps none.
+
+        Once `finished`, `rest` is what came behind the body, and `trailers` are its (name, value) pairs.
+
+        Raises:
+            BadMessage: 400.
+        """
+        if self._held:
+            data, self._held = self._held + data, b""
+        parts: list[bytes] = []
+        at = 0
+        while not self.finished:
+            if self._left:
+                at = self._take_chunk(data, at, parts)
+                if self._left:
+                    break
+            elif self._trailing:
+                moved = self._take_trailer(data, at)
+                if moved == at:
+                    break
+                at = moved
+            else:
+                moved = self._take_size(data, at)
+                if moved == at:
+                    break
+                at = moved
+        if self.finished:
+            self.rest = data[at:]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _take_chunk(self, data: bytes, at: int, parts: list[bytes]) -> int:
+        """Take what is there of a chunk; the CRLF behind it is checked whole."""
+        size = self._left - 2
+        if size > 0:
+            part = data[at : at + size] if at or len(data) > size else data
+            if part:
+                parts.append(part)
+            at += len(part)
+            self._left -= len(part)
+            if self._left > 2:
+                return at
+        end = data[at : at + 2]
+        if not b"\r\n".startswith(end):
+            raise BadMessage(400, "a chunk that is longer than its size")
+        if len(end) < 2:
+            self._held = end
+            return at
+        self._left = 0
+        return at + 2
+
+    def _line(self, data: bytes, at: int, most: int) -> bytes | None:
+        """Find a line; without its CRLF. None while it is not whole."""
+        end = data.find(b"\r\n", at, at + most + 2)
+        if end >= 0:
+            return data[at:end]
+        rest = data[at:]
+        if len(rest) > most + 1:
+            raise BadMessage(400, "a line of a chunked body that is too long")
+        if b"\n" in rest or b"\r" in rest[:-1]:
+            raise BadMessage(400, "a line break that is not CRLF in a chunked body")
+        self._held = rest
+        return None
+
+    def _take_size(self, data: bytes, at: int) -> int:
+        line = self._line(data, at, _MOST_SIZE_LINE)
+        if line is None:
+            return at
+        match = _SIZE_LINE(line)
+        if match is None:
+            raise BadMessage(400, "a malformed chunk size")
+        digits = match[1]
+        self._extensions += len(line) - len(digits)
+        if self._extensions > _MOST_EXTENSIONS:
+            raise BadMessage(400, "too many chunk extensions")
+        size = int(digits, 16)
+        if size:
+            self._left = size + 2
+        else:
+            self._trailing = True
+        return at + len(line) + 2
+
+    def _take_trailer(self, data: bytes, at: int) -> int:
+        line = self._line(data, at, _MOST_TRAILERS - self._trailer_bytes)
+        if line is None:
+            return at
+        if line:
+            match = _TRAILER(line)
+            if match is None:
+                raise BadMessage(400, "a malformed trailer field")
+            self._trailer_bytes += len(line) + 2
+            self.trailers.append((match[1], match[2].strip(b" \t")))
+            if len(self.trailers) > _MOST_TRAILER_FIELDS or self._trailer_bytes >= _MOST_TRAILERS:
+                raise BadMessage(400, "too many trailer fields")
+        else:
+            self.finished = True
+        return at + len(line) + 2
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """Frame one chunk; never call it with nothing, which would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def encode_trailers(trailers: Iterable[Field]) -> bytes:
+    """Frame the end of a chunked body."""
+    return b"0\r\n%b\r\n" % b"".join([row.raw for row in trailers])
