@@ -11,6 +11,7 @@ from netfront.endpoint import Endpoint
 from netfront.policy.route import Scope
 
 __all__ = [
+    "DRAIN",
     "BackendTlsPlan",
     "CertificatePlan",
     "FieldEdit",
@@ -31,6 +32,10 @@ __all__ = [
 ]
 
 
+DRAIN = 30.0
+"""Seconds that what is under way may take at the end, unless --drain says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """Where a secret is to be read from: exactly one of the two. It is never part of a plan itself."""
@@ -47,7 +52,7 @@ class ListenerPlan:
     """One place to listen on.
 
     Args:
-        endpoint: its scheme is "http" or "https"; host "localhost" is both loopback families, "*" all there are.
+        endpoint: scheme "http" or "https"; host "localhost" is both loopback families, "*" every address.
         accept_proxy: whether a trusted peer's connection begins with a PROXY line.
         redirects_to: the index of the listener that its 308 names; None for a listener that serves.
     """
@@ -82,8 +87,8 @@ class TlsPlan:
 
     Args:
         certificates: SNI picks among them; none means one from the local CA.
-        names: that clients call us by: of --name, and the hosts of routes. A certificate of the local CA carries
-            them beside the loopback names; certificates that were given have to cover those of --name.
+        names: that clients call us by: of --name and, with the local CA, of routes. Its certificate carries
+            them beside the loopback names; certificates that were given have to cover them.
         client_ca: the file of CAs that clients' certificates must come from; None asks for none.
     """
 
@@ -104,7 +109,7 @@ class BackendTlsPlan:
     Args:
         server_name: for SNI and the check of its certificate.
         ca: the file of CAs to verify it by; None is the system's store.
-        cert: our own certificate for it, with `key` and `password`.
+        cert: our own certificate for it, with its `key`.
         insecure: do not verify it.
     """
 
@@ -112,7 +117,6 @@ class BackendTlsPlan:
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
-    password: Secret | None = None
     insecure: bool = False
 
 
@@ -245,7 +249,7 @@ class HostPlan:
     """Which Host is let in where Host is replaced on a loopback listener (DNS rebinding); others get 421.
 
     Args:
-        own: names of --name, of routes and of --allow-host, beside the loopback names; "*.x" is any name below x.
+        own: names of --name, routes and --allow-host, beside the loopback names; "*.x" is any name below x.
     """
 
     own: tuple[str, ...] = ()
@@ -298,7 +302,7 @@ class ServePlan:
     host: HostPlan = field(default_factory=HostPlan)
     log: LogPlan = field(default_factory=LogPlan)
     ready: ReadyPlan = field(default_factory=ReadyPlan)
-    drain: float = 30.0
+    drain: float = DRAIN
     debug: bool = False
 
     def pool(self, name: str) -> PoolPlan:

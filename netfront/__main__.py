@@ -1,0 +1,29 @@
+"""`netfront` and `python -m netfront`. What needs no command is answered before anything else is imported."""
+
+import sys
+
+from netfront import __version__
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command line; give the exit code."""
+    args = sys.argv[1:]
+    if args[:1] in (["--version"], ["-V"]):
+        sys.stdout.write(f"netfront {__version__}\n")
+        return 0
+    if len(args) == 2 and args[0] == "completion":
+        from netfront.cli.installed import installed_completion
+
+        script = installed_completion(args[1])
+        if script is not None:
+            sys.stdout.write(script)
+            return 0
+    from netfront.cli.app import run
+
+    return run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

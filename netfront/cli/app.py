@@ -1,0 +1,135 @@
+"""The typer app: which commands there are, and how what goes wrong in them is told.
+
+What a command needs is imported by its body, after its flags were found right, so that help and a mistyped
+flag cost neither trio nor TLS.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Annotated
+
+import typer
+
+from netfront.cli.command import Command
+from netfront.cli.help import full_help, short_help
+from netfront.cli.proxy import proxy
+from netfront.cli.tree import TyperObject, read_tree
+from netfront.errors import CannotListen, ExitCode, Fault, UsageError
+
+__all__ = ["app", "root", "run"]
+
+app = typer.Typer(
+    name="netfront", rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False
+)
+trust = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+app.command(cls=Command)(proxy)
+app.add_typer(trust, name="trust")
+
+
+@trust.command("path", cls=Command)
+def trust_path(ctx: typer.Context) -> None:
+    """Print the local CA's file, made if there is none."""
+    _refuse(ctx)
+    from netfront.cli.trust import print_ca_path
+
+    print_ca_path()
+
+
+@trust.command("env", cls=Command)
+def trust_env(ctx: typer.Context) -> None:
+    """Print the lines that make programs believe the local CA."""
+    _refuse(ctx)
+    from netfront.cli.trust import print_env_lines
+
+    print_env_lines()
+
+
+@app.command(cls=Command)
+def completion(
+    ctx: typer.Context,
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish")] = "",
+) -> None:
+    """Print a shell's completion script."""
+    from netfront.cli.completion import SHELLS, render_completion
+
+    if shell not in SHELLS:
+        near = get_close_matches(shell, SHELLS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "there are bash, zsh and fish"
+        ctx.obj.append(Fault(shell or "no shell", "no completion for it" if shell else "", hint))
+    _refuse(ctx)
+    sys.stdout.write(render_completion(shell, read_tree(root())))
+
+
+def root() -> TyperObject:
+    """Give the tree of commands."""
+    return typer.main.get_command(app)
+
+
+def run(args: Sequence[str]) -> int:
+    """Run a command line and tell what goes wrong in it.
+
+    Returns:
+        the exit code.
+    """
+    name = "netfront"
+    try:
+        command, name, rest = _find(args)
+        if command is None:
+            return ExitCode.DONE
+        return int(command.main(args=rest, prog_name=name, standalone_mode=False) or 0)
+    except (UsageError, CannotListen, KeyboardInterrupt, BaseExceptionGroup) as error:
+        if "--debug" in args:
+            traceback.print_exc()
+        return _tell(name, error)
+
+
+def _find(args: Sequence[str]) -> tuple[TyperObject, str, list[str]]:
+    """Go down to the command that is called; None where help was all that was asked for."""
+    command, name, rest = root(), "netfront", list(args)
+    while hasattr(command, "commands"):
+        node = read_tree(command, name)
+        if not rest:
+            sys.stderr.write(short_help(node))
+            raise UsageError.of("no command", hint=f"there are {', '.join(command.commands)}")
+        word = rest.pop(0)
+        if word in ("-h", "--help"):
+            sys.stdout.write((full_help if word == "--help" else short_help)(node))
+            return None, name, []
+        if word not in command.commands:
+            raise UsageError(_unknown(word, [child.word for child in node.children]))
+        command, name = command.commands[word], f"{name} {word}"
+    return command, name, rest
+
+
+def _unknown(word: str, known: Sequence[str]) -> Fault:
+    if word.startswith("-"):
+        near = get_close_matches(word, ["--help", "--version"], n=1)
+        return Fault(word, "no such flag", f"did you mean {near[0]}?" if near else "flags follow the command")
+    near = get_close_matches(word, known, n=1)
+    return Fault(
+        word, "no such command", f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    )
+
+
+def _refuse(ctx: typer.Context) -> None:
+    if ctx.obj:
+        raise UsageError(*ctx.obj)
+
+
+def _tell(name: str, error: BaseException) -> int:
+    """Write what went wrong in the form of all messages, and give the exit code it means."""
+    if isinstance(error, BaseExceptionGroup):
+        known = error.subgroup((UsageError, CannotListen, KeyboardInterrupt))
+        if known is None or error.split((UsageError, CannotListen, KeyboardInterrupt))[1] is not None:
+            raise error
+        return _tell(name, known.exceptions[0])
+    if isinstance(error, UsageError):
+        faults, code = error.faults, ExitCode.USAGE
+    elif isinstance(error, CannotListen):
+        faults, code = (error.fault,), ExitCode.CANNOT_LISTEN
+    else:
+        return ExitCode.INTERRUPTED
+    sys.stderr.write("".join(f"{name}: {fault}\n" for fault in faults))
+    return code

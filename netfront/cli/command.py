@@ -1,0 +1,58 @@
+"""A command that reads its own words: every fault of the line is found, not the first alone.
+
+typer holds what a command and its flags are; the words of a command line are told apart by `argv.py`: because
+a line read from a file has rules of its own and because reading stops at no fault. Values stay text.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from netfront.cli.argv import Parsed, split_flags
+from netfront.cli.help import full_help, short_help
+from netfront.cli.tree import TyperObject, flags_of, read_tree
+from netfront.errors import Fault
+
+__all__ = ["Command"]
+
+
+class Command(TyperCommand):
+    """A typer command whose words are read by netfront's own rules."""
+
+    def parse_args(self, ctx: TyperObject, args: list[str]) -> list[str]:
+        """Fill the parameters and answer a call for help; the faults of the words are left in `ctx.obj`.
+
+        The command tells them together with those it finds in the values.
+        """
+        parsed = split_flags(flags_of(self), args, _read)
+        for name, render in (("short_help", short_help), ("help", full_help)):
+            if parsed.values.pop(name, False):
+                sys.stdout.write(render(read_tree(self, ctx.command_path)))
+                raise typer.Exit
+        if parsed.child:
+            line = " ".join(parsed.child)
+            parsed.faults.append(Fault(f"-- {line}", f"{ctx.command_path} runs no other command"))
+        ctx.params.update(self._values(parsed))
+        ctx.obj = parsed.faults
+        return []
+
+    def _values(self, parsed: Parsed) -> dict[str, Any]:
+        values = {parameter.name: parameter.default for parameter in self.params}
+        values |= parsed.values
+        arguments = [parameter for parameter in self.params if parameter.param_type_name == "argument"]
+        words = list(parsed.words)
+        for parameter in arguments:
+            if parameter.nargs == -1:
+                values[parameter.name], words = words, []
+            elif words:
+                values[parameter.name] = words.pop(0)
+        for word in words:
+            parsed.faults.append(Fault(word, "one argument too many"))
+        return values
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")

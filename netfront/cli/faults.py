@@ -1,0 +1,67 @@
+"""Collecting faults: all that is wrong with the input is told at once."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import TypeVar
+
+from netfront.cli.argv import Word
+from netfront.errors import Fault, UsageError
+
+__all__ = ["Faults", "nearest"]
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+
+
+class Faults:
+    """The faults found so far, in the order of the command line."""
+
+    def __init__(self, earlier: Iterable[Fault] = ()) -> None:
+        self._faults = list(earlier)
+
+    def add(self, what: str, why: str = "", hint: str = "", *, word: str = "") -> None:
+        """Note a fault.
+
+        Args:
+            word: the argument it lies in, which says where it stands if it came from a file.
+        """
+        self._faults.append(_placed(Fault(what, why, hint), word))
+
+    def read(self, flag: str, text: str, parse: Callable[[str], _T], default: _D) -> _T | _D:
+        """Parse a flag's value; note what is wrong with it and go on with the default."""
+        try:
+            return parse(text)
+        except UsageError as error:
+            self.take(error, flag, word=text)
+            return default
+
+    def take(self, error: UsageError, flag: str = "", *, word: str = "") -> None:
+        """Note the faults of an error, naming the flag they belong to."""
+        for fault in error.faults:
+            what = f"{flag} {fault.what}" if flag else fault.what
+            self._faults.append(_placed(replace(fault, what=what), word))
+
+    def __bool__(self) -> bool:
+        return bool(self._faults)
+
+    def raise_any(self) -> None:
+        """Raise what was found, if anything was.
+
+        Raises:
+            UsageError: of all faults, each once.
+        """
+        if self._faults:
+            raise UsageError(*dict.fromkeys(self._faults))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which known word was probably meant, as a hint; list them when none is near."""
+    words = sorted(known)
+    near = get_close_matches(word, words, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(words)}"
+
+
+def _placed(fault: Fault, word: str) -> Fault:
+    where = word.where if isinstance(word, Word) else ""
+    return replace(fault, what=f"{where}: {fault.what}") if where else fault

@@ -1,0 +1,67 @@
+"""What was given on the command line of `netfront proxy`: the text of each flag, None for one not given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["ProxyFlags"]
+
+Several = Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyFlags:
+    """The flags, each under the name of its parameter (options.py says what each one means)."""
+
+    targets: Several = None
+    to: Several = None
+    listen: Several = None
+    from_: Several = None
+    redirect_http: str | None = None
+    accept_proxy: bool = False
+    trust_proxy: Several = None
+    port_file: str | None = None
+    ready_fd: str | None = None
+    drain: str | None = None
+    cert: Several = None
+    key: Several = None
+    key_password: Several = None
+    name: Several = None
+    client_ca: str | None = None
+    hsts: str | None = None
+    backend_ca: str | None = None
+    backend_cert: str | None = None
+    backend_key: str | None = None
+    backend_name: str | None = None
+    insecure: bool = False
+    change_host_header: bool | None = None
+    allow_host: Several = None
+    header: Several = None
+    response_header: Several = None
+    keep_server: bool = False
+    forwarded: bool = False
+    via: bool = True
+    timeout: Several = None
+    head_timeout: str | None = None
+    handshake_timeout: str | None = None
+    idle_timeout: str | None = None
+    body_timeout: str | None = None
+    send_timeout: str | None = None
+    connect_timeout: str | None = None
+    read_timeout: str | None = None
+    stream_timeout: str | None = None
+    backend_idle_timeout: str | None = None
+    max_line: str | None = None
+    max_field: str | None = None
+    max_head: str | None = None
+    max_fields: str | None = None
+    max_body: Several = None
+    max_connections: str | None = None
+    max_per_address: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    json: bool = False
+    access_log: str | None = None
+    log_format: str | None = None
+    color: bool | None = None
+    explain: bool = False
+    debug: bool = False

@@ -1,0 +1,296 @@
+"""The words of the command line: routes, targets, policies, secrets.
+
+    arg      = route | targets                  a route if a scope or ":" port stands before the first "="
+    route    = (scope | ":" port) "=" targets   the same scope twice adds its targets
+    targets  = target {"," target}              "/api=:8000,:8001+weight=3+backup"
+    target   = place {"+" key ["=" value]}      a literal "+" or "," is written %2B, %2C
+    place    = port ["-" port] | what `endpoint.parse_place` reads
+    policy   = [scope ": "] value               "/api/: 5s": the scope holds a "/", or the whole is the value
+    secret   = "@" file | "env:" NAME           never inline
+
+Each function reads one word and raises a UsageError of what is wrong with it; whoever calls goes on with the
+next, so that all faults are told at once.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from netfront.cli.argv import Word, path_in
+from netfront.cli.faults import Faults, nearest
+from netfront.cli.plan import FieldEdit, Secret
+from netfront.endpoint import Endpoint, parse_place
+from netfront.errors import UsageError
+from netfront.policy.route import Scope, parse_scope
+from netfront.units import parse_count
+
+__all__ = [
+    "RouteArg",
+    "TargetArg",
+    "is_request",
+    "parse_argument",
+    "parse_field_edit",
+    "parse_secret",
+    "parse_target",
+    "split_policy",
+]
+
+_RANGE = re.compile(r":?(\d{1,5})-(\d{1,5})", re.ASCII)
+_ESCAPE = re.compile(r"%2[BbCc]")
+_PLUS = re.compile(r"\+(?!https://|tls://)")
+_METHODS = re.compile(r"[A-Za-z,]+ +")
+_REQUEST = re.compile(r"[A-Za-z]+ +(?:https?://\S*|[^\s=?]*(?:\?\S*)?)", re.ASCII)
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_MOST_PORTS = 1000
+_OURS = {
+    "host": "use +host=NAME on a target, or --change-host-header",
+    "content-length": "it says where the body ends",
+    "transfer-encoding": "it says where the body ends",
+    "connection": "it is of one connection",
+    "keep-alive": "it is of one connection",
+    "proxy-connection": "it is of one connection",
+    "te": "it is of one connection",
+    "trailer": "it is of one connection",
+    "upgrade": "it is of one connection",
+}
+"""Fields that cannot be edited, and why: what netfront itself writes or takes away on every message."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetArg:
+    """A target as it was given: None where nothing was said."""
+
+    endpoint: Endpoint
+    weight: int = 1
+    backup: bool = False
+    most: int | None = None
+    name: str | None = None
+    sni: str | None = None
+    host: str | None = None
+    proxy: int = 0
+    insecure: bool = False
+    ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteArg:
+    """A route as it was given.
+
+    Args:
+        scope: which requests; None for bare targets and for those of one listener.
+        port: of the only listener it belongs to; None for all.
+    """
+
+    scope: Scope | None
+    port: int | None
+    targets: tuple[TargetArg, ...]
+
+
+def parse_argument(word: Word) -> RouteArg:
+    """Read a positional argument.
+
+    Raises:
+        UsageError: of all that is wrong with it.
+    """
+    head, equals, tail = word.partition("=")
+    if not equals or not _is_route(head):
+        if word.startswith("/"):
+            raise UsageError.of(word, "a path without targets", f"write {word}=TARGET, as in {word}=:8000")
+        targets = _parse_targets(word, word)
+        for target in targets:
+            if target.endpoint.base and not target.endpoint.scheme:
+                hint = f"write http://{word}, or a route such as /api={word}"
+                raise UsageError.of(word, "a target with a path needs a scheme", hint)
+        return RouteArg(None, None, targets)
+    faults = Faults()
+    port = (
+        faults.read("", head[1:], lambda text: parse_count(text, least=1, most=65535), 0)
+        if head[0] == ":"
+        else None
+    )
+    scope = None if port is not None else faults.read("", head, parse_scope, None)
+    targets = ()
+    try:
+        targets = _parse_targets(word, tail)
+    except UsageError as error:
+        faults.take(error)
+    try:
+        faults.raise_any()
+    except UsageError as error:
+        raise UsageError(*(replace(fault, what=f"{word}: {fault.what}") for fault in error.faults)) from error
+    return RouteArg(scope, port, targets)
+
+
+def parse_target(text: str) -> tuple[TargetArg, ...]:
+    """Read one target; a range of ports is several.
+
+    Raises:
+        UsageError: of all that is wrong with it.
+    """
+    place, *options = _PLUS.split(text)
+    faults = Faults()
+    endpoints = faults.read("", _unescape(place), _parse_places, ())
+    given: dict[str, object] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        try:
+            name, setting = _parse_option(key, _unescape(value) if equals else None)
+            if name in given:
+                raise UsageError.of(f"+{key}", "given twice")
+            given[name] = setting
+        except UsageError as error:
+            faults.take(error, text)
+    faults.raise_any()
+    return tuple(TargetArg(endpoint, **given) for endpoint in endpoints)  # type: ignore[arg-type]
+
+
+def is_request(text: str) -> bool:
+    """Tell a request to be explained, such as 'GET /api/x' or 'GET https://localhost/x?y=z', from a route."""
+    return _REQUEST.fullmatch(text) is not None
+
+
+def split_policy(word: Word) -> tuple[Scope | None, Word]:
+    """Tell the scope of a policy from its value.
+
+    Raises:
+        UsageError: a scope without "/", which would be taken for a part of the value.
+    """
+    head, separator, value = word.partition(": ")
+    if not separator:
+        return None, word
+    try:
+        scope = parse_scope(head)
+    except UsageError:
+        if head.startswith("/") or _METHODS.match(head):
+            raise
+        return None, word
+    if "/" not in head:
+        raise UsageError.of(word, "a scope holds a slash", f"write '{head}/: {value}'")
+    return scope, word.part(value.strip())
+
+
+def parse_field_edit(text: str) -> FieldEdit:
+    """Read 'Name: value', which sets a field, or '-Name', which removes it.
+
+    Raises:
+        UsageError: no field name, a value no field can have, or a field that is not to be edited.
+    """
+    is_removal = text.startswith("-")
+    name, colon, value = text.removeprefix("-").partition(":")
+    name, value = name.strip() if is_removal else name, value.strip()
+    if not is_removal and not colon:
+        raise UsageError.of(text, "not a field", "write 'Name: value' to set one, '-Name' to remove one")
+    if not _FIELD_NAME.fullmatch(name):
+        raise UsageError.of(text, f"{name!r} is not a field name", "letters, digits and dashes")
+    if name.lower() in _OURS:
+        raise UsageError.of(text, f"{name} cannot be edited", _OURS[name.lower()])
+    if is_removal:
+        if colon:
+            raise UsageError.of(text, "a removal has no value", f"write '-{name}'")
+        return FieldEdit(name.encode())
+    if not value:
+        raise UsageError.of(text, "no value", f"write '-{name}' to remove the field")
+    if _CONTROLS.search(value):
+        raise UsageError.of(f"{name}: …", "a field's value has no control characters")
+    return FieldEdit(name.encode(), (value.encode(),))
+
+
+def parse_secret(text: str) -> Secret:
+    """Read where a secret is found. The text is never repeated in a message: it may be the secret itself.
+
+    Raises:
+        UsageError: it is given inline.
+    """
+    if text.startswith("@") and len(text) > 1:
+        return Secret(file=path_in(text, text[1:]))
+    if text.startswith("env:") and len(text) > 4:
+        return Secret(variable=text[4:])
+    raise UsageError.of("…", "a secret is not given inline", "write @FILE or env:NAME")
+
+
+def _is_route(head: str) -> bool:
+    """Tell a route from a target's option, by what stands before the first "="."""
+    if head.startswith(":"):
+        return "+" not in head and "," not in head and "-" not in head
+    if head.startswith("/") or _METHODS.match(head):
+        return True
+    return not re.search(r"[+,:]", head.split("/", 1)[0])
+
+
+def _parse_targets(word: Word, text: str) -> tuple[TargetArg, ...]:
+    if not text:
+        raise UsageError.of(word, "no target")
+    faults = Faults()
+    targets: list[TargetArg] = []
+    for part in text.split(","):
+        if not part:
+            faults.add(word, "an empty target", "targets are told apart by one comma each")
+        else:
+            targets.extend(faults.read("", part, parse_target, ()))
+    faults.raise_any()
+    return tuple(targets)
+
+
+def _parse_places(text: str) -> tuple[Endpoint, ...]:
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        return (parse_place(text),)
+    first, last = int(match[1]), int(match[2])
+    if not 1 <= first <= last <= 65535:
+        raise UsageError.of(text, "not a range of ports", "from the lower to the higher, from 1 to 65535")
+    if last - first >= _MOST_PORTS:
+        raise UsageError.of(text, f"more than {_MOST_PORTS} ports")
+    return tuple(parse_place(str(port)) for port in range(first, last + 1))
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda match: "+" if match[0] in ("%2B", "%2b") else ",", text)
+
+
+def _parse_option(key: str, value: str | None) -> tuple[str, object]:
+    """Give the attribute of TargetArg that an option fills, and its value."""
+    if key not in _OPTIONS:
+        raise UsageError.of(f"+{key}", "no such option of a target", nearest(key, _OPTIONS))
+    name, parse, form = _OPTIONS[key]
+    if parse is None:
+        if value is not None:
+            raise UsageError.of(f"+{key}={value}", "it takes no value", f"write +{key}")
+        return name, True
+    if not value:
+        raise UsageError.of(f"+{key}", "it needs a value", f"as in +{key}={form}")
+    try:
+        return name, parse(value)
+    except UsageError as error:
+        raise UsageError(*(replace(fault, what=f"+{key}={fault.what}") for fault in error.faults)) from error
+
+
+def _parse_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:@/-]{1,64}", text):
+        raise UsageError.of(text, "not a name", "up to 64 letters, digits and . _ - : / @")
+    return text
+
+
+def _parse_host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}(?::\d{1,5})?|\[[0-9a-fA-F:.]+\](?::\d{1,5})?", text):
+        raise UsageError.of(text, "not a host")
+    return text
+
+
+def _parse_proxy(text: str) -> int:
+    if text not in ("v1", "v2"):
+        raise UsageError.of(text, "no such version of the PROXY protocol", "there are v1 and v2")
+    return int(text[1])
+
+
+_OPTIONS: dict[str, tuple[str, Callable[[str], object] | None, str]] = {
+    "weight": ("weight", lambda text: parse_count(text, least=0, most=10_000), "3"),
+    "backup": ("backup", None, ""),
+    "max": ("most", lambda text: parse_count(text, least=1, most=1_000_000), "100"),
+    "name": ("name", _parse_name, "blue"),
+    "sni": ("sni", _parse_host, "api.example.com"),
+    "host": ("host", _parse_host, "target"),
+    "proxy": ("proxy", _parse_proxy, "v2"),
+    "insecure": ("insecure", None, ""),
+    "ca": ("ca", str, "ca.pem"),
+}

@@ -1,0 +1,141 @@
+"""Listeners and their certificates: from flags to ListenerPlans, the TlsPlan and the HostPlan."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+
+from netfront.cli.argv import path_in, path_of
+from netfront.cli.faults import Faults
+from netfront.cli.flags import ProxyFlags
+from netfront.cli.grammar import parse_secret
+from netfront.cli.plan import CertificatePlan, HostPlan, ListenerPlan, Secret, TlsPlan
+from netfront.endpoint import Endpoint, is_loopback_name, parse_listen
+from netfront.errors import UsageError
+
+__all__ = ["is_local_name", "plan_hosts", "plan_listeners", "plan_tls"]
+
+_NEEDS_CERT = "give --cert FILE --key FILE, or listen on http://; local are localhost, *.localhost and *.test"
+_DEFAULT = "https://localhost:8443"
+_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62}\.?)+|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
+
+
+def plan_listeners(flags: ProxyFlags, faults: Faults) -> tuple[ListenerPlan, ...]:
+    """Make the listeners in the order given, the redirecting one last."""
+    listeners: list[ListenerPlan] = []
+    for text in (*(flags.listen or ()), *(flags.from_ or ())):
+        endpoint = faults.read("--listen", text, _parse_serving, None)
+        if endpoint is None:
+            continue
+        if endpoint.port and any(endpoint == other.endpoint for other in listeners):
+            faults.add(f"--listen {text}", "given twice", word=text)
+        listeners.append(ListenerPlan(endpoint, flags.accept_proxy))
+    if not listeners:
+        listeners.append(ListenerPlan(_parse_serving(_DEFAULT), flags.accept_proxy))
+    if flags.redirect_http is not None:
+        _add_redirect(listeners, flags.redirect_http, flags.accept_proxy, faults)
+    return tuple(listeners)
+
+
+def plan_tls(
+    flags: ProxyFlags, listeners: Sequence[ListenerPlan], routed: Sequence[str], faults: Faults
+) -> TlsPlan | None:
+    """Make the plan of TLS for clients; None when no listener ends it.
+
+    Args:
+        routed: the hosts of routes.
+    """
+    for flag, used in (("--cert", flags.cert), ("--key", flags.key), ("--client-ca", flags.client_ca)):
+        if used and not any(listener.tls for listener in listeners):
+            faults.add(flag, "it has no effect", "no --listen is https://")
+    certificates = _certificates(flags, faults)
+    names = tuple(name for name in flags.name or () if _is_name("--name", name, faults))
+    if not any(listener.tls for listener in listeners):
+        return None
+    if not flags.cert and not flags.key:
+        for name in names:
+            if not is_local_name(name):
+                faults.add(f"--name {name}", "the local CA may not certify it", _NEEDS_CERT, word=name)
+        for name in routed:
+            if not is_local_name(name):
+                faults.add(f"the host {name}", "the local CA may not certify it", _NEEDS_CERT)
+        names = tuple(dict.fromkeys((*names, *routed)))
+    return TlsPlan(certificates, tuple(map(str, names)), path_of(flags.client_ca))
+
+
+def plan_hosts(flags: ProxyFlags, routed: Iterable[str], faults: Faults) -> HostPlan:
+    """Make the list of names that clients may call us by where Host is replaced."""
+    allowed = [name for name in flags.allow_host or () if _is_name("--allow-host", name, faults)]
+    own = (*(flags.name or ()), *routed, *allowed)
+    return HostPlan(tuple(dict.fromkeys(name.lower().rstrip(".") for name in own)))
+
+
+def is_local_name(name: str) -> bool:
+    """Tell whether the local CA may certify a name: localhost, .localhost, .test, a loopback address.
+
+    RFC 6761 reserves both names; nobody can own one on the Internet.
+    """
+    name = name.lower().rstrip(".").removeprefix("*.")
+    return is_loopback_name(name) or name == "test" or name.endswith(".test")
+
+
+def _parse_serving(text: str) -> Endpoint:
+    endpoint = parse_listen(text)
+    if endpoint.path is not None:
+        return Endpoint("http", "", 0, path=path_in(text, endpoint.path))
+    if endpoint.scheme not in ("", "http", "https"):
+        raise UsageError.of(text, f"{endpoint.scheme}:// is not served here", "listen on https:// or http://")
+    return Endpoint(endpoint.scheme or "https", endpoint.host, endpoint.port)
+
+
+def _add_redirect(listeners: list[ListenerPlan], text: str, accept_proxy: bool, faults: Faults) -> None:
+    endpoint = faults.read("--redirect-http", text, parse_listen, None)
+    to = next((index for index, listener in enumerate(listeners) if listener.tls), None)
+    if to is None:
+        faults.add("--redirect-http", "there is nothing to send clients on to", "no --listen is https://")
+    elif endpoint is not None:
+        if endpoint.scheme not in ("", "http"):
+            faults.add(
+                f"--redirect-http {text}", "it answers plain http", "write http:// or no scheme", word=text
+            )
+        path = None if endpoint.path is None else path_in(text, endpoint.path)
+        listeners.append(
+            ListenerPlan(Endpoint("http", endpoint.host, endpoint.port, path), accept_proxy, redirects_to=to)
+        )
+
+
+def _certificates(flags: ProxyFlags, faults: Faults) -> tuple[CertificatePlan, ...]:
+    """Pair each --cert with the --key at the same place, and with its --key-password if there is one."""
+    certs, keys, passwords = flags.cert or (), flags.key or (), flags.key_password or ()
+    for cert in certs[len(keys) :]:
+        faults.add(
+            f"--cert {cert}",
+            "it has no --key",
+            "give one --key for each --cert, in the same order",
+            word=cert,
+        )
+    for key in keys[len(certs) :]:
+        faults.add(
+            f"--key {key}", "it has no --cert", "give one --cert for each --key, in the same order", word=key
+        )
+    if len(passwords) > max(len(keys), 0):
+        faults.add(
+            "--key-password", "there are more passwords than keys", "give one for each encrypted --key"
+        )
+    secrets: list[Secret | None] = [
+        faults.read("--key-password", text, parse_secret, None) for text in passwords
+    ]
+    if len(secrets) == 1:
+        secrets *= len(keys)
+    triples = zip_longest(certs[: len(keys)], keys[: len(certs)], secrets[: len(certs)])
+    return tuple(
+        CertificatePlan(path_in(cert, cert), path_in(key, key), secret) for cert, key, secret in triples
+    )
+
+
+def _is_name(flag: str, name: str, faults: Faults) -> bool:
+    if _NAME.fullmatch(name):
+        return True
+    faults.add(
+        f"{flag} {name}", "not a host name", "a name as clients write it, without scheme and port", word=name
+    )
+    return False

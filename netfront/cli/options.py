@@ -1,0 +1,267 @@
+"""Every shared flag once: its spellings, its group, and what it says of itself in help, man and completions.
+
+All values arrive as text. They are read in `planning.py`, together, so that a command line with three
+mistakes gets three messages. A flag has a value always or never.
+"""
+
+from typing import Annotated
+
+import typer
+from typer.models import OptionInfo
+
+from netfront.cli.plan import DRAIN, LimitsPlan, Settings
+from netfront.units import render_duration, render_size
+
+LISTENING, TLS, BACKENDS, MESSAGES = "Listening", "TLS", "Backends", "Requests and responses"
+TIMES, LIMITS, OUTPUT = "Time-outs", "Limits", "Output and logs"
+_LIMITS = LimitsPlan()
+
+
+def _flag(spelling: str, group: str, text: str, metavar: str = "", *, hidden: bool = False) -> OptionInfo:
+    option: OptionInfo = typer.Option(
+        *spelling.split(),
+        help=text,
+        metavar=metavar or None,
+        rich_help_panel=group,
+        hidden=hidden,
+        show_default=False,
+    )
+    return option
+
+
+def _time(name: str, text: str) -> OptionInfo:
+    default = render_duration(getattr(_LIMITS, name))
+    return _flag("--" + name.replace("_", "-"), TIMES, f"{text} (default {default})", "TIME")
+
+
+def _size(name: str, text: str) -> OptionInfo:
+    default = render_size(getattr(_LIMITS, name))
+    return _flag("--" + name.replace("_", "-"), LIMITS, f"{text} (default {default})", "SIZE")
+
+
+def _count(name: str, text: str, default: str = "") -> OptionInfo:
+    default = default or str(getattr(_LIMITS, name))
+    return _flag("--" + name.replace("_", "-"), LIMITS, f"{text} (default {default})", "N")
+
+
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TARGET|ROUTE...",
+        help="where to forward to: 3000, host:port, a URL, unix:FILE or demo:; or SCOPE=TARGET[,TARGET]",
+        show_default=False,
+    ),
+]
+To = Annotated[
+    list[str] | None,
+    _flag("--to -t", BACKENDS, "another target or route, as an argument", "TARGET", hidden=True),
+]
+
+Listen = Annotated[
+    list[str] | None,
+    _flag(
+        "--listen -l",
+        LISTENING,
+        "where to listen; again for more places. No host is loopback, * every address, port 0 any free one "
+        "(default https://localhost:8443)",
+        "ADDRESS",
+    ),
+]
+From = Annotated[list[str] | None, _flag("--from", LISTENING, "the same as --listen", "ADDRESS", hidden=True)]
+RedirectHttp = Annotated[
+    str | None,
+    _flag(
+        "--redirect-http",
+        LISTENING,
+        "listen here too, and send clients on to the first https:// listener",
+        "ADDRESS",
+    ),
+]
+AcceptProxy = Annotated[
+    bool,
+    _flag(
+        "--accept-proxy/--no-accept-proxy",
+        LISTENING,
+        "connections of --trust-proxy peers begin with a PROXY line, v1 or v2",
+    ),
+]
+TrustProxy = Annotated[
+    list[str] | None,
+    _flag(
+        "--trust-proxy",
+        LISTENING,
+        "believe forwarded fields and PROXY lines that come from this network; again for more",
+        "CIDR",
+    ),
+]
+PortFile = Annotated[
+    str | None,
+    _flag(
+        "--port-file", LISTENING, "once all listeners are open, write their ports here, one a line", "FILE"
+    ),
+]
+ReadyFd = Annotated[
+    str | None,
+    _flag(
+        "--ready-fd",
+        LISTENING,
+        "once all listeners are open, write a line to this descriptor and close it",
+        "N",
+    ),
+]
+Drain = Annotated[
+    str | None,
+    _flag(
+        "--drain",
+        LISTENING,
+        f"when stopped, how long what is under way may take (default {render_duration(DRAIN)})",
+        "TIME",
+    ),
+]
+
+Cert = Annotated[
+    list[str] | None,
+    _flag(
+        "--cert",
+        TLS,
+        "a certificate with its chain (PEM); again for more names (default: from a local CA)",
+        "FILE",
+    ),
+]
+Key = Annotated[
+    list[str] | None, _flag("--key", TLS, "the private key of the --cert at the same place", "FILE")
+]
+KeyPassword = Annotated[
+    list[str] | None,
+    _flag("--key-password", TLS, "the password of the --key at the same place: @FILE or env:NAME", "SECRET"),
+]
+Name = Annotated[
+    list[str] | None,
+    _flag("--name", TLS, "a name that clients call us by, for the certificate; again for more", "NAME"),
+]
+ClientCa = Annotated[
+    str | None,
+    _flag("--client-ca", TLS, "let in only clients with a certificate from these CAs (PEM)", "FILE"),
+]
+Hsts = Annotated[
+    str | None,
+    _flag(
+        "--hsts",
+        TLS,
+        "tell browsers to insist on https for so long: 31536000 or 365d; not for local names",
+        "AGE",
+    ),
+]
+
+BackendCa = Annotated[
+    str | None,
+    _flag("--backend-ca", BACKENDS, "verify backends by these CAs (PEM), not the system's", "FILE"),
+]
+BackendCert = Annotated[
+    str | None, _flag("--backend-cert", BACKENDS, "our certificate for backends (PEM)", "FILE")
+]
+BackendKey = Annotated[
+    str | None, _flag("--backend-key", BACKENDS, "the private key of --backend-cert", "FILE")
+]
+BackendName = Annotated[
+    str | None,
+    _flag("--backend-name", BACKENDS, "the name that backends' certificates must have; sent as SNI", "NAME"),
+]
+Insecure = Annotated[
+    bool, _flag("--insecure/--no-insecure -k", BACKENDS, "do not verify the certificates of backends")
+]
+ChangeHostHeader = Annotated[
+    bool | None,
+    _flag(
+        "--change-host-header/--no-change-host-header",
+        BACKENDS,
+        "send Host as the target names it (default: only to https:// targets that are not on this machine)",
+    ),
+]
+AllowHost = Annotated[
+    list[str] | None,
+    _flag(
+        "--allow-host",
+        BACKENDS,
+        "where Host is changed on a loopback listener: let clients call us by this name too",
+        "NAME",
+    ),
+]
+
+Header = Annotated[
+    list[str] | None,
+    _flag(
+        "--header -H", MESSAGES, "set or remove a field of requests: 'Name: value', '-Name'", "[SCOPE: ]FIELD"
+    ),
+]
+ResponseHeader = Annotated[
+    list[str] | None,
+    _flag("--response-header", MESSAGES, "set or remove a field of responses", "[SCOPE: ]FIELD"),
+]
+KeepServer = Annotated[
+    bool, _flag("--keep-server/--hide-server", MESSAGES, "let Server and X-Powered-By of backends through")
+]
+Forwarded = Annotated[
+    bool, _flag("--forwarded/--no-forwarded", MESSAGES, "send Forwarded (RFC 7239) beside X-Forwarded-*")
+]
+Via = Annotated[bool, _flag("--via/--no-via", MESSAGES, "append Via to requests (default: yes)")]
+
+Timeout = Annotated[
+    list[str] | None,
+    _flag(
+        "--timeout",
+        TIMES,
+        f"until a backend's answer begins (default {render_duration(Settings().timeout)}; loopback: none)",
+        "[SCOPE: ]TIME",
+    ),
+]
+HeadTimeout = Annotated[str | None, _time("head_timeout", "for a whole request head")]
+HandshakeTimeout = Annotated[str | None, _time("handshake_timeout", "for a client's TLS handshake")]
+IdleTimeout = Annotated[str | None, _time("idle_timeout", "between two requests of a client")]
+BodyTimeout = Annotated[str | None, _time("body_timeout", "between two reads of a request's body")]
+SendTimeout = Annotated[str | None, _time("send_timeout", "for a client that does not read its answer")]
+ConnectTimeout = Annotated[str | None, _time("connect_timeout", "to connect to a backend, TLS included")]
+ReadTimeout = Annotated[str | None, _time("read_timeout", "between two reads of an answer's body")]
+StreamTimeout = Annotated[str | None, _time("stream_timeout", "the same for WebSocket and event streams")]
+BackendIdleTimeout = Annotated[
+    str | None, _time("backend_idle_timeout", "how long an idle one to a backend is kept")
+]
+
+MaxLine = Annotated[str | None, _size("max_line", "of a request line; more is 414")]
+MaxField = Annotated[str | None, _size("max_field", "of one field line; more is 431")]
+MaxHead = Annotated[str | None, _size("max_head", "of a whole head; more is 431")]
+MaxFields = Annotated[str | None, _count("max_fields", "fields of a head; more is 431")]
+MaxBody = Annotated[
+    list[str] | None,
+    _flag("--max-body", LIMITS, "of a request's body; more is 413 (default none)", "[SCOPE: ]SIZE"),
+]
+MaxConnections = Annotated[
+    str | None, _count("max_connections", "clients' connections in all", "by descriptors, at most 10000")
+]
+MaxPerAddress = Annotated[
+    str | None,
+    _count("max_per_address", "connections of one address, unless loopback or trusted"),
+]
+
+Quiet = Annotated[bool, _flag("--quiet -q", OUTPUT, "say nothing but what ends the process")]
+Verbose = Annotated[bool, _flag("--verbose -v", OUTPUT, "one line a request on stderr, as it ends")]
+Json = Annotated[bool, _flag("--json", OUTPUT, "one JSON object an event on stdout")]
+AccessLog = Annotated[
+    str | None, _flag("--access-log", OUTPUT, "log requests to a file; - is stdout", "FILE")
+]
+LogFormat = Annotated[
+    str | None, _flag("--log-format", OUTPUT, "common, combined, json or logfmt (default combined)", "FORMAT")
+]
+Color = Annotated[
+    bool | None,
+    _flag("--color/--no-color", OUTPUT, "colour (default: on a terminal without NO_COLOR)"),
+]
+Explain = Annotated[
+    bool,
+    _flag(
+        "--explain",
+        OUTPUT,
+        "print what would be done and stop; with an argument such as 'GET /x', for that request",
+    ),
+]
+Debug = Annotated[bool, _flag("--debug", OUTPUT, "show tracebacks")]

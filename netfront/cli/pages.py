@@ -1,0 +1,130 @@
+"""What help and the man pages say of each command, beyond its flags."""
+
+from dataclasses import dataclass
+
+__all__ = ["EXIT_CODES", "PAGES", "Page"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The prose of one command.
+
+    Args:
+        summary: one line, after the command's name.
+        usage: what follows the command's name.
+        text: paragraphs for `--help` and the man page.
+        examples: a command line and what it does; the first three stand in `-h`.
+        common: the parameters that `-h` lists.
+    """
+
+    summary: str
+    usage: str
+    text: tuple[str, ...] = ()
+    examples: tuple[tuple[str, str], ...] = ()
+    common: tuple[str, ...] = ()
+
+
+EXIT_CODES = (
+    ("0", "done, or stopped as told"),
+    ("2", "the command line or a file it names is wrong"),
+    ("3", "cannot listen"),
+    ("130", "stopped a second time before what was under way had finished"),
+)
+
+PAGES = {
+    "netfront": Page(
+        summary="a reverse proxy from one line",
+        usage="COMMAND ...",
+        text=("netfront COMMAND -h shows a command's most used flags, --help all of them.",),
+        examples=(
+            ("netfront proxy 3000", "https://localhost:8443 in front of port 3000"),
+            ("netfront proxy demo:", "the same in front of a built-in server, for trying things"),
+            ("netfront trust env", "how to make curl, node, Python and git believe the local certificate"),
+        ),
+    ),
+    "netfront proxy": Page(
+        summary="put TLS, routes and names in front of servers",
+        usage="[FLAGS] TARGET|ROUTE...",
+        text=(
+            "A TARGET is where to forward to: 3000 or :3000 (a port of this machine), host:port, "
+            "http://host:port/base, https://host, unix:FILE, or demo: for the built-in server. "
+            "3001-3003 is three targets; several are told apart by commas and used in turn, the "
+            "next one when a connection is refused.",
+            "A ROUTE is SCOPE=TARGET[,TARGET]. A SCOPE is a host (app.localhost, *.test), a path "
+            "(/api, /v1/{name}, /files/**; a final $ makes it exact), both (app.localhost/api), "
+            "or either with methods before it ('GET,HEAD /reports'). A path of the target, be it "
+            "only /, replaces the route's prefix; without one the path goes on as it came. "
+            ":PORT=TARGET belongs to the listener on that port.",
+            "What follows a target, each behind a +: weight=N, backup, name=LABEL, "
+            "host=keep|target|NAME, sni=NAME, ca=FILE, insecure, proxy=v1|v2, max=N. A literal + "
+            "or , in a target is written %2B or %2C.",
+            "A flag marked [SCOPE: ] takes a scope that holds a slash before its value: --timeout "
+            "'/reports: 5m'. The most specific one holds; of --max-body the smallest.",
+            "@FILE as an argument reads arguments from a file, one a line: a target, a route, or "
+            "a flag with its value behind the first space or =. A # at the start of a line or "
+            "after a space begins a comment.",
+            "Times are written 200ms, 30s, 5m, 1h or 1d, sizes 8192, 64k or 10M (1024-based), and "
+            "none is no limit where that is possible. A secret is @FILE or env:NAME.",
+            "Without --cert the certificate comes from a local CA, made at first use: see "
+            "netfront trust. It holds for localhost, *.localhost, *.test and loopback addresses "
+            "only.",
+            "SIGINT and SIGTERM stop accepting, finish what is under way and exit; a second one "
+            "cuts at once. SIGHUP reads certificates again, SIGUSR1 reopens the access log, "
+            "SIGQUIT prints the state.",
+        ),
+        examples=(
+            (
+                "netfront proxy 3000",
+                "https://localhost:8443, with a local certificate, in front of port 3000",
+            ),
+            ("netfront proxy :3000 -l http://:8080", "plain HTTP on port 8080 of this machine"),
+            ("netfront proxy app.localhost=:3000 admin.localhost=:9000 /api=:8000/", "by host and by path"),
+            ("netfront proxy https://api.example.com/v2 -H '-Cookie'", "in front of a server elsewhere"),
+            (
+                "netfront proxy unix:/run/app.sock -l 'https://*:443' --cert site.pem --key site.key "
+                "--redirect-http ':80'",
+                "a public site",
+            ),
+            ("netfront proxy 3000 --explain 'GET https://localhost/api/x'", "what would happen to a request"),
+            ("netfront proxy 3000 -l https://:0 --port-file port -q &", "any free port, for scripts"),
+        ),
+        common=(
+            "listen",
+            "redirect_http",
+            "cert",
+            "key",
+            "name",
+            "insecure",
+            "change_host_header",
+            "header",
+            "timeout",
+            "verbose",
+            "access_log",
+            "explain",
+        ),
+    ),
+    "netfront trust": Page(
+        summary="show the local CA and how to trust it",
+        usage="COMMAND",
+        text=(
+            "The CA is made at first use and kept in your data directory, its key readable by you "
+            "alone. It can certify only localhost, *.localhost, *.test and loopback addresses.",
+        ),
+        examples=(
+            ("netfront trust path", "print the CA's file"),
+            ('eval "$(netfront trust env)"', "make curl, node, Python and git of this shell believe it"),
+        ),
+    ),
+    "netfront trust path": Page(summary="print the local CA's file, made if there is none", usage=""),
+    "netfront trust env": Page(summary="print the lines that make programs believe the local CA", usage=""),
+    "netfront completion": Page(
+        summary="print a shell's completion script",
+        usage="bash|zsh|fish",
+        examples=(
+            ('eval "$(netfront completion bash)"', "in ~/.bashrc"),
+            ('netfront completion zsh > "${fpath[1]}/_netfront"', "once"),
+            ("netfront completion fish > ~/.config/fish/completions/netfront.fish", "once"),
+        ),
+    ),
+}
+"""By the words that call the command."""

@@ -1,0 +1,245 @@
+"""From the flags of `netfront proxy` to its ServePlan, with all that is wrong told at once.
+
+Everything that needs no I/O is checked here: each value, each pair of flags that do not fit together, each
+policy whose scope no route meets. Files are named in the plan and read by those that use them.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from math import inf
+from typing import Any, TypeVar
+
+from netfront.cli.argv import path_of
+from netfront.cli.faults import Faults, nearest
+from netfront.cli.flags import ProxyFlags
+from netfront.cli.listening import is_local_name, plan_hosts, plan_listeners, plan_tls
+from netfront.cli.plan import (
+    DRAIN,
+    LimitsPlan,
+    ListenerPlan,
+    LogPlan,
+    PoolPlan,
+    ReadyPlan,
+    RoutePlan,
+    ServePlan,
+    Settings,
+    TellPlan,
+)
+from netfront.cli.policies import Policy, read_policies
+from netfront.cli.routing import plan_routes, read_arguments
+from netfront.errors import Fault, UsageError
+from netfront.units import parse_count, parse_duration, parse_size, render_size
+
+__all__ = ["LOG_FORMATS", "plan_proxy"]
+
+LOG_FORMATS = ("common", "combined", "json", "logfmt")
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+_HOUR, _DAY = 3600.0, 86400.0
+_SPANS = {
+    "head_timeout": (0.1, _HOUR),
+    "handshake_timeout": (0.1, _HOUR),
+    "idle_timeout": (0.1, _DAY),
+    "body_timeout": (0.1, _HOUR),
+    "send_timeout": (0.1, _HOUR),
+    "connect_timeout": (0.01, 300.0),
+    "read_timeout": (0.1, _DAY),
+    "stream_timeout": (0.1, 30 * _DAY),
+    "backend_idle_timeout": (0.1, _DAY),
+}
+_ENDLESS = frozenset({"read_timeout", "stream_timeout"})
+"""Time-outs that may be "none": a backend may think for ever, a client may not."""
+_SIZES = {"max_line": (256, 2**20), "max_field": (256, 2**20), "max_head": (1024, 2**22)}
+_COUNTS = {"max_fields": (8, 10_000), "max_connections": (1, 10**6), "max_per_address": (1, 10**6)}
+
+
+def plan_proxy(flags: ProxyFlags, earlier: Sequence[Fault] = ()) -> ServePlan:
+    """Make the plan of `netfront proxy`.
+
+    Args:
+        earlier: faults of the command line that are known already.
+    Raises:
+        UsageError: of everything that is wrong.
+    """
+    faults = Faults(earlier)
+    args = read_arguments(flags, faults)
+    if not args and not faults:
+        faults.add("no target", hint="name what to put it in front of, as in: netfront proxy 3000")
+    is_partial = bool(faults)
+    listeners = plan_listeners(flags, faults)
+    policies = read_policies(flags, faults)
+    routes, pools = plan_routes(args, listeners, flags, policies, _defaults(listeners), faults)
+    if not is_partial:  # with a route unread, one more message on what it would have served only misleads
+        _check_policies(policies, routes, faults)
+        _check_served(listeners, routes, faults)
+        _check_backend_flags(flags, pools, faults)
+    routed = list(dict.fromkeys(route.scope.host for route in routes if route.scope.host))
+    plan = ServePlan(
+        command="proxy",
+        listeners=listeners,
+        routes=routes,
+        pools=pools,
+        tls=plan_tls(flags, listeners, routed, faults),
+        limits=_limits(flags, faults),
+        tell=_tell(flags, faults),
+        host=plan_hosts(flags, routed, faults),
+        log=_log(flags, faults),
+        ready=_ready(flags, faults),
+        drain=_time("drain", flags.drain, 0.0, _HOUR, DRAIN, faults),
+        debug=flags.debug,
+    )
+    _check_hsts(plan, routed, faults)
+    faults.raise_any()
+    return plan
+
+
+def _defaults(listeners: Iterable[ListenerPlan]) -> Settings:
+    """A backend that only this machine's people use may think as long as it likes: a debugger may hold it."""
+    is_local = all(listener.is_loopback for listener in listeners if listener.redirects_to is None)
+    return Settings(timeout=inf) if is_local else Settings()
+
+
+def _limits(flags: ProxyFlags, faults: Faults) -> LimitsPlan:
+    given: dict[str, Any] = {}
+    for name, (least, most) in _SPANS.items():
+        default = getattr(LimitsPlan(), name)
+        given[name] = _time(name, getattr(flags, name), least, most, default, faults, none=name in _ENDLESS)
+    for name, (smallest, largest) in _SIZES.items():
+        parse = partial(parse_size, least=smallest, most=largest)
+        given[name] = _read(name, getattr(flags, name), parse, getattr(LimitsPlan(), name), faults)
+    for name, (fewest, highest) in _COUNTS.items():
+        count = partial(parse_count, least=fewest, most=highest)
+        given[name] = _read(name, getattr(flags, name), count, getattr(LimitsPlan(), name), faults)
+    limits = LimitsPlan(**given)
+    for name in ("max_line", "max_field"):
+        part = getattr(limits, name)
+        if part > limits.max_head:
+            what = f"{_flag(name)} {render_size(part)}"
+            faults.add(
+                what, f"more than --max-head, which is {render_size(limits.max_head)}", "raise --max-head too"
+            )
+    return limits
+
+
+def _tell(flags: ProxyFlags, faults: Faults) -> TellPlan:
+    networks = [faults.read("--trust-proxy", text, _parse_network, "") for text in flags.trust_proxy or ()]
+    if flags.accept_proxy and not flags.trust_proxy:
+        faults.add(
+            "--accept-proxy", "nobody is trusted to send a PROXY line", "name them: --trust-proxy 127.0.0.1"
+        )
+    return TellPlan(
+        trust_proxy=tuple(networks),
+        forwarded=flags.forwarded,
+        via=flags.via,
+        keep_server=flags.keep_server,
+        hsts=_read("hsts", flags.hsts, _parse_age, None, faults),
+    )
+
+
+def _log(flags: ProxyFlags, faults: Faults) -> LogPlan:
+    if flags.json and flags.access_log == "-":
+        faults.add("--access-log -", "stdout carries the events of --json", "write the log to a file")
+    if flags.quiet and flags.verbose:
+        faults.add("--verbose", "it contradicts --quiet", "give one of them")
+    if flags.log_format is not None:
+        if flags.log_format not in LOG_FORMATS:
+            what = f"--log-format {flags.log_format}"
+            faults.add(what, "no such format", nearest(flags.log_format, LOG_FORMATS), word=flags.log_format)
+        elif flags.access_log is None:
+            faults.add(f"--log-format {flags.log_format}", "there is no log", "add --access-log FILE")
+    is_stdout = flags.access_log in (None, "-")
+    return LogPlan(
+        access_log=flags.access_log if is_stdout else path_of(flags.access_log),
+        access_format=flags.log_format or LogPlan().access_format,
+        verbose=flags.verbose,
+        quiet=flags.quiet,
+        json=flags.json,
+        color=flags.color,
+    )
+
+
+def _ready(flags: ProxyFlags, faults: Faults) -> ReadyPlan:
+    descriptor = _read("ready_fd", flags.ready_fd, partial(parse_count, least=3, most=65535), None, faults)
+    return ReadyPlan(path_of(flags.port_file), descriptor)
+
+
+def _check_policies(policies: Iterable[Policy], routes: Sequence[RoutePlan], faults: Faults) -> None:
+    """A policy that guards nothing is a typing error that would leave something open."""
+    for policy in policies:
+        scope = policy.scope
+        if scope is not None and not any(scope.meets(route.scope) for route in routes):
+            routed = ", ".join(dict.fromkeys(str(route.scope) for route in routes))
+            faults.add(policy.given, "its scope meets no route", f"the routes are {routed}", word=policy.word)
+
+
+def _check_served(listeners: Sequence[ListenerPlan], routes: Sequence[RoutePlan], faults: Faults) -> None:
+    for index, listener in enumerate(listeners):
+        if listener.redirects_to is None and not any(route.listener in (None, index) for route in routes):
+            hint = f"give it one: :{listener.endpoint.port}=TARGET"
+            faults.add(f"--listen {listener.endpoint}", "no route belongs to it", hint)
+
+
+def _check_backend_flags(flags: ProxyFlags, pools: Iterable[PoolPlan], faults: Faults) -> None:
+    """Refuse flags for TLS to backends that would do nothing, or contradict each other."""
+    is_https = any(target.tls for pool in pools for target in pool.targets)
+    for name in ("backend_ca", "backend_cert", "backend_key", "backend_name", "insecure"):
+        if getattr(flags, name) and not is_https:
+            faults.add(_flag(name), "it has no effect", "no target is https://")
+    if bool(flags.backend_cert) != bool(flags.backend_key):
+        given, missing = ("cert", "key") if flags.backend_cert else ("key", "cert")
+        faults.add(f"--backend-{given}", f"it has no --backend-{missing}", "give both")
+    if flags.insecure and flags.backend_ca:
+        faults.add("--insecure", "it contradicts --backend-ca", "give one of them")
+
+
+def _check_hsts(plan: ServePlan, routed: Iterable[str], faults: Faults) -> None:
+    """A browser that has learnt it would insist on https for every server of this machine."""
+    if plan.tell.hsts is None:
+        return
+    if plan.tls is None:
+        faults.add("--hsts", "it has no effect", "no --listen is https://")
+        return
+    hint = "give --cert and --key for a public name, and --name"
+    names = [*plan.tls.names, *routed]
+    for name in dict.fromkeys(filter(is_local_name, names)):
+        faults.add("--hsts", f"{name} is a local name", hint)
+    if not names and (plan.tls.is_local or all(listener.is_loopback for listener in plan.listeners)):
+        faults.add("--hsts", "localhost is a local name", hint)
+
+
+def _parse_network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        try:
+            hint = f"did you mean {ipaddress.ip_network(text, strict=False)}?"
+        except ValueError:
+            hint = "as in 10.0.0.0/8, fd00::/8 or 127.0.0.1"
+        raise UsageError.of(text, "not a network", hint) from error
+
+
+def _parse_age(text: str) -> int:
+    most = 10 * 365 * _DAY
+    return int(parse_duration(f"{text}s" if text.isdigit() else text, least=0, most=most))
+
+
+def _time(
+    name: str,
+    text: str | None,
+    least: float,
+    most: float,
+    default: float,
+    faults: Faults,
+    *,
+    none: bool = False,
+) -> float:
+    return _read(name, text, partial(parse_duration, least=least, most=most, none=none), default, faults)
+
+
+def _read(name: str, text: str | None, parse: Callable[[str], _T], default: _D, faults: Faults) -> _T | _D:
+    return default if text is None else faults.read(_flag(name), text, parse, default)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

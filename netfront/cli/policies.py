@@ -1,0 +1,169 @@
+"""Flags that can differ by scope: which value holds where.
+
+A policy may be wider than a route, or narrower. What is wider is merged into the route's settings; where
+narrower ones apply, the route gets a variant for each combination of scopes that a request can be in, merged
+as well, so that serving a request takes one look at a short list and merges nothing.
+
+Of time-outs and field edits the most specific scope wins; of body limits the smallest: restrictions add up.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import Any, TypeVar
+
+from netfront.cli.argv import as_word
+from netfront.cli.faults import Faults
+from netfront.cli.flags import ProxyFlags
+from netfront.cli.grammar import parse_field_edit, split_policy
+from netfront.cli.plan import FieldEdit, Settings, Variant
+from netfront.errors import UsageError
+from netfront.policy.route import Scope
+from netfront.units import parse_duration, parse_size
+
+__all__ = ["Policy", "read_policies", "settle"]
+
+_T = TypeVar("_T")
+_MOST_VARIANTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One value of a flag and where it holds.
+
+    Args:
+        scope: None is everywhere.
+        apply: gives settings in which the value holds.
+        given: as it was written, with its flag.
+    """
+
+    scope: Scope | None
+    apply: Callable[[Settings], Settings]
+    given: str
+    word: str
+
+
+def read_policies(flags: ProxyFlags, faults: Faults) -> list[Policy]:
+    """Read the flags that can differ by scope."""
+    return [
+        *_values("--timeout", flags.timeout, _parse_timeout, _set_timeout, faults),
+        *_values("--max-body", flags.max_body, _parse_max_body, _lower_max_body, faults),
+        *_edits("--header", flags.header, "request_edits", faults),
+        *_edits("--response-header", flags.response_header, "response_edits", faults),
+    ]
+
+
+def settle(
+    scope: Scope | None, policies: Sequence[Policy], defaults: Settings
+) -> tuple[Settings, tuple[Variant, ...]]:
+    """Work out what holds in a route: its settings, and the variants for narrower scopes within it.
+
+    Raises:
+        UsageError: the scopes overlap in too many ways.
+    """
+    wider = [policy for policy in policies if policy.scope is None or (scope and policy.scope.covers(scope))]
+    inner = [
+        policy for policy in policies if policy not in wider and policy.scope and _meet(policy.scope, scope)
+    ]
+    narrower = list(dict.fromkeys(policy.scope for policy in inner if policy.scope))
+    variants = []
+    for scopes in _combinations(narrower):
+        held = [policy for policy in policies if policy in wider or policy.scope in scopes]
+        variants.append(Variant(scopes, _merge(held, defaults)))
+    variants.sort(key=lambda variant: -len(variant.scopes))
+    return _merge(wider, defaults), tuple(variants)
+
+
+def _meet(one: Scope, other: Scope | None) -> bool:
+    return other is None or one.meets(other)
+
+
+def _combinations(scopes: Sequence[Scope]) -> list[tuple[Scope, ...]]:
+    """List the sets of scopes that one request can be in, each as a tuple.
+
+    A set counts only if its scopes meet in pairs, and if it holds every scope that covers one of its own.
+    """
+    found: list[tuple[Scope, ...]] = [()]
+    for scope in scopes:
+        found += [(*chosen, scope) for chosen in found if all(scope.meets(other) for other in chosen)]
+        if len(found) > _MOST_VARIANTS * 4:
+            raise UsageError.of("the scopes of policies", "they overlap in too many ways")
+    return [chosen for chosen in found if chosen and _is_closed(chosen, scopes)]
+
+
+def _is_closed(chosen: tuple[Scope, ...], scopes: Iterable[Scope]) -> bool:
+    return not any(wide not in chosen and any(wide.covers(narrow) for narrow in chosen) for wide in scopes)
+
+
+def _rank(policy: Policy) -> tuple[int, ...]:
+    """Order policies from the least to the most specific, in the order in which routes are found."""
+    scope = policy.scope
+    if scope is None:
+        return ()
+    host = 0 if not scope.host else 1 if scope.host.startswith("*") else 2
+    return host, scope.host.count("."), scope.path.count("/"), len(scope.path), len(scope.methods)
+
+
+def _merge(policies: Iterable[Policy], defaults: Settings) -> Settings:
+    """Apply policies from the least to the most specific: a field's edit replaces that of a wider scope."""
+    ordered = sorted(policies, key=_rank)
+    return reduce(lambda settings, policy: policy.apply(settings), ordered, defaults)
+
+
+def _values(
+    flag: str,
+    given: Sequence[str] | None,
+    parse: Callable[[str], _T],
+    apply: Callable[[_T, Settings], Settings],
+    faults: Faults,
+) -> Iterator[Policy]:
+    for text in given or ():
+        try:
+            scope, value = split_policy(as_word(text))
+            yield Policy(scope, partial(apply, parse(value)), f"{flag} {text!r}", text)
+        except UsageError as error:
+            faults.take(error, flag, word=text)
+
+
+def _edits(flag: str, given: Sequence[str] | None, attribute: str, faults: Faults) -> Iterator[Policy]:
+    """Read field edits; several of one field in one scope are that many lines of it."""
+    by_scope: dict[Scope | None, list[FieldEdit]] = {}
+    first: dict[Scope | None, str] = {}
+    for text in given or ():
+        try:
+            scope, value = split_policy(as_word(text))
+            by_scope.setdefault(scope, []).append(parse_field_edit(value))
+            first.setdefault(scope, text)
+        except UsageError as error:
+            faults.take(error, flag, word=text)
+    for scope, edits in by_scope.items():
+        together: dict[bytes, FieldEdit] = {}
+        for edit in edits:
+            earlier = together.get(edit.name.lower())
+            together[edit.name.lower()] = (
+                edit if earlier is None else replace(edit, values=earlier.values + edit.values)
+            )
+        yield Policy(scope, partial(_edit, attribute, together), f"{flag} {first[scope]!r}", first[scope])
+
+
+def _parse_timeout(text: str) -> float:
+    return parse_duration(text, least=0.01, most=86400, none=True)
+
+
+def _set_timeout(timeout: float, settings: Settings) -> Settings:
+    return replace(settings, timeout=timeout)
+
+
+def _parse_max_body(text: str) -> int | None:
+    return parse_size(text, none=True)
+
+
+def _lower_max_body(most: int | None, settings: Settings) -> Settings:
+    sizes = [size for size in (most, settings.max_body) if size is not None]
+    return replace(settings, max_body=min(sizes, default=None))
+
+
+def _edit(attribute: str, edits: dict[bytes, FieldEdit], settings: Settings) -> Settings:
+    held = {edit.name.lower(): edit for edit in getattr(settings, attribute)}
+    changed: dict[str, Any] = {attribute: tuple((held | edits).values())}
+    return replace(settings, **changed)
