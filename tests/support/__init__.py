@@ -1,0 +1,1 @@
+"""What several tests need: origins, clients and servers, and netfront as a process."""
