@@ -84,10 +84,9 @@ _SERVER = field(b"Server", b"netfront-demo")
 
 
 async def _answer(request: Request) -> Response:
-    path = request.target.path
-    if path == b"*":
+    if request.target.form == "asterisk":
         return Response(204, Fields([field(b"Allow", b"GET, HEAD, OPTIONS")]), b"")
-    name, _, rest = path[1:].decode("latin-1").partition("/")
+    name, _, rest = request.target.path[1:].decode("latin-1").partition("/")
     known = _PLACES.get(name)
     if known is None:
         raise Refusal(404, f"nothing stands at /{quote(name)}; see /")
