@@ -186,7 +186,7 @@ class _Connection:
 
     async def _loop(self, server: HttpServer, stream: Stream) -> None:
         parse, due, handler = self._heads.parse, self._deadline, server.handler
-        idle_time = server.limits.idle_time
+        patience = server.limits.head_time
         data = b""
         while True:
             if data:
@@ -196,7 +196,8 @@ class _Connection:
                 if server.is_draining:
                     stream.stop_receiving()
                 due.which = "idle"
-                due.at = clock() + idle_time
+                due.at = clock() + patience
+                patience = server.limits.idle_time
                 while (more := stream.receive_now()) is None:
                     await ready(stream.readable)
                 if not more:

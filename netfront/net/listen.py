@@ -43,12 +43,14 @@ class Listener:
         sockets: bound and listening: two where a loopback name means both families.
         handler: runs each connection, and closes its stream.
         path: of a unix socket, removed when it ends.
+        is_inner: one that our own backends dial: it goes on accepting until all is over.
     """
 
     name: str
     sockets: tuple[socket.socket, ...]
     handler: StreamHandler
     path: str | None = None
+    is_inner: bool = False
 
     @property
     def port(self) -> int:
@@ -275,11 +277,12 @@ async def serve(
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
                     for listener in listeners:
+                        nursery = connections if listener.is_inner else accepting
                         for sock in listener.sockets:
-                            accepting.start_soon(_accept, listener, sock, connections, admission, lane)
+                            nursery.start_soon(_accept, listener, sock, connections, admission, lane)
                     await stop.wait_in_trio()
                     accepting.cancel_scope.cancel()
-                close_listeners(listeners)
+                close_listeners(tuple(listener for listener in listeners if not listener.is_inner))
                 await drained()
                 connections.cancel_scope.cancel()
         finally:

@@ -124,11 +124,12 @@ def field(name: bytes, value: bytes) -> Field:
 class Fields:
     """A row of fields: immutable, and remembers how it is written and what the last edit made of it."""
 
-    __slots__ = ("_edit", "_edited", "_rendered", "rows")
+    __slots__ = ("_edit", "_edited", "_kinds", "_rendered", "rows")
 
     def __init__(self, rows: Iterable[Field] = ()) -> None:
         self.rows: tuple[Field, ...] = tuple(rows)
         self._rendered: bytes | None = None
+        self._kinds = -1
         self._edit: object = None
         self._edited: Fields | None = None
 
@@ -144,6 +145,18 @@ class Fields:
         if rendered is None:
             rendered = self._rendered = b"".join([row.raw for row in self.rows])
         return rendered
+
+    @property
+    def kinds(self) -> int:
+        """The kinds among the fields, a bit each (`1 << HIDDEN`): whether there is work for a filter at all."""
+        kinds = self._kinds
+        if kinds < 0:
+            kinds = 0
+            for row in self.rows:
+                if row.kind:
+                    kinds |= 1 << row.kind
+            self._kinds = kinds
+        return kinds
 
     def get(self, name: bytes) -> bytes | None:
         """Give the value of the first field of this name (lower case), or None."""

@@ -117,7 +117,16 @@ def _check_codings(minor: bytes, lengths: list[bytes], codings: list[bytes], *, 
 class ChunkedDecoder:
     """Decodes a chunked body (RFC 9112 §7.1); bounded in what it holds between two feeds."""
 
-    __slots__ = ("_extensions", "_held", "_left", "_trailer_bytes", "_trailing", "finished", "rest", "trailers")
+    __slots__ = (
+        "_extensions",
+        "_held",
+        "_left",
+        "_trailer_bytes",
+        "_trailing",
+        "finished",
+        "rest",
+        "trailers",
+    )
 
     def __init__(self) -> None:
         self._held = b""

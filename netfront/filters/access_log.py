@@ -1,0 +1,129 @@
+"""The access log: one line for each exchange, made after its last byte.
+
+What came from outside is escaped, so that no request can write a line of its own or colour a terminal.
+"""
+
+import json
+import re
+from collections.abc import Callable
+
+from netfront.http.message import Exchange, Observer
+
+__all__ = ["FORMATS", "access_log"]
+
+Wall = Callable[[float], float]
+"""From the lane's clock to the time of day, in seconds since 1970."""
+Format = Callable[[Exchange, "_Stamp"], bytes]
+_UNSAFE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
+_BARE = re.compile(r'[^\s"=\\]+').fullmatch
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
+class _Stamp:
+    """The time of day as the formats write it, made once a second."""
+
+    def __init__(self, wall: Wall, calendar: Callable[[float], tuple[int, ...]]) -> None:
+        self._wall = wall
+        self._calendar = calendar
+        self._second = -1
+        self.common = b""
+        self.iso = ""
+
+    def set(self, now: float) -> None:
+        wall = self._wall(now)
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            year, month, day, hour, minute, seconds, *_ = self._calendar(second)
+            clock = f"{hour:02}:{minute:02}:{seconds:02}"
+            self.common = f"[{day:02}/{_MONTHS[month - 1]}/{year}:{clock} +0000]".encode()
+            self.iso = f"{year}-{month:02}-{day:02}T{clock}Z"
+
+
+def access_log(
+    format: str, write: Callable[[bytes], None], wall: Wall, calendar: Callable[[float], tuple[int, ...]]
+) -> Observer:
+    """Make the observer that writes a line for each exchange.
+
+    Args:
+        format: one of FORMATS.
+        write: takes a line with its line feed.
+        calendar: from seconds since 1970 to (year, month, day, hour, minute, second, ...) in UTC.
+    """
+    line, stamp = FORMATS[format], _Stamp(wall, calendar)
+
+    def observe(exchange: Exchange) -> None:
+        stamp.set(exchange.ended)
+        write(line(exchange, stamp))
+
+    return observe
+
+
+def _escaped(value: bytes) -> bytes:
+    if _UNSAFE.search(value) is None:
+        return value
+    return _UNSAFE.sub(lambda match: b"\\x%02x" % match[0], value)
+
+
+def _peer(exchange: Exchange) -> bytes:
+    return exchange.client.facts.peer[0].encode() or b"-"
+
+
+def _common(exchange: Exchange, stamp: _Stamp) -> bytes:
+    return b'%b - - %b "%b %b HTTP/1.%b" %d %d\n' % (
+        _peer(exchange),
+        stamp.common,
+        exchange.method,
+        _escaped(exchange.target),
+        exchange.version,
+        exchange.status,
+        exchange.sent,
+    )
+
+
+def _combined(exchange: Exchange, stamp: _Stamp) -> bytes:
+    fields = exchange.request_fields
+    referer, agent = fields.get(b"referer"), fields.get(b"user-agent")
+    return b'%b "%b" "%b"\n' % (
+        _common(exchange, stamp)[:-1],
+        b"-" if referer is None else _escaped(referer),
+        b"-" if agent is None else _escaped(agent),
+    )
+
+
+def _facts(exchange: Exchange, stamp: _Stamp) -> dict[str, object]:
+    dialled = exchange.dialled
+    facts: dict[str, object] = {
+        "time": stamp.iso,
+        "client": exchange.client.facts.peer[0] or "unix",
+        "method": exchange.method.decode("latin-1"),
+        "target": exchange.target.decode("latin-1"),
+        "status": exchange.status,
+        "sent": exchange.sent,
+        "received": exchange.received,
+        "seconds": round(exchange.ended - exchange.started, 6),
+        "source": exchange.source,
+    }
+    if dialled is not None:
+        facts["backend"] = dialled.label
+        facts["attempts"] = exchange.attempts
+    if exchange.first:
+        facts["first"] = round(exchange.first - exchange.started, 6)
+    if exchange.outcome:
+        facts["outcome"] = exchange.outcome
+    return facts
+
+
+def _json(exchange: Exchange, stamp: _Stamp) -> bytes:
+    return json.dumps(_facts(exchange, stamp)).encode() + b"\n"
+
+
+def _logfmt(exchange: Exchange, stamp: _Stamp) -> bytes:
+    pairs = []
+    for key, value in _facts(exchange, stamp).items():
+        text = str(value)
+        pairs.append(f"{key}={text}" if _BARE(text) and text.isascii() else f"{key}={json.dumps(text)}")
+    return " ".join(pairs).encode() + b"\n"
+
+
+FORMATS: dict[str, Format] = {"common": _common, "combined": _combined, "json": _json, "logfmt": _logfmt}

@@ -1,0 +1,141 @@
+"""What a backend is told of the client and of the way: X-Forwarded-*, X-Real-IP, Forwarded, Via, Client-Cert.
+
+What a client says of itself in these fields was put aside by the parser, in any spelling. It is dropped, unless the
+client is a proxy we were told to trust: then its words are continued. One row of fields is made for a connection
+and a Host, and appended to every section: a section that comes again costs one comparison.
+"""
+
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+
+from netfront.http.message import Client, Filter, Handler, Request, Response
+from netfront.wire.fields import Field, Fields, field
+
+__all__ = ["client_address", "forwarded"]
+
+Identify = Callable[[bytes], tuple[bytes, bytes]]
+
+
+class _Told:
+    """What is told for one connection and one Host."""
+
+    __slots__ = ("authority", "edit", "rows", "version")
+
+    def __init__(self, authority: bytes, version: bytes, rows: tuple[Field, ...]) -> None:
+        self.authority = authority
+        self.version = version
+        self.rows = rows
+        self.edit = self._append
+
+    def _append(self, fields: Fields) -> Fields:
+        return Fields(fields.rows + self.rows)
+
+
+def forwarded(
+    *,
+    trusted: Callable[[str], bool],
+    via: bool = True,
+    rfc7239: bool = False,
+    identify: Identify | None = None,
+) -> Filter:
+    """Make the filter.
+
+    Args:
+        trusted: whether an address is that of a proxy whose words are believed.
+        rfc7239: send Forwarded too.
+        identify: from a client's certificate (DER) to the values of Client-Cert and X-Client-Subject.
+    """
+
+    def around(then: Handler) -> Handler:
+        def handle(request: Request) -> Awaitable[Response]:
+            client = request.client
+            told = client.told
+            if (
+                not isinstance(told, _Told)
+                or told.authority != request.authority
+                or told.version != request.version
+            ):
+                rows = tuple(_rows(request, via=via, rfc7239=rfc7239, identify=identify))
+                client.told = told = _Told(request.authority, request.version, rows)
+            if request.forwarded and trusted(client.facts.direct[0]):
+                request.fields = Fields(request.fields.rows + _continued(request.forwarded, told.rows))
+            else:
+                request.fields = request.fields.edited(told.edit)
+            return then(request)
+
+        return handle
+
+    return around
+
+
+def client_address(request: Request, trusted: Callable[[str], bool]) -> str:
+    """Give the client's own address: the last one in X-Forwarded-For that no trusted proxy has."""
+    address = request.client.facts.peer[0]
+    if not trusted(request.client.facts.direct[0]):
+        return address
+    listed = [row.value.decode("latin-1") for row in request.forwarded if row.name == b"x-forwarded-for"]
+    for part in reversed(",".join(listed).split(",")):
+        text = part.strip().removeprefix("[").removesuffix("]")
+        try:
+            address = str(ip_address(text))
+        except ValueError:
+            break
+        if not trusted(address):
+            break
+    return address
+
+
+def _rows(request: Request, *, via: bool, rfc7239: bool, identify: Identify | None) -> list[Field]:
+    client: Client = request.client
+    facts = client.facts
+    address = facts.peer[0].encode()
+    authority = request.authority
+    port = authority.rpartition(b":")[2] if b":" in authority and not authority.endswith(b"]") else b""
+    if not port.isdigit():
+        port = b"443" if request.scheme == b"https" else b"80"
+    rows = []
+    if address:
+        rows.append(field(b"X-Forwarded-For", address))
+    rows.append(field(b"X-Forwarded-Proto", request.scheme))
+    if authority:
+        rows.append(field(b"X-Forwarded-Host", authority))
+    rows.append(field(b"X-Forwarded-Port", port))
+    if address:
+        rows.append(field(b"X-Real-IP", address))
+    if rfc7239:
+        rows.append(field(b"Forwarded", _element(address, authority, request.scheme)))
+    if facts.client_cert is not None and identify is not None:
+        certificate, subject = identify(facts.client_cert)
+        rows += [field(b"Client-Cert", certificate), field(b"X-Client-Subject", subject)]
+    if via:
+        rows.append(field(b"Via", b"1.%b netfront" % request.version))
+    return rows
+
+
+def _element(address: bytes, authority: bytes, scheme: bytes) -> bytes:
+    """Render one element of Forwarded (RFC 7239 §4, §6)."""
+    node = b'"[%b]"' % address if b":" in address else address or b"unknown"
+    host = b';host="%b"' % authority if authority else b""
+    return b"for=%b%b;proto=%b" % (node, host, scheme)
+
+
+_LISTED = frozenset({b"x-forwarded-for", b"forwarded"})
+
+
+def _continued(came: tuple[Field, ...], ours: tuple[Field, ...]) -> tuple[Field, ...]:
+    """Continue what a trusted proxy said: lists are appended to, single values stay as it gave them."""
+    believed = [row for row in came if b"_" not in row.name]
+    said: dict[bytes, list[bytes]] = {}
+    for row in believed:
+        said.setdefault(row.name, []).append(row.value)
+    rows: list[Field] = []
+    for row in ours:
+        values = said.pop(row.name, None)
+        if values is None:
+            rows.append(row)
+        elif row.name in _LISTED:
+            rows.append(field(row.raw.partition(b":")[0], b", ".join([*values, row.value])))
+        else:
+            rows += [field(row.raw.partition(b":")[0], value) for value in values[:1]]
+    rows += [row for row in believed if row.name in said]
+    return tuple(rows)
