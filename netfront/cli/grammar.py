@@ -215,6 +215,8 @@ def _is_route(head: str) -> bool:
         return "+" not in head and "," not in head and "-" not in head
     if head.startswith("/") or _METHODS.match(head):
         return True
+    if head.startswith("["):
+        return re.fullmatch(r"\[[^\]]*\](/.*)?", head) is not None
     return not re.search(r"[+,:]", head.split("/", 1)[0])
 
 

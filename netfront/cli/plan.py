@@ -12,6 +12,7 @@ from netfront.policy.route import Scope
 
 __all__ = [
     "DRAIN",
+    "LOG_FORMATS",
     "BackendTlsPlan",
     "CertificatePlan",
     "FieldEdit",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 
+LOG_FORMATS = ("common", "combined", "json", "logfmt")
 DRAIN = 30.0
 """Seconds that what is under way may take at the end, unless --drain says otherwise."""
 

@@ -16,6 +16,7 @@ from netfront.cli.flags import ProxyFlags
 from netfront.cli.listening import is_local_name, plan_hosts, plan_listeners, plan_tls
 from netfront.cli.plan import (
     DRAIN,
+    LOG_FORMATS,
     LimitsPlan,
     ListenerPlan,
     LogPlan,
@@ -31,9 +32,8 @@ from netfront.cli.routing import plan_routes, read_arguments
 from netfront.errors import Fault, UsageError
 from netfront.units import parse_count, parse_duration, parse_size, render_size
 
-__all__ = ["LOG_FORMATS", "plan_proxy"]
+__all__ = ["plan_proxy"]
 
-LOG_FORMATS = ("common", "combined", "json", "logfmt")
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 _HOUR, _DAY = 3600.0, 86400.0

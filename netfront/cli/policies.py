@@ -101,7 +101,7 @@ def _rank(policy: Policy) -> tuple[int, ...]:
     if scope is None:
         return ()
     host = 0 if not scope.host else 1 if scope.host.startswith("*") else 2
-    return host, scope.host.count("."), scope.path.count("/"), len(scope.path), len(scope.methods)
+    return host, scope.host.count("."), len(scope.segments), scope.is_exact, bool(scope.methods)
 
 
 def _merge(policies: Iterable[Policy], defaults: Settings) -> Settings:

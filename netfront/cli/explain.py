@@ -1,0 +1,230 @@
+"""`--explain`: a plan in words, one layer a line, in the order in which a request meets them.
+
+Nothing is opened, dialled or looked up, and no secret is read.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from netfront.cli.plan import BackendTlsPlan, ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
+from netfront.errors import BadMessage, UsageError
+from netfront.http.message import Client, Exchange, Request
+from netfront.http.outbound import Mount
+from netfront.policy.route import NotFound, Table, WrongMethod
+from netfront.units import render_duration, render_size
+from netfront.wire.fields import EMPTY
+from netfront.wire.target import Target, parse_authority, parse_target
+
+__all__ = ["explain_plan", "explain_request"]
+
+_REQUEST = re.compile(r"([A-Za-z]+) +(\S+)")
+_NOBODY = cast(Client, None)  # nobody asks: only the target of the request is looked at
+
+
+def explain_plan(plan: ServePlan) -> str:
+    """Tell what a plan does."""
+    rows = [row for listener in plan.listeners for row in _listener(plan, listener)]
+    rows += list(_limits(plan))
+    rows += list(_guard(plan, [target for pool in plan.pools for target in pool.targets]))
+    for route in plan.routes:
+        where = "" if route.listener is None else f" on {plan.listeners[route.listener].endpoint.url}"
+        rows.append(("route", f"{route.scope}{where}"))
+        rows += [(f"  {name}", text) for name, text in _settings(route.settings)]
+        for variant in route.variants:
+            rows.append(("  within", " and ".join(map(str, variant.scopes))))
+            rows += [(f"    {name}", text) for name, text in _settings(variant.settings)]
+        rows += [("  dial", _target(target)) for target in plan.pool(route.pool).targets]
+    rows += [
+        *_tell(plan),
+        *_answers(plan),
+        *_logs(plan),
+        ("stop", f"drain for {render_duration(plan.drain)}"),
+    ]
+    return _table(rows)
+
+
+def explain_request(plan: ServePlan, text: str) -> str:
+    """Tell what becomes of a request such as 'GET /api/x' or 'GET https://app.localhost/api/x'.
+
+    Raises:
+        UsageError: no such request can be sent.
+    """
+    match = _REQUEST.fullmatch(text)
+    if match is None:
+        raise UsageError.of(text, "not a request", "write a method and a path or URL: 'GET /api/x'")
+    method, place = match[1].upper().encode(), match[2].encode()
+    try:
+        target = parse_target(method, place)
+        authority = target.authority or b""
+        host, port = parse_authority(authority) if authority else (b"", None)
+        path = target.normalised
+    except BadMessage as error:
+        return _table([("request", text), ("answer", f"{error.status}: {error.why}")])
+    index = _listener_of(plan, target.scheme, port)
+    listener = plan.listeners[index]
+    rows = [("request", text), *_listener(plan, listener), *_limits(plan)]
+    if listener.redirects_to is not None:
+        return _table(rows)
+    table = Table((route.scope, route) for route in _routes_of(plan, index))
+    found = table.find(method, host.removesuffix(b".") or _host_of(listener), path)
+    if isinstance(found, NotFound):
+        return _table([*rows, ("answer", "404: no route leads there")])
+    if isinstance(found, WrongMethod):
+        return _table([*rows, ("answer", f"405: Allow: {found.allow.decode()}")])
+    route = found.value
+    settings = next(
+        (
+            variant.settings
+            for variant in route.variants
+            if all(scope.matches(method, host, path) for scope in variant.scopes)
+        ),
+        route.settings,
+    )
+    targets = plan.pool(route.pool).targets
+    rows += _guard(plan, targets) if listener.is_loopback else ()
+    rows += [("route", str(route.scope)), *_tell(plan), *_settings(settings)]
+    rows += [("dial", _dialled(route, backend, target, authority)) for backend in targets]
+    return _table([*rows, *_answers(plan), *_logs(plan)])
+
+
+def _listener(plan: ServePlan, listener: ListenerPlan) -> Iterator[tuple[str, str]]:
+    reach = "this machine" if listener.is_loopback else "the network"
+    proxied = ", connections begin with a PROXY line if the peer is trusted" if listener.accept_proxy else ""
+    yield "listen", f"{listener.endpoint.url}, reached from {reach}{proxied}"
+    if listener.redirects_to is not None:
+        yield "answer", f"308: to {plan.listeners[listener.redirects_to].endpoint.url}"
+    if listener.tls and plan.tls is not None:
+        names = ", ".join(plan.tls.names)
+        if plan.tls.is_local:
+            yield "tls", f"a certificate of the local CA for localhost{', ' if names else ''}{names}"
+        for certificate in plan.tls.certificates:
+            yield "tls", f"the certificate {certificate.cert}{', for ' if names else ''}{names}"
+        if plan.tls.client_ca:
+            yield "tls", f"clients need a certificate of {plan.tls.client_ca}"
+
+
+def _limits(plan: ServePlan) -> Iterator[tuple[str, str]]:
+    limits = plan.limits
+    times = {
+        "head": limits.head_timeout,
+        "handshake": limits.handshake_timeout,
+        "idle": limits.idle_timeout,
+        "body": limits.body_timeout,
+        "send": limits.send_timeout,
+        "connect": limits.connect_timeout,
+        "read": limits.read_timeout,
+        "stream": limits.stream_timeout,
+        "backend idle": limits.backend_idle_timeout,
+    }
+    yield "time-outs", ", ".join(f"{name} {render_duration(seconds)}" for name, seconds in times.items())
+    sizes = {"line": limits.max_line, "field": limits.max_field, "head": limits.max_head}
+    most = "by descriptors" if limits.max_connections is None else str(limits.max_connections)
+    yield (
+        "limits",
+        ", ".join(f"{name} {render_size(size)}" for name, size in sizes.items())
+        + f", {limits.max_fields} fields, connections {most}, {limits.max_per_address} of one address",
+    )
+
+
+def _guard(plan: ServePlan, targets: Iterable[TargetPlan]) -> Iterator[tuple[str, str]]:
+    """Where Host is replaced, a backend cannot see by which name it was called."""
+    if any(target.host for target in targets) and any(listener.is_loopback for listener in plan.listeners):
+        names = "".join(f", {name}" for name in plan.host.own)
+        yield "guard", f"Host has to be a loopback name{names}; else 421"
+
+
+def _settings(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield "timeout", f"{render_duration(settings.timeout)} to the first byte"
+    if settings.max_body is not None:
+        yield "body", f"at most {render_size(settings.max_body)}; else 413"
+    for title, edits in (("request", settings.request_edits), ("response", settings.response_edits)):
+        for edit in edits:
+            values = ", ".join(value.decode() for value in edit.values)
+            yield (
+                title,
+                f"set {edit.name.decode()}: {values}" if edit.values else f"remove {edit.name.decode()}",
+            )
+
+
+def _tell(plan: ServePlan) -> Iterator[tuple[str, str]]:
+    told = ["X-Forwarded-For, -Proto, -Host, -Port", "X-Real-IP"]
+    told += ["Forwarded"] if plan.tell.forwarded else []
+    told += ["Via"] if plan.tell.via else []
+    trusted = f"; believed from {', '.join(plan.tell.trust_proxy)}" if plan.tell.trust_proxy else ""
+    yield "tell", ", ".join(told) + trusted
+
+
+def _answers(plan: ServePlan) -> Iterator[tuple[str, str]]:
+    hidden = "" if plan.tell.keep_server else "Server and X-Powered-By removed; "
+    yield "answer", f"{hidden}Location, Refresh and cookies name us, not the backend"
+    if plan.tell.hsts is not None:
+        yield "answer", f"Strict-Transport-Security for {render_duration(float(plan.tell.hsts))}"
+
+
+def _logs(plan: ServePlan) -> Iterator[tuple[str, str]]:
+    if plan.log.access_log is not None:
+        where = "stdout" if plan.log.access_log == "-" else plan.log.access_log
+        yield "log", f"{plan.log.access_format} to {where}"
+
+
+def _target(target: TargetPlan) -> str:
+    notes = [
+        *([] if target.label == target.endpoint.url else [f"as {target.label}"]),
+        *([] if target.weight == 1 else [f"weight {target.weight}"]),
+        *(["backup"] if target.backup else []),
+        *([] if target.most is None else [f"at most {target.most} at once"]),
+        *([f"PROXY v{target.proxy} first"] if target.proxy else []),
+        f"Host: {target.host}" if target.host else "Host as it came",
+        *(_backend_tls(target.tls) if target.tls else []),
+    ]
+    return f"{target.endpoint.url}, {', '.join(notes)}"
+
+
+def _backend_tls(tls: BackendTlsPlan) -> Iterator[str]:
+    if tls.insecure:
+        yield "its certificate is NOT verified"
+    else:
+        yield f"verified as {tls.server_name} by {tls.ca or 'the system store'}"
+    if tls.cert:
+        yield f"with our certificate {tls.cert}"
+
+
+def _dialled(route: RoutePlan, backend: TargetPlan, target: Target, authority: bytes) -> str:
+    """Give the URL that is asked for at a backend, and under which Host."""
+    outbound = target.origin_form
+    if backend.endpoint.base:
+        exchange = Exchange(0.0, _NOBODY, b"", b"", b"")
+        request = Request(b"GET", target, b"HTTP/1.1", b"http", authority, EMPTY, b"", _NOBODY, exchange)
+        outbound = Mount(route.scope.prefix.encode(), backend.endpoint.base.encode()).outbound(request)
+    place = backend.endpoint
+    at = f"{place.scheme}://{place.authority}" if place.host else f"{place}"
+    host = backend.host or authority.decode() or backend.authority
+    backup = ", only when the others fail" if backend.backup else ""
+    return f"{at}{' ' if not place.host else ''}{outbound.decode()} with Host: {host}{backup}"
+
+
+def _listener_of(plan: ServePlan, scheme: bytes | None, port: int | None) -> int:
+    """Find the listener a request comes to: by port, else by scheme, else the first."""
+    indices = range(len(plan.listeners))
+    if port is not None:
+        for index in indices:
+            if plan.listeners[index].endpoint.port == port:
+                return index
+    serving = [index for index in indices if plan.listeners[index].redirects_to is None]
+    wanted = [index for index in serving if scheme in (None, plan.listeners[index].endpoint.scheme.encode())]
+    return (wanted or serving)[0]
+
+
+def _routes_of(plan: ServePlan, index: int) -> list[RoutePlan]:
+    """List the routes of a listener, its own before those of all."""
+    own = [route for route in plan.routes if route.listener == index]
+    return own + [route for route in plan.routes if route.listener is None]
+
+
+def _host_of(listener: ListenerPlan) -> bytes:
+    return listener.endpoint.host.encode()
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    return "".join(f"{name:<13} {text}\n" for name, text in rows)
