@@ -1,0 +1,1 @@
+"""Each filter alone, around a handler of the test's own."""

@@ -1,0 +1,1 @@
+"""What stands on the wire, without any I/O: tables first, then properties."""
