@@ -13,6 +13,11 @@ def main() -> int:
     if args[:1] in (["--version"], ["-V"]):
         sys.stdout.write(f"netfront {__version__}\n")
         return 0
+    if args in (["-h"], ["--help"]):
+        from netfront.cli.help import root_help
+
+        sys.stdout.write(root_help(is_full=args == ["--help"]))
+        return 0
     if len(args) == 2 and args[0] == "completion":
         from netfront.cli.installed import installed_completion
 

@@ -9,10 +9,16 @@ from collections.abc import Iterable
 from netfront.cli.pages import EXIT_CODES, PAGES
 from netfront.cli.tree import Node, Parameter
 
-__all__ = ["full_help", "short_help"]
+__all__ = ["full_help", "root_help", "short_help"]
 
 _INDENT = 26
 _WIDEST = 100
+
+
+def root_help(*, is_full: bool) -> str:
+    """Give the help of `netfront` itself, for which no command has to be imported."""
+    children = tuple(Node(name, ()) for name in PAGES if name.count(" ") == 1)
+    return (full_help if is_full else short_help)(Node("netfront", (), children))
 
 
 def short_help(node: Node) -> str:

@@ -211,7 +211,8 @@ Timeout = Annotated[
     _flag(
         "--timeout",
         TIMES,
-        f"until a backend's answer begins (default {render_duration(Settings().timeout)}; loopback: none)",
+        f"until a backend's answer begins (default {render_duration(Settings().timeout)}, "
+        "none where only loopback listens)",
         "[SCOPE: ]TIME",
     ),
 ]
@@ -224,7 +225,7 @@ ConnectTimeout = Annotated[str | None, _time("connect_timeout", "to connect to a
 ReadTimeout = Annotated[str | None, _time("read_timeout", "between two reads of an answer's body")]
 StreamTimeout = Annotated[str | None, _time("stream_timeout", "the same for WebSocket and event streams")]
 BackendIdleTimeout = Annotated[
-    str | None, _time("backend_idle_timeout", "how long an idle one to a backend is kept")
+    str | None, _time("backend_idle_timeout", "how long an idle backend connection stays")
 ]
 
 MaxLine = Annotated[str | None, _size("max_line", "of a request line; more is 414")]

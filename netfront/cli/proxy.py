@@ -77,11 +77,12 @@ def proxy(
 
 def _proxy(flags: ProxyFlags, faults: list[Fault]) -> int:
     """Plan, then explain or serve. What serving needs is imported once the flags are known to be right."""
+    from netfront.cli.files import missing_files
     from netfront.cli.planning import plan_proxy
 
     asked = [word for word in flags.targets or () if flags.explain and is_request(word)]
     targets = [word for word in flags.targets or () if word not in asked]
-    plan = plan_proxy(replace(flags, targets=targets), faults)
+    plan = plan_proxy(replace(flags, targets=targets), [*faults, *missing_files(flags)])
     if flags.explain:
         from netfront.cli.explain import explain_plan, explain_request
 
