@@ -71,7 +71,7 @@ _netfront_proxy() {
         '--no-forwarded[send Forwarded (RFC 7239) beside X-Forwarded-*]' \
         '--via[append Via to requests (default\: yes)]' \
         '--no-via[append Via to requests (default\: yes)]' \
-        '*--timeout=[until a backend'\''s answer begins (default 1m; loopback\: none)]:value: ' \
+        '*--timeout=[until a backend'\''s answer begins (default 1m, none where only loopback listens)]:value: ' \
         '--head-timeout=[for a whole request head (default 10s)]:value: ' \
         '--handshake-timeout=[for a client'\''s TLS handshake (default 10s)]:value: ' \
         '--idle-timeout=[between two requests of a client (default 1m)]:value: ' \
@@ -80,7 +80,7 @@ _netfront_proxy() {
         '--connect-timeout=[to connect to a backend, TLS included (default 3s)]:value: ' \
         '--read-timeout=[between two reads of an answer'\''s body (default 1m)]:value: ' \
         '--stream-timeout=[the same for WebSocket and event streams (default 1h)]:value: ' \
-        '--backend-idle-timeout=[how long an idle one to a backend is kept (default 30s)]:value: ' \
+        '--backend-idle-timeout=[how long an idle backend connection stays (default 30s)]:value: ' \
         '--max-line=[of a request line; more is 414 (default 8KiB)]:value: ' \
         '--max-field=[of one field line; more is 431 (default 8KiB)]:value: ' \
         '--max-head=[of a whole head; more is 431 (default 32KiB)]:value: ' \

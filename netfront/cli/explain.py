@@ -66,7 +66,10 @@ def explain_request(plan: ServePlan, text: str) -> str:
     rows = [("request", text), *_listener(plan, listener), *_limits(plan)]
     if listener.redirects_to is not None:
         return _table(rows)
-    table = Table((route.scope, route) for route in _routes_of(plan, index))
+    routes = [route for route in plan.routes if route.listener in (None, index)]
+    reached = [target for route in routes for target in plan.pool(route.pool).targets]
+    rows += [*(_guard(plan, reached) if listener.is_loopback else ()), *_tell(plan)]
+    table = Table((route.scope, route) for route in routes)
     found = table.find(method, host.removesuffix(b".") or _host_of(listener), path)
     if isinstance(found, NotFound):
         return _table([*rows, ("answer", "404: no route leads there")])
@@ -81,10 +84,10 @@ def explain_request(plan: ServePlan, text: str) -> str:
         ),
         route.settings,
     )
-    targets = plan.pool(route.pool).targets
-    rows += _guard(plan, targets) if listener.is_loopback else ()
-    rows += [("route", str(route.scope)), *_tell(plan), *_settings(settings)]
-    rows += [("dial", _dialled(route, backend, target, authority)) for backend in targets]
+    rows += [("route", str(route.scope)), *_settings(settings)]
+    rows += [
+        ("dial", _dialled(route, backend, target, authority)) for backend in plan.pool(route.pool).targets
+    ]
     return _table([*rows, *_answers(plan), *_logs(plan)])
 
 
@@ -173,7 +176,6 @@ def _target(target: TargetPlan) -> str:
         *([] if target.label == target.endpoint.url else [f"as {target.label}"]),
         *([] if target.weight == 1 else [f"weight {target.weight}"]),
         *(["backup"] if target.backup else []),
-        *([] if target.most is None else [f"at most {target.most} at once"]),
         *([f"PROXY v{target.proxy} first"] if target.proxy else []),
         f"Host: {target.host}" if target.host else "Host as it came",
         *(_backend_tls(target.tls) if target.tls else []),
@@ -214,12 +216,6 @@ def _listener_of(plan: ServePlan, scheme: bytes | None, port: int | None) -> int
     serving = [index for index in indices if plan.listeners[index].redirects_to is None]
     wanted = [index for index in serving if scheme in (None, plan.listeners[index].endpoint.scheme.encode())]
     return (wanted or serving)[0]
-
-
-def _routes_of(plan: ServePlan, index: int) -> list[RoutePlan]:
-    """List the routes of a listener, its own before those of all."""
-    own = [route for route in plan.routes if route.listener == index]
-    return own + [route for route in plan.routes if route.listener is None]
 
 
 def _host_of(listener: ListenerPlan) -> bytes:

@@ -64,7 +64,6 @@ class TargetArg:
     endpoint: Endpoint
     weight: int = 1
     backup: bool = False
-    most: int | None = None
     name: str | None = None
     sni: str | None = None
     host: str | None = None
@@ -288,7 +287,6 @@ def _parse_proxy(text: str) -> int:
 _OPTIONS: dict[str, tuple[str, Callable[[str], object] | None, str]] = {
     "weight": ("weight", lambda text: parse_count(text, least=0, most=10_000), "3"),
     "backup": ("backup", None, ""),
-    "max": ("most", lambda text: parse_count(text, least=1, most=1_000_000), "100"),
     "name": ("name", _parse_name, "blue"),
     "sni": ("sni", _parse_host, "api.example.com"),
     "host": ("host", _parse_host, "target"),

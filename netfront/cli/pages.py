@@ -56,7 +56,7 @@ PAGES = {
             "only /, replaces the route's prefix; without one the path goes on as it came. "
             ":PORT=TARGET belongs to the listener on that port.",
             "What follows a target, each behind a +: weight=N, backup, name=LABEL, "
-            "host=keep|target|NAME, sni=NAME, ca=FILE, insecure, proxy=v1|v2, max=N. A literal + "
+            "host=keep|target|NAME, sni=NAME, ca=FILE, insecure, proxy=v1|v2. A literal + "
             "or , in a target is written %2B or %2C.",
             "A flag marked [SCOPE: ] takes a scope that holds a slash before its value: --timeout "
             "'/reports: 5m'. The most specific one holds; of --max-body the smallest.",

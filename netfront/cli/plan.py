@@ -131,7 +131,6 @@ class TargetPlan:
         label: how logs call it.
         authority: what Host says where the client's is replaced or missing.
         host: what Host is set to; None passes the client's.
-        most: requests at once; None for any number.
         proxy: the version of the PROXY line that opens its connections; 0 for none.
     """
 
@@ -141,7 +140,6 @@ class TargetPlan:
     host: str | None = None
     weight: int = 1
     backup: bool = False
-    most: int | None = None
     proxy: int = 0
     tls: BackendTlsPlan | None = None
 

@@ -68,6 +68,7 @@ def plan_routes(
             routes.append(RoutePlan(service.scope, service.name, service.listener, settings, variants))
         except UsageError as error:
             faults.take(error)
+    routes.sort(key=lambda route: route.listener is None)  # a listener's own route comes before one for all
     pools = {service.name: tuple(service.targets) for service in services.values()}
     return tuple(routes), tuple(PoolPlan(name, targets) for name, targets in pools.items())
 
@@ -111,7 +112,6 @@ def _plan_target(word: Word, target: TargetArg, flags: ProxyFlags, faults: Fault
         host=_host(target, endpoint, authority, flags.change_host_header),
         weight=target.weight,
         backup=target.backup,
-        most=target.most,
         proxy=target.proxy,
         tls=_backend_tls(word, target, endpoint, flags) if is_https else None,
     )
