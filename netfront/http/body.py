@@ -115,7 +115,7 @@ class RequestBody:
     """
 
     __slots__ = (
-        "_limit",
+        "limit",
         "_patience",
         "_reader",
         "_since",
@@ -128,7 +128,7 @@ class RequestBody:
 
     def __init__(self, reader: BodyReader, *, limit: int | None, patience: float) -> None:
         self._reader = reader
-        self._limit = limit
+        self.limit = limit
         self._patience = patience
         self._waited = 0.0
         self._since: float | None = None
@@ -190,8 +190,8 @@ class RequestBody:
         if data:
             self.started = True
             self.received += len(data)
-            if self._limit is not None and self.received > self._limit:
-                raise BadMessage(413, f"a body of over {self._limit} bytes")
+            if self.limit is not None and self.received > self.limit:
+                raise BadMessage(413, f"a body of over {self.limit} bytes")
         return data
 
     async def receive_some(self) -> bytes:

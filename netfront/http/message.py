@@ -41,8 +41,13 @@ class Body(Protocol):
     """Bytes to come in all, or None when only the end will tell."""
     started: bool
     """Whether a byte of it was handed out: a started body cannot be sent a second time."""
-    trailers: Fields
-    """Valid after the end."""
+    limit: int | None
+    """Most bytes it may have: more raise BadMessage(413). Filters may lower it."""
+
+    @property
+    def trailers(self) -> Fields:
+        """The trailer section; valid after the end."""
+        ...
 
     @property
     def readable(self) -> "Wait":

@@ -1,0 +1,429 @@
+"""From a plan to what serves it: the one place where everything is put together, once, at start-up.
+
+A feature nobody asked for is not in the chain, so it costs nothing.
+"""
+
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+import trio
+
+from netfront.cli.plan import BackendTlsPlan, ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
+from netfront.cli.render import Console
+from netfront.errors import BackendError, BadMessage
+from netfront.filters.access_log import access_log
+from netfront.filters.answer_errors import answer_errors
+from netfront.filters.edit_fields import edit_requests, edit_responses, editor, fields_edit, hide_server
+from netfront.filters.forwarded import forwarded
+from netfront.filters.guard_host import guard_host
+from netfront.filters.limit_body import limit_body
+from netfront.filters.pages import Explanation, error_page
+from netfront.filters.public_names import public_names
+from netfront.filters.redirect import plain_on_tls, redirect
+from netfront.filters.router import Served, router
+from netfront.http.client import Patience
+from netfront.http.forward import forward
+from netfront.http.message import Handler, Observer, Request, Response, stack
+from netfront.http.outbound import Mount
+from netfront.http.server import HttpServer, ServerLimits
+from netfront.http.transport import Transport
+from netfront.net.dial import dial
+from netfront.net.inbound import ends_tls, expects_proxy
+from netfront.net.listen import Admission, Listener, StreamHandler, close_listeners, open_sockets
+from netfront.net.logfile import LogFile
+from netfront.net.pool import Backend, Member, Pool
+from netfront.net.stream import Stream
+from netfront.policy.route import Table
+from netfront.wire.fields import REQUEST_KINDS, FieldMemory
+from netfront.wire.head import HeadLimits
+from netfront.wire.proxyline import render_v1, render_v2
+
+if TYPE_CHECKING:
+    from netfront.cli.certificates import Certificates
+
+__all__ = ["App", "build"]
+
+BackendContexts = dict[BackendTlsPlan, ssl.SSLContext]
+_PROBE_WAIT = 0.3
+"""Seconds that the banner waits for the backends' first answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Front:
+    """A listener before it is open: what it serves, and on what."""
+
+    plan: ListenerPlan
+    server: HttpServer
+    handler: StreamHandler
+
+
+class App:
+    """All that serves a plan, and the few things its process does with it."""
+
+    def __init__(
+        self,
+        plan: ServePlan,
+        fronts: list[_Front],
+        pools: dict[str, Pool],
+        transport: Transport,
+        certificates: "Certificates | None",
+        logs: list[LogFile],
+        ports: list[int],
+        trusted: Callable[[str], bool],
+        demo: "_Demo | None",
+    ) -> None:
+        self._plan = plan
+        self._fronts = fronts
+        self._pools = pools
+        self._transport = transport
+        self._certificates = certificates
+        self._logs = logs
+        self._ports = ports
+        self._trusted = trusted
+        self._demo = demo
+        self.has_logs = bool(logs)
+        self.has_files = certificates is not None
+
+    def open_listeners(self) -> tuple[Listener, ...]:
+        """Open every listener of the plan, in its order, and then our own. Raises CannotListen; none stays open."""
+        opened: list[Listener] = []
+        try:
+            for index, front in enumerate(self._fronts):
+                place = front.plan.endpoint
+                sockets = open_sockets(place.host, place.port, place.path, shown=str(place))
+                listener = Listener(str(index), sockets, front.handler, place.path)
+                opened.append(listener)
+                self._ports[index] = listener.port
+        except BaseException:
+            close_listeners(tuple(opened))
+            raise
+        if self._demo is not None:
+            opened.append(self._demo.listener)
+        return tuple(opened)
+
+    def is_spared(self, address: str) -> bool:
+        """Tell whether an address is not held to the bound for one address."""
+        return _is_loopback(address) or self._trusted(address)
+
+    # -- while it runs ----------------------------------------------------------------------------------
+
+    @property
+    def open_connections(self) -> int:
+        """Client connections that are open."""
+        return sum(len(front.server.open) for front in self._fronts)
+
+    @property
+    def busy(self) -> int:
+        """Client connections with a request under way."""
+        return sum(front.server.busy for front in self._fronts)
+
+    def drain(self) -> None:
+        """End idle client connections, and the others after their answer."""
+        for front in self._fronts:
+            front.server.drain()
+
+    def close(self) -> None:
+        """Close what is left towards backends."""
+        self._transport.close()
+
+    def sweep(self, now: float) -> None:
+        """Close backend connections that have been idle for too long."""
+        for pool in self._pools.values():
+            self._transport.sweep(pool.backends, now)
+
+    def flush_logs(self) -> None:
+        """Write what the logs hold."""
+        for log in self._logs:
+            log.flush()
+
+    def reopen_logs(self) -> None:
+        """Open the log files anew (SIGUSR1)."""
+        for log in self._logs:
+            log.reopen()
+
+    def reload(self) -> list[str]:
+        """Read certificates again; give what is to be said of it."""
+        return self._certificates.reload() if self._certificates is not None else ["nothing to reload"]
+
+    def look_at_files(self) -> list[str]:
+        """Read certificates again whose files have changed or that grow old; give what is to be said of it."""
+        return self._certificates.look() if self._certificates is not None else []
+
+    @property
+    def certificate_note(self) -> str:
+        """What the banner says of the certificate."""
+        return self._certificates.note if self._certificates is not None else ""
+
+    def state(self, admission: Admission) -> list[str]:
+        """Describe what is going on, a line each (SIGQUIT)."""
+        lines = [f"connections: {admission.open} open, {self.busy} busy, {admission.rejected} rejected"]
+        lines.append(f"backend connections: {self._transport.connections}")
+        for pool in self._pools.values():
+            for backend in pool.backends:
+                verdict = "up" if backend.is_up else f"down ({backend.why})"
+                lines.append(
+                    f"{pool.name} -> {backend.member.label}: {verdict}, in flight {backend.in_flight}, "
+                    f"served {backend.served}, idle connections {len(backend.idle)}"
+                )
+        return lines
+
+    async def probe_all(self) -> dict[str, str]:
+        """Dial each backend once; give what came of it by label. Waits for 300 ms at most."""
+        verdicts: dict[str, str] = {}
+
+        async def probe(backend: Backend) -> None:
+            try:
+                stream = await dial(backend, timeout=_PROBE_WAIT)
+            except BackendError as error:
+                verdicts[backend.member.label] = error.why
+            else:
+                stream.abort()
+                verdicts[backend.member.label] = ""
+
+        with trio.move_on_after(_PROBE_WAIT):
+            async with trio.open_nursery() as nursery:
+                for pool in self._pools.values():
+                    for backend in pool.backends:
+                        nursery.start_soon(probe, backend)
+        return verdicts
+
+
+class _Demo:
+    """The built-in origin, on a loopback port of its own."""
+
+    def __init__(self, limits: ServerLimits) -> None:
+        from netfront.demo.origin import demo_origin
+
+        server = HttpServer(demo_origin(), limits=limits, refuse=_refusal(explains=True))
+        sockets = open_sockets("127.0.0.1", 0, None, shown="demo:")
+        self.listener = Listener("demo", sockets, server.serve, is_inner=True)
+
+
+def build(plan: ServePlan, console: Console) -> App:
+    """Put everything together. Raises UsageError: a file of the plan is wrong."""
+    limits = plan.limits
+    heads = HeadLimits(limits.max_line, limits.max_field, limits.max_head, limits.max_fields)
+    trusted = _trusted(plan.tell.trust_proxy)
+    certificates = None
+    if plan.tls is not None:
+        from netfront.cli.certificates import Certificates
+
+        certificates = Certificates(plan.tls)
+    logs, observers = _observers(plan, console)
+    has_demo = any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets)
+    demo = _Demo(_server_limits(plan, heads)) if has_demo else None
+    contexts = _backend_contexts(plan)
+
+    async def open_connection(backend: Backend, request: Request) -> Stream:
+        preamble = b""
+        if version := backend.member.proxy:
+            facts = request.client.facts
+            ends = (facts.peer, facts.local) if facts.peer[0] else (None, None)
+            preamble = render_v1(*ends) if version == 1 else render_v2(*ends)
+        return await dial(backend, timeout=limits.connect_timeout, preamble=preamble)
+
+    transport = Transport(open_connection, idle=limits.backend_idle_timeout, limits=heads)
+    pools = {
+        pool.name: Pool(
+            pool.name, [_member(target, contexts, demo) for target in pool.targets], console.backend_changed
+        )
+        for pool in plan.pools
+    }
+    ports = [front.endpoint.port for front in plan.listeners]
+    memory = FieldMemory(REQUEST_KINDS)
+    fronts = []
+    for index, listener in enumerate(plan.listeners):
+        server = HttpServer(
+            _handler(plan, index, pools, transport, trusted, ports),
+            limits=_server_limits(plan, heads),
+            refuse=_refusal(explains=listener.is_loopback),
+            observers=observers,
+            scheme=b"https" if listener.tls else b"http",
+            memory=memory,
+        )
+        fronts.append(
+            _Front(listener, server, _connection(plan, index, server, certificates, trusted, ports))
+        )
+    return App(plan, fronts, pools, transport, certificates, logs, ports, trusted, demo)
+
+
+def _handler(
+    plan: ServePlan,
+    index: int,
+    pools: dict[str, Pool],
+    transport: Transport,
+    trusted: Callable[[str], bool],
+    ports: list[int],
+) -> Handler:
+    """The stack of one listener, in the order a request meets it."""
+    listener = plan.listeners[index]
+    if listener.redirects_to is not None:
+        to = listener.redirects_to
+        return stack(answer_errors(explains=listener.is_loopback), then=redirect(lambda: ports[to]))
+    routes = [route for route in plan.routes if route.listener in (None, index)]
+    replaces_host = any(
+        target.host is not None for route in routes for target in plan.pool(route.pool).targets
+    )
+
+    def service(route: RoutePlan, settings: Settings) -> Handler:
+        pool, targets = pools[route.pool], plan.pool(route.pool).targets
+        mounts: dict[bytes, Mount | None] | None = None
+        if any(target.endpoint.base for target in targets):
+            mounts = {
+                (base := target.endpoint.base.encode()): Mount(route.scope.prefix.encode(), base)
+                if base
+                else None
+                for target in targets
+            }
+        answers = [public_names]  # before anything a flag adds: it looks for what the backend said
+        if not plan.tell.keep_server:
+            answers.append(hide_server)
+        if plan.tell.hsts is not None and listener.tls:
+            answers.append(
+                fields_edit(editor([(b"Strict-Transport-Security", (b"max-age=%d" % plan.tell.hsts,))]))
+            )
+        if settings.response_edits:
+            answers.append(
+                fields_edit(editor([(edit.name, edit.values) for edit in settings.response_edits]))
+            )
+        edits = [(edit.name, edit.values) for edit in settings.request_edits]
+        patience = Patience(settings.timeout, plan.limits.read_timeout, plan.limits.stream_timeout)
+        return stack(
+            limit_body(settings.max_body) if settings.max_body is not None else None,
+            edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told
+            edit_responses(*answers),
+            then=forward(pool, transport, patience=patience, mounts=mounts),
+        )
+
+    def served(route: RoutePlan) -> Served:
+        variants = tuple((variant.scopes, service(route, variant.settings)) for variant in route.variants)
+        return Served(service(route, route.settings), variants)
+
+    table = Table([(route.scope, served(route)) for route in routes])
+    shown = tuple(str(route.scope) for route in routes)
+    return stack(
+        answer_errors(explains=listener.is_loopback, routes=shown),
+        guard_host(plan.host.own) if replaces_host and listener.is_loopback else None,
+        forwarded(
+            trusted=trusted,
+            via=plan.tell.via,
+            rfc7239=plan.tell.forwarded,
+            identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
+        ),
+        then=router(table),
+    )
+
+
+def _identify(der: bytes) -> tuple[bytes, bytes]:
+    from netfront.net.tls import client_fields
+
+    return client_fields(der)
+
+
+def _connection(
+    plan: ServePlan,
+    index: int,
+    server: HttpServer,
+    certificates: "Certificates | None",
+    trusted: Callable[[str], bool],
+    ports: list[int],
+) -> StreamHandler:
+    """What stands before HTTP on a connection of this listener."""
+    listener, timeout = plan.listeners[index], plan.limits.handshake_timeout
+    handler: StreamHandler = server.serve
+    if listener.tls and certificates is not None:
+        context = certificates.context
+        handler = ends_tls(context, handler, timeout=timeout, plain=plain_on_tls(lambda: ports[index]))
+    if listener.accept_proxy:
+        handler = expects_proxy(trusted, handler, timeout=timeout)
+    return handler
+
+
+def _refusal(*, explains: bool) -> Callable[[BadMessage], Response]:
+    def refuse(error: BadMessage) -> Response:
+        return error_page(error.status, Explanation(error.why) if explains else None, None)
+
+    return refuse
+
+
+def _server_limits(plan: ServePlan, heads: HeadLimits) -> ServerLimits:
+    limits = plan.limits
+    return ServerLimits(
+        head_time=limits.head_timeout,
+        idle_time=limits.idle_timeout,
+        body_time=limits.body_timeout,
+        send_time=limits.send_timeout,
+        head=heads,
+    )
+
+
+def _member(target: TargetPlan, contexts: BackendContexts, demo: _Demo | None) -> Member:
+    endpoint = target.endpoint
+    if endpoint.is_demo and demo is not None:
+        endpoint = replace(endpoint, scheme="http", host="127.0.0.1", port=demo.listener.port)
+    return Member(
+        endpoint,
+        target.label,
+        target.authority.encode(),
+        host=target.host.encode() if target.host is not None else None,
+        base=target.endpoint.base.encode(),
+        weight=target.weight,
+        backup=target.backup,
+        tls=contexts[target.tls] if target.tls is not None else None,
+        server_name=target.tls.server_name if target.tls is not None else None,
+        proxy=target.proxy,
+    )
+
+
+def _backend_contexts(plan: ServePlan) -> BackendContexts:
+    """Make the TLS contexts towards backends, one for each way in which TLS is spoken."""
+    contexts: BackendContexts = {}
+    for pool in plan.pools:
+        for target in pool.targets:
+            spoken = target.tls
+            if spoken is not None and spoken not in contexts:
+                from netfront.net.tls import client_context
+
+                contexts[spoken] = client_context(
+                    ca=spoken.ca, cert=spoken.cert, key=spoken.key, insecure=spoken.insecure
+                )
+    return contexts
+
+
+def _observers(plan: ServePlan, console: Console) -> tuple[list[LogFile], tuple[Observer, ...]]:
+    logs, observers = [], []
+    if plan.log.access_log is not None:
+        path = None if plan.log.access_log == "-" else plan.log.access_log
+        log = LogFile(path, console.note)
+        logs.append(log)
+        observers.append(access_log(plan.log.access_format, log.write, lambda _: time.time(), time.gmtime))
+    if plan.log.verbose:
+        observers.append(console.exchange)
+    return logs, tuple(observers)
+
+
+def _trusted(networks: tuple[str, ...]) -> Callable[[str], bool]:
+    """Make the test whether an address lies in one of the networks; remembered for a bounded number of them."""
+    parsed = [ip_network(network, strict=False) for network in networks]
+    if not parsed:
+        return lambda _: False
+
+    @lru_cache(maxsize=4096)
+    def is_trusted(address: str) -> bool:
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        mapped = getattr(ip, "ipv4_mapped", None)
+        return any((mapped or ip) in network for network in parsed)
+
+    return is_trusted
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address in ("", "::1") or address.startswith("::ffff:127.")

@@ -1,0 +1,189 @@
+"""What a serving process says: a banner, a line when a backend comes or goes, a line for each request with -v.
+
+For people on stderr, plain in a pipe; with --json one object a line on stdout, and all else still on stderr. What
+came from outside is escaped. `-q` leaves only the errors that end the process.
+"""
+
+import json
+import os
+import re
+import sys
+
+from netfront.cli.plan import ListenerPlan, LogPlan, RoutePlan, ServePlan
+from netfront.http.message import Exchange
+from netfront.net.listen import Listener
+from netfront.net.pool import Backend
+
+__all__ = ["Console"]
+
+_MOST_ROUTES = 4
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_RESET, _BOLD, _DIM, _RED, _GREEN, _YELLOW = (f"\x1b[{code}m" for code in (0, 1, 2, 31, 32, 33))
+
+
+class Console:
+    """Where a serving process speaks.
+
+    Args:
+        quiet: say nothing but what ends the process.
+        json_events: one object a line on stdout.
+        color: whether stderr takes colour.
+    """
+
+    def __init__(self, *, quiet: bool, json_events: bool, color: bool) -> None:
+        self._quiet = quiet
+        self._json = json_events
+        self._color = color
+
+    @classmethod
+    def of(cls, log: LogPlan) -> "Console":
+        """Make the one that a plan asks for."""
+        color = log.color
+        if color is None:
+            color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        return cls(quiet=log.quiet, json_events=log.json, color=color)
+
+    def note(self, text: str) -> None:
+        """Say one line."""
+        if self._json:
+            self._event("note", text=text)
+        self._say(f"netfront: {text}")
+
+    def state(self, lines: list[str]) -> None:
+        """Say what was asked for by a signal, even when quiet."""
+        sys.stderr.write("".join(f"netfront: {line}\n" for line in lines))
+        sys.stderr.flush()
+
+    def backend_changed(self, backend: Backend) -> None:
+        """Say that a backend has come or gone."""
+        label = backend.member.label
+        if self._json:
+            self._event("backend", backend=label, up=backend.is_up, why=backend.why)
+        word = self._paint(_GREEN, "up") if backend.is_up else self._paint(_RED, "down")
+        self._say(f"netfront: {label} is {word}" + (f": {backend.why}" if backend.why else ""))
+
+    def stopping(self, busy: int) -> None:
+        """Say that the process is about to end."""
+        if self._json:
+            self._event("stopping", busy=busy)
+        if busy:
+            self._say(f"netfront: finishing {busy} request{'s' if busy > 1 else ''}; once more cuts them")
+
+    def exchange(self, exchange: Exchange) -> None:
+        """Say one line of a request that has ended (-v)."""
+        status, dialled = exchange.status, exchange.dialled
+        color = _GREEN if status < 400 else _YELLOW if status < 500 else _RED
+        target = _shown(exchange.target.decode("latin-1"))
+        method = _shown(exchange.method.decode("latin-1"))
+        milliseconds = (exchange.ended - exchange.started) * 1000
+        to = f" -> {dialled.label}" if dialled is not None else ""
+        tries = f" ({exchange.attempts} tries)" if exchange.attempts > 1 else ""
+        why = f" [{_shown(exchange.outcome)}]" if exchange.outcome else ""
+        if self._json:
+            self._event(
+                "request", method=method, target=target, status=status, milliseconds=round(milliseconds, 3),
+                sent=exchange.sent, backend=dialled.label if dialled is not None else None, outcome=exchange.outcome,
+            )  # fmt: skip
+        self._say(
+            f"{self._paint(color, str(status))} {method} {target}{to}{tries} {milliseconds:.1f} ms "
+            f"{exchange.sent} B{why}"
+        )
+
+    def banner(
+        self, plan: ServePlan, listeners: tuple[Listener, ...], verdicts: dict[str, str], certificate: str
+    ) -> None:
+        """Say what serves what, in six lines at most, once the first probes are in."""
+        open_ones = [listener for listener in listeners if not listener.is_inner]
+        urls = [_url(front, listener) for front, listener in zip(plan.listeners, open_ones, strict=True)]
+        if self._json:
+            self._event(
+                "ready",
+                urls=urls,
+                ports=[listener.port for listener in open_ones],
+                routes=[
+                    {"scope": str(route.scope), "backends": _labels(plan, route)} for route in plan.routes
+                ],
+                backends={label: why or "answers" for label, why in verdicts.items()},
+            )
+        if self._quiet:
+            return
+        lines = [self._paint(_BOLD, urls[0]) + (f"  {' '.join(urls[1:])}" if len(urls) > 1 else "")]
+        lines += self._routes(plan, verdicts)
+        notes = []
+        if any(
+            target.tls is not None and target.tls.insecure for pool in plan.pools for target in pool.targets
+        ):
+            notes.append("the certificates of backends are not checked (--insecure)")
+        if any(not listener.is_loopback for listener in plan.listeners):
+            notes.append("open to the network")
+        if certificate:
+            notes.append(certificate)
+        room = 5 - len(lines)
+        lines += notes if len(notes) <= room else ["; ".join(notes)]
+        lines.append(self._paint(_DIM, "stop with Ctrl-C"))
+        for line in lines:
+            self._say(line)
+
+    def _routes(self, plan: ServePlan, verdicts: dict[str, str]) -> list[str]:
+        routes = plan.routes
+        if len(routes) > _MOST_ROUTES or (len(routes) > 2 and plan.tls is not None):
+            down = sum(1 for why in verdicts.values() if why)
+            silent = _backends(plan) - len(verdicts)
+            verdict = "all answer" if not down and not silent else f"{down + silent} not yet answering"
+            return [f"  {len(routes)} routes to {_backends(plan)} backends ({verdict})"]
+        return [self._route(plan, route, verdicts) for route in routes]
+
+    def _route(self, plan: ServePlan, route: RoutePlan, verdicts: dict[str, str]) -> str:
+        labels = _labels(plan, route)
+        states = []
+        for label in labels:
+            why = verdicts.get(label)
+            if why == "":
+                states.append("answers")
+            else:
+                states.append("not yet answering" + (f": {why}" if why else ""))
+        state = states[0] if len(set(states)) == 1 else ", ".join(states)
+        color = _GREEN if state == "answers" else _YELLOW
+        scope = "" if str(route.scope) == "/" else f"{route.scope} "
+        return f"  {scope}-> {', '.join(labels)} ({self._paint(color, state)})"
+
+    def _paint(self, color: str, text: str) -> str:
+        return f"{color}{text}{_RESET}" if self._color else text
+
+    def _say(self, line: str) -> None:
+        if not self._quiet:
+            try:
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
+            except OSError:
+                pass
+
+    def _event(self, event: str, **facts: object) -> None:
+        try:
+            sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
+            sys.stdout.flush()
+        except OSError:
+            pass
+
+
+def _shown(text: str) -> str:
+    """Escape what could move the cursor or forge a line."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _labels(plan: ServePlan, route: RoutePlan) -> list[str]:
+    return [target.label for target in plan.pool(route.pool).targets]
+
+
+def _backends(plan: ServePlan) -> int:
+    return len({target.label for pool in plan.pools for target in pool.targets})
+
+
+def _url(front: ListenerPlan, listener: Listener) -> str:
+    place = front.endpoint
+    if place.path is not None:
+        return f"unix:{place.path}"
+    host = "localhost" if place.host in ("", "localhost", "*") else place.host
+    host = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}.get(place.scheme)
+    return f"{place.scheme}://{host}" + ("" if listener.port == usual else f":{listener.port}")
