@@ -117,6 +117,11 @@ class Connection:
         self._at += size
         return data
 
+    def forget(self) -> None:
+        """Drop the bytes that were read so far: for bodies too large to keep."""
+        del self.received[: self._at]
+        self._at = 0
+
     def read_fields(self) -> list[tuple[bytes, bytes]]:
         """Read field lines up to the empty one."""
         fields = []

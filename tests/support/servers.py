@@ -59,7 +59,8 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
             return
         except OSError:
             time.sleep(0.01)
-    raise RuntimeError(f"{process.args!r} does not listen on {port}: {log.read_text(errors='replace')}")
+    said = log.read_text(errors="replace").strip().splitlines()[-3:]
+    raise RuntimeError(f"{process.args!r} does not listen on {port}: {' | '.join(said)}")
 
 
 @contextmanager
