@@ -18,7 +18,14 @@ from netfront.cli.render import Console
 from netfront.errors import BackendError, BadMessage
 from netfront.filters.access_log import access_log
 from netfront.filters.answer_errors import answer_errors
-from netfront.filters.edit_fields import edit_requests, edit_responses, editor, fields_edit, hide_server
+from netfront.filters.edit_fields import (
+    ResponseEdit,
+    edit_requests,
+    edit_responses,
+    editor,
+    fields_edit,
+    hide_server,
+)
 from netfront.filters.forwarded import forwarded
 from netfront.filters.guard_host import guard_host
 from netfront.filters.limit_body import limit_body
@@ -280,7 +287,9 @@ def _handler(
                 else None
                 for target in targets
             }
-        answers = [public_names]  # before anything a flag adds: it looks for what the backend said
+        answers: list[ResponseEdit] = [
+            public_names
+        ]  # before anything a flag adds: it looks for what the backend said
         if not plan.tell.keep_server:
             answers.append(hide_server)
         if plan.tell.hsts is not None and listener.tls:
@@ -426,4 +435,4 @@ def _trusted(networks: tuple[str, ...]) -> Callable[[str], bool]:
 
 
 def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address in ("", "::1") or address.startswith("::ffff:127.")
+    return address.startswith(("127.", "::ffff:127.")) or address in ("", "::1")

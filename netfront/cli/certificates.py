@@ -1,4 +1,4 @@
-"""The certificates of the listeners: loaded at start, made by the local CA where none was given, read again as they change."""
+"""The certificates of the listeners: given or made by the local CA, and read again as they change."""
 
 import os
 import ssl

@@ -30,7 +30,6 @@ _LOOK = 2.0
 """Seconds between two looks at the certificates' files."""
 _RESERVED = 100
 _MOST_CONNECTIONS = 10_000
-_DRAIN_LOOK = 0.05
 
 
 def serve(plan: ServePlan) -> int:
@@ -159,7 +158,8 @@ class _Run:
         limit = self._plan.drain
         with trio.move_on_after(limit) if limit < math.inf else contextlib.nullcontext():
             while self._app.open_connections:
-                await trio.sleep(_DRAIN_LOOK)
+                self._admission.freed.clear()
+                await self._admission.freed.wait_in_trio()
         left = self._app.busy
         if left:
             self._console.note(f"cut {left} connection{'s' if left > 1 else ''} still busy after the drain")

@@ -16,7 +16,7 @@ Wall = Callable[[float], float]
 Format = Callable[[Exchange, "_Stamp"], bytes]
 _UNSAFE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
 _BARE = re.compile(r'[^\s"=\\]+').fullmatch
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 class _Stamp:
@@ -70,15 +70,14 @@ def _peer(exchange: Exchange) -> bytes:
 
 
 def _common(exchange: Exchange, stamp: _Stamp) -> bytes:
-    return b'%b - - %b "%b %b HTTP/1.%b" %d %d\n' % (
+    line = b'%b - - %b "%b %b HTTP/1.%b"' % (
         _peer(exchange),
         stamp.common,
         exchange.method,
         _escaped(exchange.target),
         exchange.version,
-        exchange.status,
-        exchange.sent,
     )
+    return b"%b %d %d\n" % (line, exchange.status, exchange.sent)
 
 
 def _combined(exchange: Exchange, stamp: _Stamp) -> bytes:

@@ -25,10 +25,7 @@ class _Told:
         self.authority = authority
         self.version = version
         self.rows = rows
-        self.edit = self._append
-
-    def _append(self, fields: Fields) -> Fields:
-        return Fields(fields.rows + self.rows)
+        self.edit = lambda fields: Fields(fields.rows + rows)
 
 
 def forwarded(

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from netfront.errors import BadMessage
 from netfront.http.message import Handler, Request, Response
-from netfront.wire.head import HeadLimits, RequestHeads
 from netfront.wire.fields import REQUEST_KINDS, FieldMemory, Fields
+from netfront.wire.head import HeadLimits, RequestHeads
 from netfront.wire.target import parse_authority, parse_target
 
 __all__ = ["plain_on_tls", "redirect"]

@@ -115,12 +115,12 @@ class RequestBody:
     """
 
     __slots__ = (
-        "limit",
         "_patience",
         "_reader",
         "_since",
         "_waited",
         "length",
+        "limit",
         "received",
         "started",
         "whole_since",

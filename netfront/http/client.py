@@ -344,7 +344,7 @@ class BackendConnection:
 class _ResponseBody:
     """The body of a response, as it comes in."""
 
-    __slots__ = ("_connection", "_done", "_patience", "_reader", "_reusable", "length", "limit", "started")
+    __slots__ = ("_connection", "_done", "_patience", "_reader", "_reusable", "length", "started")
 
     def __init__(
         self,
@@ -360,7 +360,6 @@ class _ResponseBody:
         self._reusable = reusable
         self._done: Done | None = done
         self.length = reader.framing.length if reader.framing.kind == LENGTH else None
-        self.limit: int | None = None
         self.started = False
 
     @property

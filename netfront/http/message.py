@@ -25,6 +25,7 @@ __all__ = [
     "Exchange",
     "Filter",
     "Handler",
+    "IncomingBody",
     "Observer",
     "Request",
     "Response",
@@ -41,8 +42,6 @@ class Body(Protocol):
     """Bytes to come in all, or None when only the end will tell."""
     started: bool
     """Whether a byte of it was handed out: a started body cannot be sent a second time."""
-    limit: int | None
-    """Most bytes it may have: more raise BadMessage(413). Filters may lower it."""
 
     @property
     def trailers(self) -> Fields:
@@ -69,6 +68,13 @@ class Body(Protocol):
     def abort(self, why: BaseException | None = None) -> None:
         """Give the body up; idempotent, never waits. What carried it is closed or drained by its owner."""
         ...
+
+
+class IncomingBody(Body, Protocol):
+    """The body of a request."""
+
+    limit: int | None
+    """Most bytes it may have; more raise BadMessage(413). A filter may lower it."""
 
 
 class Client(Protocol):
@@ -196,7 +202,7 @@ class Request:
         scheme: bytes,
         authority: bytes,
         fields: Fields,
-        body: "bytes | Body",
+        body: "bytes | IncomingBody",
         client: Client,
         exchange: Exchange,
     ) -> None:

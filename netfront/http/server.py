@@ -23,7 +23,7 @@ from netfront.net.stream import CHUNK, Stream
 from netfront.wire.fields import REQUEST_KINDS, FieldMemory, Fields
 from netfront.wire.framing import NONE, encode_chunk, encode_trailers, request_framing
 from netfront.wire.head import HeadLimits, RequestBlock, RequestHeads
-from netfront.wire.target import parse_authority, parse_target
+from netfront.wire.target import parse_target
 
 __all__ = ["HttpServer", "ServerLimits"]
 
@@ -335,6 +335,7 @@ class _Connection:
                 await self._send(head if request.method == b"HEAD" else head + body)
                 exchange.sent = len(body)
             else:
+                assert not hasattr(body, "run"), "only a 101 may take the stream over"
                 keep = request.keeps_alive and not self._server.is_draining
                 keep = await self._stream_body(request, response, body, keep)
             if asked is not None:

@@ -95,9 +95,8 @@ class Lease:
             backend.served += 1
             if not backend.is_up:
                 pool.tell(backend, is_up=True, why="")
-        elif outcome is not GIVEN_UP:
-            if backend.is_up or backend.why != outcome:
-                pool.tell(backend, is_up=False, why=outcome)
+        elif outcome is not GIVEN_UP and (backend.is_up or backend.why != outcome):
+            pool.tell(backend, is_up=False, why=outcome)
 
 
 class Pool:

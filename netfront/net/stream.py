@@ -61,8 +61,10 @@ class Stream(Protocol):
 
     @property
     def hung(self) -> Signal:
-        """Set when the other side has ended its sending, or the connection is lost. Whoever has seen to it may
-        clear it; it is set again when more befalls the connection."""
+        """Set when the other side has ended its sending, or the connection is lost.
+
+        Whoever has seen to it may clear it; it is set again when more befalls the connection.
+        """
         ...
 
     @property

@@ -51,11 +51,10 @@ class Target:
         self.scheme = scheme
         self.authority = authority
         self._normalised: bytes | None = None
+        self.query: bytes | None = None
+        self.path = origin_form
         if b"?" in origin_form:
             self.path, _, self.query = origin_form.partition(b"?")
-        else:
-            self.path = origin_form
-            self.query: bytes | None = None
 
     @property
     def normalised(self) -> bytes:
