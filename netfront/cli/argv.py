@@ -223,7 +223,7 @@ def _nearest_flag(opt: str, known: list[str]) -> str:
         return begun[0]
     likeness = {name: _likeness(opt, name) for name in known if name.startswith("--")}
     near = max(likeness, key=lambda name: likeness[name], default="")
-    return near if near and likeness[near] >= 0.6 else ""
+    return near if near and likeness[near] >= 0.7 else ""
 
 
 def _likeness(opt: str, name: str) -> float:

@@ -20,7 +20,7 @@ from netfront.cli.argv import Word, path_in
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.plan import FieldEdit, Secret
 from netfront.endpoint import Endpoint, parse_place
-from netfront.errors import UsageError
+from netfront.errors import Fault, UsageError
 from netfront.policy.route import Scope, parse_scope
 from netfront.units import parse_count
 
@@ -92,33 +92,11 @@ def parse_argument(word: Word) -> RouteArg:
     Raises:
         UsageError: of all that is wrong with it.
     """
-    head, equals, tail = word.partition("=")
-    if not equals or not _is_route(head):
-        if word.startswith("/"):
-            raise UsageError.of(word, "a path without targets", f"write {word}=TARGET, as in {word}=:8000")
-        targets = _parse_targets(word, word)
-        for target in targets:
-            if target.endpoint.base and not target.endpoint.scheme:
-                hint = f"write http://{word}, or a route such as /api={word}"
-                raise UsageError.of(word, "a target with a path needs a scheme", hint)
-        return RouteArg(None, None, targets)
-    faults = Faults()
-    port = (
-        faults.read("", head[1:], lambda text: parse_count(text, least=1, most=65535), 0)
-        if head[0] == ":"
-        else None
-    )
-    scope = None if port is not None else faults.read("", head, parse_scope, None)
-    targets = ()
     try:
-        targets = _parse_targets(word, tail)
+        head, equals, tail = word.partition("=")
+        return _parse_route(head, tail) if equals and _is_route(head) else _parse_bare(word)
     except UsageError as error:
-        faults.take(error)
-    try:
-        faults.raise_any()
-    except UsageError as error:
-        raise UsageError(*(replace(fault, what=f"{word}: {fault.what}") for fault in error.faults)) from error
-    return RouteArg(scope, port, targets)
+        raise UsageError(*(_within(word, fault) for fault in error.faults)) from error
 
 
 def parse_target(text: str) -> tuple[TargetArg, ...]:
@@ -139,7 +117,7 @@ def parse_target(text: str) -> tuple[TargetArg, ...]:
                 raise UsageError.of(f"+{key}", "given twice")
             given[name] = setting
         except UsageError as error:
-            faults.take(error, text)
+            faults.take(error)
     faults.raise_any()
     return tuple(TargetArg(endpoint, **given) for endpoint in endpoints)  # type: ignore[arg-type]
 
@@ -208,6 +186,38 @@ def parse_secret(text: str) -> Secret:
     raise UsageError.of("…", "a secret is not given inline", "write @FILE or env:NAME")
 
 
+def _within(word: Word, fault: Fault) -> Fault:
+    return (
+        fault if fault.what == word else replace(fault, what=f"{word}: {fault.what}" if fault.what else word)
+    )
+
+
+def _parse_bare(word: Word) -> RouteArg:
+    if word.startswith("/"):
+        raise UsageError.of(word, "a path without targets", f"write {word}=TARGET, as in {word}=:8000")
+    targets = _parse_targets(word)
+    for target in targets:
+        if target.endpoint.base and not target.endpoint.scheme:
+            hint = f"write http://{word}, or a route such as /api={word}"
+            raise UsageError.of(word, "a target with a path needs a scheme", hint)
+    return RouteArg(None, None, targets)
+
+
+def _parse_route(head: str, tail: str) -> RouteArg:
+    faults = Faults()
+    scope, port = None, None
+    if head.startswith(":"):
+        port = faults.read("", head[1:], lambda text: parse_count(text, least=1, most=65535), 0)
+    else:
+        scope = faults.read("", head, parse_scope, None)
+    try:
+        targets = _parse_targets(tail)
+    except UsageError as error:
+        faults.take(error)
+    faults.raise_any()
+    return RouteArg(scope, port, targets)
+
+
 def _is_route(head: str) -> bool:
     """Tell a route from a target's option, by what stands before the first "="."""
     if head.startswith(":"):
@@ -219,14 +229,14 @@ def _is_route(head: str) -> bool:
     return not re.search(r"[+,:]", head.split("/", 1)[0])
 
 
-def _parse_targets(word: Word, text: str) -> tuple[TargetArg, ...]:
+def _parse_targets(text: str) -> tuple[TargetArg, ...]:
     if not text:
-        raise UsageError.of(word, "no target")
+        raise UsageError.of("", "no target", "name a port, host:port, a URL, unix:FILE or demo:")
     faults = Faults()
     targets: list[TargetArg] = []
     for part in text.split(","):
         if not part:
-            faults.add(word, "an empty target", "targets are told apart by one comma each")
+            faults.add("", "an empty target", "targets are told apart by one comma each")
         else:
             targets.extend(faults.read("", part, parse_target, ()))
     faults.raise_any()
