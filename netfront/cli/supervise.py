@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import tempfile
+from collections.abc import AsyncIterator
 
 import trio
 
@@ -24,6 +25,7 @@ from netfront.net.listen import serve as accept_and_serve
 
 __all__ = ["serve"]
 
+_HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT)
 _SWEEP = 1.0
 _FLUSH = 0.25
 _LOOK = 2.0
@@ -51,7 +53,6 @@ def serve(plan: ServePlan) -> int:
     admission = Admission(most, plan.limits.max_per_address, app.is_spared)
     listeners = app.open_listeners()
     try:
-        _tell_ready(plan, listeners)
         _settle_collector()
         return trio.run(_Run(plan, app, listeners, admission, console).run)
     finally:
@@ -110,8 +111,13 @@ class _Run:
     async def run(self) -> int:
         """Serve; give the exit code."""
         has_lane = hasattr(os, "eventfd") and not os.environ.get("NETFRONT_NO_LANE")
+        with trio.open_signal_receiver(*_HEEDED) as received:
+            _tell_ready(self._plan, self._listeners)  # from here on a signal finds us ready for it
+            return await self._serve(received, Lane() if has_lane else None)
+
+    async def _serve(self, received: AsyncIterator[int], lane: Lane | None) -> int:
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._heed_signals, nursery.cancel_scope)
+            nursery.start_soon(self._heed_signals, received, nursery.cancel_scope)
             nursery.start_soon(self._sweep)
             nursery.start_soon(self._flush)
             nursery.start_soon(self._watch_files)
@@ -120,7 +126,7 @@ class _Run:
                 self._listeners,
                 admission=self._admission,
                 stop=self._stop,
-                lane=Lane() if has_lane else None,
+                lane=lane,
                 drained=self._drained,
             )
             nursery.cancel_scope.cancel()
@@ -128,25 +134,20 @@ class _Run:
         self._app.flush_logs()
         return ExitCode.INTERRUPTED if self._is_cut else ExitCode.DONE
 
-    async def _heed_signals(
-        self, everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        heeded = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT]
-        with trio.open_signal_receiver(*heeded) as received:
-            task_status.started()
-            async for number in received:
-                if number == signal.SIGHUP:
-                    self._reload()
-                elif number == signal.SIGUSR1:
-                    self._app.reopen_logs()
-                elif number == signal.SIGQUIT:
-                    self._console.state(self._app.state(self._admission))
-                elif self._stop.is_set:
-                    self._is_cut = True
-                    everything.cancel()
-                else:
-                    self._console.stopping(self._app.busy)
-                    self._stop.set()
+    async def _heed_signals(self, received: AsyncIterator[int], everything: trio.CancelScope) -> None:
+        async for number in received:
+            if number == signal.SIGHUP:
+                self._reload()
+            elif number == signal.SIGUSR1:
+                self._app.reopen_logs()
+            elif number == signal.SIGQUIT:
+                self._console.state(self._app.state(self._admission))
+            elif self._stop.is_set:
+                self._is_cut = True
+                everything.cancel()
+            else:
+                self._console.stopping(self._app.busy)
+                self._stop.set()
 
     def _reload(self) -> None:
         for line in self._app.reload():
