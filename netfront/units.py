@@ -66,7 +66,7 @@ def render_duration(seconds: float) -> str:
     for unit in ("d", "h", "m", "s"):
         if seconds and not seconds % _SECONDS[unit]:
             return f"{seconds / _SECONDS[unit]:.0f}{unit}"
-    thousandths = round(seconds * 1000, 6)
+    thousandths = round(seconds * 1000.0, 6)
     if thousandths.is_integer():
         return f"{thousandths:.0f}ms" if seconds else "0s"
     return _plain(seconds) + "s"
@@ -118,7 +118,7 @@ def render_rate(rate: float) -> str:
     if rate == inf:
         return "any"
     for unit in ("s", "m", "h", "d"):
-        times = round(rate * _PERIODS[unit], 6)
+        times = round(float(rate * _PERIODS[unit]), 6)
         if times.is_integer() and times / _PERIODS[unit] == rate:
             return f"{times:.0f}/{unit}"
     return _plain(rate) + "/s"

@@ -24,7 +24,7 @@ from netfront.units import parse_duration, parse_size
 __all__ = ["Policy", "read_policies", "settle"]
 
 _T = TypeVar("_T")
-_MOST_VARIANTS = 256
+_MOST_VARIANTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +54,21 @@ def read_policies(flags: ProxyFlags, faults: Faults) -> list[Policy]:
 
 
 def settle(
-    scope: Scope | None, policies: Sequence[Policy], defaults: Settings
+    scope: Scope, policies: Sequence[Policy], defaults: Settings, faults: Faults
 ) -> tuple[Settings, tuple[Variant, ...]]:
-    """Work out what holds in a route: its settings, and the variants for narrower scopes within it.
-
-    Raises:
-        UsageError: the scopes overlap in too many ways.
-    """
-    wider = [policy for policy in policies if policy.scope is None or (scope and policy.scope.covers(scope))]
-    inner = [
-        policy for policy in policies if policy not in wider and policy.scope and _meet(policy.scope, scope)
-    ]
-    narrower = list(dict.fromkeys(policy.scope for policy in inner if policy.scope))
+    """Work out what holds in a route: its settings, and the variants for narrower scopes within it."""
+    wider = [policy for policy in policies if policy.scope is None or policy.scope.covers(scope)]
+    met = [policy.scope for policy in policies if policy.scope is not None and policy.scope.meets(scope)]
+    narrower = [inner for inner in dict.fromkeys(met) if not inner.covers(scope)]
     variants = []
-    for scopes in _combinations(narrower):
+    for scopes in _combinations(narrower, faults):
         held = [policy for policy in policies if policy in wider or policy.scope in scopes]
         variants.append(Variant(scopes, _merge(held, defaults)))
     variants.sort(key=lambda variant: -len(variant.scopes))
     return _merge(wider, defaults), tuple(variants)
 
 
-def _meet(one: Scope, other: Scope | None) -> bool:
-    return other is None or one.meets(other)
-
-
-def _combinations(scopes: Sequence[Scope]) -> list[tuple[Scope, ...]]:
+def _combinations(scopes: Sequence[Scope], faults: Faults) -> list[tuple[Scope, ...]]:
     """List the sets of scopes that one request can be in, each as a tuple.
 
     A set counts only if its scopes meet in pairs, and if it holds every scope that covers one of its own.
@@ -86,8 +76,9 @@ def _combinations(scopes: Sequence[Scope]) -> list[tuple[Scope, ...]]:
     found: list[tuple[Scope, ...]] = [()]
     for scope in scopes:
         found += [(*chosen, scope) for chosen in found if all(scope.meets(other) for other in chosen)]
-        if len(found) > _MOST_VARIANTS * 4:
-            raise UsageError.of("the scopes of policies", "they overlap in too many ways")
+        if len(found) > _MOST_VARIANTS:
+            faults.add("the scopes of policies", "they overlap in too many ways", "give fewer, or wider ones")
+            return []
     return [chosen for chosen in found if chosen and _is_closed(chosen, scopes)]
 
 
@@ -141,7 +132,7 @@ def _edits(flag: str, given: Sequence[str] | None, attribute: str, faults: Fault
         for edit in edits:
             earlier = together.get(edit.name.lower())
             together[edit.name.lower()] = (
-                edit if earlier is None else replace(edit, values=earlier.values + edit.values)
+                edit if earlier is None else replace(earlier, values=earlier.values + edit.values)
             )
         yield Policy(scope, partial(_edit, attribute, together), f"{flag} {first[scope]!r}", first[scope])
 

@@ -63,11 +63,8 @@ def plan_routes(
             _add_targets(word, service, targets, faults)
     routes = []
     for service in services.values():
-        try:
-            settings, variants = settle(service.scope, policies, defaults)
-            routes.append(RoutePlan(service.scope, service.name, service.listener, settings, variants))
-        except UsageError as error:
-            faults.take(error)
+        settings, variants = settle(service.scope, policies, defaults, faults)
+        routes.append(RoutePlan(service.scope, service.name, service.listener, settings, variants))
     routes.sort(key=lambda route: route.listener is None)  # a listener's own route comes before one for all
     pools = {service.name: tuple(service.targets) for service in services.values()}
     return tuple(routes), tuple(PoolPlan(name, targets) for name, targets in pools.items())
