@@ -7,7 +7,7 @@ _netfront() {
     [[ $word == "=" ]] && word=""
     for ((index = 1; index < COMP_CWORD; index++)); do
         case "$called ${COMP_WORDS[index]}" in
-            "netfront proxy"|"netfront completion"|"netfront trust"|"netfront trust path"|"netfront trust env") called="$called ${COMP_WORDS[index]}" ;;
+            "netfront proxy"|"netfront trust"|"netfront trust path"|"netfront trust env"|"netfront completion") called="$called ${COMP_WORDS[index]}" ;;
         esac
     done
     COMPREPLY=()
@@ -17,12 +17,12 @@ _netfront() {
         "netfront proxy --log-format") COMPREPLY=($(compgen -W 'common combined json logfmt' -- "$word")); return ;;
     esac
     case "$called" in
-        "netfront") COMPREPLY=($(compgen -W 'proxy completion trust -h --help --version' -- "$word")) ;;
+        "netfront") COMPREPLY=($(compgen -W 'proxy trust completion -h --help --version' -- "$word")) ;;
         "netfront proxy") COMPREPLY=($(compgen -W '--listen -l --redirect-http --accept-proxy --no-accept-proxy --trust-proxy --port-file --ready-fd --drain --cert --key --key-password --name --client-ca --hsts --backend-ca --backend-cert --backend-key --backend-name --insecure -k --no-insecure --change-host-header --no-change-host-header --allow-host --header -H --response-header --keep-server --hide-server --forwarded --no-forwarded --via --no-via --timeout --head-timeout --handshake-timeout --idle-timeout --body-timeout --send-timeout --connect-timeout --read-timeout --stream-timeout --backend-idle-timeout --max-line --max-field --max-head --max-fields --max-body --max-connections --max-per-address --access-log --log-format --verbose -v --quiet -q --json --color --no-color --explain --debug -h --help' -- "$word")) ;;
-        "netfront completion") COMPREPLY=($(compgen -W 'bash zsh fish -h --help' -- "$word")) ;;
         "netfront trust") COMPREPLY=($(compgen -W 'path env -h --help' -- "$word")) ;;
         "netfront trust path") COMPREPLY=($(compgen -W '-h --help' -- "$word")) ;;
         "netfront trust env") COMPREPLY=($(compgen -W '-h --help' -- "$word")) ;;
+        "netfront completion") COMPREPLY=($(compgen -W 'bash zsh fish -h --help' -- "$word")) ;;
     esac
 }
 complete -F _netfront netfront

@@ -3,8 +3,8 @@ complete -c netfront -f
 complete -c netfront -s h -l help -d 'show help'
 complete -c netfront -n __fish_use_subcommand -l version -d 'show the version'
 complete -c netfront -n __fish_use_subcommand -a proxy -d 'put TLS, routes and names in front of servers'
-complete -c netfront -n __fish_use_subcommand -a completion -d 'print a shell\'s completion script'
 complete -c netfront -n __fish_use_subcommand -a trust -d 'show the local CA and how to trust it'
+complete -c netfront -n __fish_use_subcommand -a completion -d 'print a shell\'s completion script'
 complete -c netfront -n '__fish_seen_subcommand_from proxy' -l listen -s l -x -d 'where to listen; again for more places. No host is loopback, * every address, port 0 any free one (default https://localhost:8443)'
 complete -c netfront -n '__fish_seen_subcommand_from proxy' -l redirect-http -x -d 'listen here too, and send clients on to the first https:// listener'
 complete -c netfront -n '__fish_seen_subcommand_from proxy' -l accept-proxy -d 'connections of --trust-proxy peers begin with a PROXY line, v1 or v2'
@@ -62,8 +62,8 @@ complete -c netfront -n '__fish_seen_subcommand_from proxy' -l color -d 'colour 
 complete -c netfront -n '__fish_seen_subcommand_from proxy' -l no-color -d 'colour (default: on a terminal without NO_COLOR)'
 complete -c netfront -n '__fish_seen_subcommand_from proxy' -l explain -d 'print what would be done and stop; with an argument such as \'GET /x\', for that request'
 complete -c netfront -n '__fish_seen_subcommand_from proxy' -l debug -d 'show tracebacks'
+complete -c netfront -n '__fish_seen_subcommand_from trust; and not __fish_seen_subcommand_from path env' -a path -d 'print the local CA\'s file, made if there is none'
+complete -c netfront -n '__fish_seen_subcommand_from trust; and not __fish_seen_subcommand_from path env' -a env -d 'print the lines that make programs believe the local CA'
 complete -c netfront -n '__fish_seen_subcommand_from completion' -a bash
 complete -c netfront -n '__fish_seen_subcommand_from completion' -a zsh
 complete -c netfront -n '__fish_seen_subcommand_from completion' -a fish
-complete -c netfront -n '__fish_seen_subcommand_from trust; and not __fish_seen_subcommand_from path env' -a path -d 'print the local CA\'s file, made if there is none'
-complete -c netfront -n '__fish_seen_subcommand_from trust; and not __fish_seen_subcommand_from path env' -a env -d 'print the lines that make programs believe the local CA'

@@ -73,34 +73,34 @@ def run(args: Sequence[str]) -> int:
     Returns:
         the exit code.
     """
-    name = "netfront"
+    return _call(root(), "netfront", list(args))
+
+
+def _call(command: TyperObject, name: str, args: list[str]) -> int:
     try:
-        command, name, rest = _find(args)
-        if command is None:
-            return ExitCode.DONE
-        return int(command.main(args=rest, prog_name=name, standalone_mode=False) or 0)
+        if hasattr(command, "commands"):
+            return _descend(command, name, args)
+        return int(command.main(args=args, prog_name=name, standalone_mode=False) or ExitCode.DONE)
     except (UsageError, CannotListen, KeyboardInterrupt, BaseExceptionGroup) as error:
         if "--debug" in args:
             traceback.print_exc()
         return _tell(name, error)
 
 
-def _find(args: Sequence[str]) -> tuple[TyperObject, str, list[str]]:
-    """Go down to the command that is called; None where help was all that was asked for."""
-    command, name, rest = root(), "netfront", list(args)
-    while hasattr(command, "commands"):
-        node = read_tree(command, name)
-        if not rest:
-            sys.stderr.write(short_help(node))
-            raise UsageError.of("no command", hint=f"there are {', '.join(command.commands)}")
-        word = rest.pop(0)
-        if word in ("-h", "--help"):
-            sys.stdout.write((full_help if word == "--help" else short_help)(node))
-            return None, name, []
-        if word not in command.commands:
-            raise UsageError(_unknown(word, [child.word for child in node.children]))
-        command, name = command.commands[word], f"{name} {word}"
-    return command, name, rest
+def _descend(command: TyperObject, name: str, args: list[str]) -> int:
+    """Go on to the command below that is called, or answer a call for help."""
+    node = read_tree(command, name)
+    known = [child.word for child in node.children]
+    if not args:
+        sys.stderr.write(short_help(node))
+        return ExitCode.USAGE
+    word, *rest = args
+    if word in ("-h", "--help"):
+        sys.stdout.write((full_help if word == "--help" else short_help)(node))
+        return ExitCode.DONE
+    if word not in known:
+        raise UsageError(_unknown(word, known))
+    return _call(command.commands[word], f"{name} {word}", rest)
 
 
 def _unknown(word: str, known: Sequence[str]) -> Fault:

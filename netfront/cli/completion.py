@@ -108,8 +108,7 @@ def _zsh_body(node: Node) -> list[str]:
         ]
     if node.name == "netfront":
         specs.append("'(- *)--version[show the version]'")
-    names = [f"{child.word}\\:{_zsh_text(PAGES[child.name].summary)}" for child in node.children]
-    described = " ".join(f'"{name}"' for name in names).replace("\\:", ":")
+    described = " ".join(f'"{child.word}:{PAGES[child.name].summary}"' for child in node.children)
     cases = [f"            {child.word}) _{child.name.replace(' ', '_')} ;;" for child in node.children]
     return [
         "    local context state state_descr line",

@@ -9,6 +9,7 @@ from typing import cast
 
 from netfront.cli.plan import BackendTlsPlan, ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
 from netfront.errors import BadMessage, UsageError
+from netfront.filters.router import host_of
 from netfront.http.message import Client, Exchange, Request
 from netfront.http.outbound import Mount
 from netfront.policy.route import NotFound, Table, WrongMethod
@@ -57,12 +58,13 @@ def explain_request(plan: ServePlan, text: str) -> str:
     try:
         target = parse_target(method, place)
         authority = target.authority or b""
-        host, port = parse_authority(authority) if authority else (b"", None)
+        port = parse_authority(authority)[1] if authority else None
         path = target.normalised
     except BadMessage as error:
         return _table([("request", text), ("answer", f"{error.status}: {error.why}")])
     index = _listener_of(plan, target.scheme, port)
     listener = plan.listeners[index]
+    authority = authority or listener.endpoint.authority.encode()
     rows = [("request", text), *_listener(plan, listener), *_limits(plan)]
     if listener.redirects_to is not None:
         return _table(rows)
@@ -70,7 +72,8 @@ def explain_request(plan: ServePlan, text: str) -> str:
     reached = [target for route in routes for target in plan.pool(route.pool).targets]
     rows += [*(_guard(plan, reached) if listener.is_loopback else ()), *_tell(plan)]
     table = Table((route.scope, route) for route in routes)
-    found = table.find(method, host.removesuffix(b".") or _host_of(listener), path)
+    host = host_of(authority)
+    found = table.find(method, host, path)
     if isinstance(found, NotFound):
         return _table([*rows, ("answer", "404: no route leads there")])
     if isinstance(found, WrongMethod):
@@ -216,10 +219,6 @@ def _listener_of(plan: ServePlan, scheme: bytes | None, port: int | None) -> int
     serving = [index for index in indices if plan.listeners[index].redirects_to is None]
     wanted = [index for index in serving if scheme in (None, plan.listeners[index].endpoint.scheme.encode())]
     return (wanted or serving)[0]
-
-
-def _host_of(listener: ListenerPlan) -> bytes:
-    return listener.endpoint.host.encode()
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:

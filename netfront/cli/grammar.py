@@ -193,6 +193,10 @@ def _within(word: Word, fault: Fault) -> Fault:
 
 
 def _parse_bare(word: Word) -> RouteArg:
+    if is_request(word):
+        raise UsageError.of(
+            word, "a request is for --explain", f"for a route write its targets: '{word}=:8000'"
+        )
     if word.startswith("/"):
         raise UsageError.of(word, "a path without targets", f"write {word}=TARGET, as in {word}=:8000")
     targets = _parse_targets(word)

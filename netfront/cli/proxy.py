@@ -82,7 +82,8 @@ def _proxy(flags: ProxyFlags, faults: list[Fault]) -> int:
 
     asked = [word for word in flags.targets or () if flags.explain and is_request(word)]
     targets = [word for word in flags.targets or () if word not in asked]
-    plan = plan_proxy(replace(flags, targets=targets), [*faults, *missing_files(flags)])
+    missing = [] if flags.explain else missing_files(flags)
+    plan = plan_proxy(replace(flags, targets=targets), [*faults, *missing])
     if flags.explain:
         from netfront.cli.explain import explain_plan, explain_request
 

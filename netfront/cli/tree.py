@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from netfront.cli.argv import Flag
+from netfront.cli.pages import PAGES
 
 __all__ = ["Node", "Parameter", "TyperObject", "flags_of", "read_tree"]
 
@@ -63,11 +64,12 @@ class Node:
 
 def read_tree(command: TyperObject, name: str = "netfront") -> Node:
     """Read a typer command, from `typer.main.get_command`, and what lies below it."""
-    children = tuple(
+    children = [
         read_tree(child, f"{name} {word}") for word, child in getattr(command, "commands", {}).items()
-    )
+    ]
+    children.sort(key=lambda child: list(PAGES).index(child.name))
     flags = tuple(_parameter(parameter) for parameter in command.params if _is_shown(parameter))
-    return Node(name, flags, children)
+    return Node(name, flags, tuple(children))
 
 
 def flags_of(command: TyperObject) -> list[Flag]:

@@ -1,0 +1,178 @@
+"""What a person sees who mistypes: the message, the exit code, and that nothing was opened or imported for it."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from netfront import __version__
+from tests.support.netfront import ROOT, run
+
+HEAVY = ("trio", "rich", "ssl", "cryptography", "trustme", "pydantic", "asyncio")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["prox"], "netfront: prox: no such command\n  did you mean proxy?\n"),
+        (["zzz"], "netfront: zzz: no such command\n  there are proxy, trust, completion\n"),
+        (["--verison"], "netfront: --verison: no such flag\n  did you mean --version?\n"),
+        (["-l", ":80"], "netfront: -l: no such flag\n  flags follow the command\n"),
+        (["trust", "pth"], "netfront trust: pth: no such command\n  did you mean path?\n"),
+        (["trust", "path", "--x"], "netfront trust path: --x: no such flag\n  --help lists all flags\n"),
+        (["trust", "path", "x"], "netfront trust path: x: one argument too many\n"),
+        (["completion", "zshh"], "netfront completion: zshh: no completion for it\n  did you mean zsh?\n"),
+        (["completion"], "netfront completion: no shell\n  there are bash, zsh and fish\n"),
+        (
+            ["proxy"],
+            "netfront proxy: no target\n  name what to put it in front of, as in: netfront proxy 3000\n",
+        ),
+        (
+            ["proxy", "3000", "--prt-file", "/tmp/x"],
+            "netfront proxy: --prt-file: no such flag\n  did you mean --port-file?\n",
+        ),
+        (
+            ["proxy", "3000", "--", "npm", "run", "dev"],
+            "netfront proxy: -- npm run dev: netfront proxy runs no other command\n",
+        ),
+        (
+            ["proxy", "3000", "--cert", "/nowhere/c.pem", "--key", "/nowhere/k.pem"],
+            "netfront proxy: --cert /nowhere/c.pem: no such file or directory\n"
+            "netfront proxy: --key /nowhere/k.pem: no such file or directory\n",
+        ),
+        (
+            ["proxy", "3000", "--ready-fd", "77"],
+            "netfront proxy: --ready-fd 77: no such open descriptor\n  open it in the shell, as in: 77>file\n",
+        ),
+        (
+            ["proxy", "3000", "--explain", "GET /%00"],
+            "",
+        ),
+    ],
+)
+def test_mistake_is_told_in_one_form_and_ends_with_2(args, message):
+    done = run(*args)
+    expected = (2, "", message) if message else (0, done.stdout, "")
+    assert (done.returncode, done.stdout, done.stderr) == expected
+
+
+def test_all_mistakes_of_a_line_are_told_at_once():
+    args = ["proxy", "99999", "/api", "--listn", ":80", "-l", "x", "--timeout", "5", "--max-line", "0"]
+    done = run(*args, "--cert", "/nowhere", "--json", "--access-log", "-")
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if not line.startswith("  ")] == [
+        "netfront proxy: --listn: no such flag",
+        "netfront proxy: --cert /nowhere: no such file or directory",
+        "netfront proxy: 99999: no such port as 99999",
+        "netfront proxy: /api: a path without targets",
+        "netfront proxy: --listen x: a listen address needs a port",
+        "netfront proxy: --timeout 5: a duration needs a unit: ms, s, m, h or d",
+        "netfront proxy: --cert /nowhere: it has no --key",
+        "netfront proxy: --max-line 0: too small",
+        "netfront proxy: --access-log -: stdout carries the events of --json",
+    ]
+
+
+def test_no_command_shows_help_on_stderr():
+    done = run()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "netfront proxy 3000" in done.stderr
+
+
+def test_debug_shows_where_a_mistake_was_found():
+    done = run("proxy", "x:y", "--debug")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_mistake_opens_no_socket(tmp_path):
+    trace = subprocess.run(
+        [sys.executable, "-c", _WATCHED, "proxy", "3000", "--timeout", "5"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (trace.returncode, trace.stdout) == (2, "opened: []\n")
+
+
+_WATCHED = """
+import sys
+opened = []
+sys.addaudithook(lambda event, args: event == "socket.__new__" and opened.append(args))
+from netfront.__main__ import main
+code = main()
+print("opened:", opened)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--help"],
+        ["-h"],
+        ["--version"],
+        ["proxy", "--help"],
+        ["proxy", "-h"],
+        ["trust", "-h"],
+        ["proxy", "--x"],
+    ],
+)
+def test_help_and_mistakes_import_nothing_heavy(args):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "netfront", *args],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    imported = {
+        line.rpartition("|")[2].strip()
+        for line in done.stderr.splitlines()
+        if line.startswith("import time:")
+    }
+    assert "netfront.__main__" not in imported  # it runs as __main__
+    assert "netfront" in imported
+    assert imported.isdisjoint(HEAVY)
+
+
+def test_help_costs_little(tmp_path):
+    run("--help")  # compiled files
+    costs = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run("--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        costs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(costs) <= 0.12
+
+
+def test_version_is_told():
+    assert run("--version").stdout == f"netfront {__version__}\n"
+
+
+def test_help_of_both_lengths_goes_to_stdout():
+    short, full = run("proxy", "-h"), run("proxy", "--help")
+    assert (short.returncode, short.stderr, full.returncode, full.stderr) == (0, "", 0, "")
+    assert len(short.stdout.splitlines()) < 50 < len(full.stdout.splitlines())
+    assert "\x1b" not in short.stdout + full.stdout
+    assert short.stdout.count("netfront proxy ") >= 4
+
+
+def test_help_wins_over_mistakes():
+    assert run("proxy", "--help", "--nonsense").returncode == 0
+
+
+def test_help_into_a_closed_pipe_is_no_traceback():
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m netfront proxy --help | head -1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
