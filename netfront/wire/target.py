@@ -1,26 +1,41 @@
-"""The request target, parsed once (RFC 9112 §3.2), and the normal form by which decisions are made.
+"""The request target, parsed once (RFC 9112 §3.2), and the forms of it by which decisions are made.
 
-What is forwarded and what is decided by are two readings of the same bytes: `origin_form` is the target as it came,
-`normalised` is its path as any server might understand it: parameters after `;` cut from each segment, dot
-segments resolved, unreserved characters decoded, slashes merged. What cannot be normalised safely (NUL, a climb above
-the root, broken UTF-8, `.;`) is refused when somebody asks for the normal form, and only then.
+What is forwarded and what is decided by are two readings of the same bytes. `origin_form` is the target as it came.
+`normalised` is its path as a server understands it: parameters cut from each segment at `;`, dot segments
+resolved, slashes merged, escapes brought into one spelling. What cannot be normalised safely is refused when
+somebody asks for that form, and only then: NUL, an escape that is none, a climb above the root, an overlong form of
+UTF-8, a dot segment with parameters (some servers cut these before they resolve it, some behind).
+
+A backslash, and a slash or backslash that came encoded, is text to one server and a separator to the next. `readings`
+gives the normal form for each way to read them; a caller whose decision differs among them refuses the request.
+
+Nothing is worked out before somebody asks, and the plain path (no `%`, `;`, `\\`, `//` or `/.`) is its own normal form.
 """
 
 import re
+from ipaddress import AddressValueError, IPv6Address
+from itertools import product
 
 from netfront.errors import BadMessage
 
-__all__ = ["Target", "parse_authority", "parse_target"]
+__all__ = ["Target", "canonical", "parse_authority", "parse_target"]
 
 _ORIGIN = re.compile(rb"/[^\x00-\x20\x7f#]*").fullmatch
 _ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#\x00-\x20\x7f]*)([^\x00-\x20\x7f#]*)").fullmatch
 _AUTHORITY = re.compile(
-    rb"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?"
+    rb"((?:[A-Za-z0-9\-._~!$&'()*+,;=]++|%[0-9A-Fa-f]{2})++|\[([0-9A-Fa-f:.]{2,45})\])(?::([0-9]{0,5}))?"
 ).fullmatch
-_PLAIN = re.compile(rb"%|//|/\.|;|\\").search
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_PLAIN = re.compile(rb"(?:/[A-Za-z0-9\-_~!$&'()*+,=:@][A-Za-z0-9\-._~!$&'()*+,=:@]*+)*+/?").fullmatch
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_SEPARATORS = re.compile(rb"%2[Ff]|%5[Cc]|\\")
+_LITERAL = _UNRESERVED | frozenset(b"!$&'()*+,=:@/;")
+_ENCODED_STILL = frozenset(b"/;")
+_UNUSUAL = re.compile(rb"%([0-9A-Fa-f]{2})?|[^A-Za-z0-9\-._~!$&'()*+,=:@/;]")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_OVERLONG = re.compile(rb"%C[01]|%E0%[89]|%F0%8|%F8%8|%FC%8").search
+"""Leads of UTF-8 sequences longer than needed. Other bytes that are no UTF-8 pass: old sites have Latin-1 in paths."""
+_SEPARATORS = (re.compile(rb"%2[Ff]"), re.compile(rb"%5[Cc]"), re.compile(rb"\\"))
+_MOVING = re.compile(rb"/(?:;|(?:\.|%2[Ee]){1,2}(?:[/;]|\Z))").search
+"""Segments that are not there, or move others, once a path is resolved."""
 
 
 class Target:
@@ -29,13 +44,12 @@ class Target:
     Args:
         raw: as it came.
         form: "origin", "absolute", "asterisk" or "authority".
-        path: the raw path; empty in asterisk- and authority-form.
-        query: without its question mark; None where there is none.
-        authority: of an absolute-form, to be used in place of Host (RFC 9112 §3.2.2).
         origin_form: what is sent on.
+        scheme: of an absolute-form, in lower case; None in other forms.
+        authority: of an absolute-form, to be used in place of Host (RFC 9112 §3.2.2).
     """
 
-    __slots__ = ("_normalised", "authority", "form", "origin_form", "path", "query", "raw", "scheme")
+    __slots__ = ("_path", "_query", "_readings", "authority", "form", "origin_form", "raw", "scheme")
 
     def __init__(
         self,
@@ -50,45 +64,100 @@ class Target:
         self.origin_form = origin_form
         self.scheme = scheme
         self.authority = authority
-        self._normalised: bytes | None = None
-        self.query: bytes | None = None
-        self.path = origin_form
-        if b"?" in origin_form:
-            self.path, _, self.query = origin_form.partition(b"?")
+        self._path: bytes | None = None
+        self._query: bytes | None
+        self._readings: tuple[bytes, ...] | None = None
+
+    @property
+    def path(self) -> bytes:
+        """The path as it came; the whole target in asterisk- and authority-form."""
+        path = self._path
+        return self._split() if path is None else path
+
+    @property
+    def query(self) -> bytes | None:
+        """The query as it came, without its question mark; None where there is none."""
+        if self._path is None:
+            self._split()
+        return self._query
 
     @property
     def normalised(self) -> bytes:
-        """The path for decisions. Raises BadMessage: 400, it cannot be normalised safely."""
-        if self._normalised is None:
-            path = self.path
-            self._normalised = path if _PLAIN(path) is None else _normalise(path)
-        return self._normalised
+        """The path for decisions.
+
+        Raises:
+            BadMessage: 400, it cannot be normalised safely, in one reading or another.
+        """
+        return (self._readings or self.readings)[0]
 
     @property
     def readings(self) -> tuple[bytes, ...]:
-        """The normal forms that servers may see in it: a second one where a slash or backslash came encoded."""
-        first = self.normalised
-        if _SEPARATORS.search(self.path) is None:
-            return (first,)
-        return first, _normalise(_SEPARATORS.sub(b"/", self.path))
+        """The normal forms that servers may see in it, `normalised` first; mostly there is no other.
+
+        Raises:
+            BadMessage: 400, one of them cannot be normalised safely.
+        """
+        readings = self._readings
+        if readings is None:
+            path = self.path
+            readings = self._readings = (path,) if _PLAIN(path) is not None else _read(path)
+        return readings
+
+    @property
+    def resolved(self) -> bytes:
+        """The path for a backend that shall see what was decided by: parameters and escapes stay as they came.
+
+        Raises:
+            BadMessage: 400, it cannot be normalised safely.
+        """
+        path = self.path
+        if self.readings[0] is path:
+            return path
+        return _resolve(_ESCAPE.sub(_unescape, path), cuts=False)
+
+    def behind(self, count: int) -> bytes:
+        """Give what follows the first segments of the path, with one slash in front; empty if nothing does.
+
+        It stays byte for byte unless dot segments make it uncertain where the first ones end.
+
+        Raises:
+            BadMessage: 400, it cannot be normalised safely: a base put before it could be climbed out of.
+        """
+        path = self.path
+        if self.readings[0] is not path and _MOVING(path) is not None:
+            path = self.resolved
+        at = 0
+        for _ in range(count):
+            while path[at : at + 1] == b"/":
+                at += 1
+            at = path.find(b"/", at)
+            if at < 0:
+                return b""
+        return b"/" + path[at:].lstrip(b"/")
+
+    def _split(self) -> bytes:
+        self._path, mark, query = self.origin_form.partition(b"?")
+        self._query = query if mark else None
+        return self._path
 
     def __repr__(self) -> str:
         return f"<Target {self.raw!r}>"
 
 
 def parse_target(method: bytes, raw: bytes) -> Target:
-    """Parse a target, free of controls and spaces already.
+    """Parse the target of a request.
 
     Raises:
-        BadMessage: 400, in no form that this method allows, or with a fragment. Bytes that RFC 3986 has no place for
-            (`|`, `"`, `{`, UTF-8 as it is) pass as they came: browsers send them and servers read them alike.
+        BadMessage: 400, in no form that this method allows, or with a control, a space or a fragment. Bytes that
+            RFC 3986 has no place for (`|`, `"`, `{`, UTF-8 as it is) pass as they came: browsers send them.
     """
     if _ORIGIN(raw) is not None and method != b"CONNECT":
         return Target(raw, "origin", raw)
     if raw == b"*" and method == b"OPTIONS":
         return Target(raw, "asterisk", raw)
     if method == b"CONNECT":
-        parse_authority(raw)
+        if parse_authority(raw)[1] is None:
+            raise BadMessage(400, "a CONNECT without a port")
         return Target(raw, "authority", raw)
     match = _ABSOLUTE(raw)
     if match is None:
@@ -99,10 +168,10 @@ def parse_target(method: bytes, raw: bytes) -> Target:
         raise BadMessage(400, "a target that is neither http nor https")
     parse_authority(authority)
     if not rest and method == b"OPTIONS":
-        rest = b"*"
-    elif not rest.startswith(b"/"):
+        return Target(raw, "asterisk", b"*", scheme, authority)
+    if not rest.startswith(b"/"):
         rest = b"/" + rest
-    return Target(raw, "absolute" if rest != b"*" else "asterisk", rest, scheme, authority)
+    return Target(raw, "absolute", rest, scheme, authority)
 
 
 def parse_authority(value: bytes) -> tuple[bytes, int | None]:
@@ -114,54 +183,87 @@ def parse_authority(value: bytes) -> tuple[bytes, int | None]:
     match = _AUTHORITY(value)
     if match is None:
         raise BadMessage(400, "a malformed host")
-    digits = match[1]
+    host, address, digits = match.groups()
+    if address is not None:
+        try:
+            IPv6Address(address.decode())
+        except AddressValueError:
+            raise BadMessage(400, "a malformed IPv6 address") from None
     if not digits:
-        return value.rstrip(b":").lower() if digits is not None else value.lower(), None
+        return host.lower(), None
     port = int(digits)
     if port > 65535:
         raise BadMessage(400, "a port over 65535")
-    return value[: -len(digits) - 1].lower(), port
+    return host.lower(), port
 
 
-def _normalise(path: bytes) -> bytes:
-    """Give a path in its normal form. Raises BadMessage: 400."""
-    decoded = _decode(path)
-    segments: list[bytes] = []
-    parts = decoded.split(b"/")
-    for index, part in enumerate(parts[1:], 1):
-        segment, semicolon, _ = part.partition(b";")
-        if semicolon and segment in (b".", b".."):
-            raise BadMessage(400, "a dot segment with parameters")
-        if segment == b"..":
-            if not segments:
-                raise BadMessage(400, "a path that climbs above its root")
-            segments.pop()
-        elif segment and segment != b".":
-            segments.append(segment)
-            continue
-        if index == len(parts) - 1:
-            segments.append(b"")
-    return b"/" + b"/".join(segments)
+def canonical(path: bytes) -> bytes:
+    """Bring the escapes of a path into one spelling: what may stand as it is does, all else is encoded in upper case.
+
+    Reserved characters but `/` and `;` are decoded too, as servers do: `/a%21` and `/a!` are one path to them.
+
+    Raises:
+        BadMessage: 400, NUL, an escape that is none, or an overlong form of UTF-8.
+    """
+    spelt = _UNUSUAL.sub(_spell, path)
+    if _OVERLONG(spelt) is not None:
+        raise BadMessage(400, "an overlong form of UTF-8 in a path")
+    return spelt
 
 
-def _decode(path: bytes) -> bytes:
-    """Decode what is unreserved, and bring what stays encoded into upper case; refuse what is no path."""
-    if b"%" not in path:
-        return path
-
-    def unescape(match: re.Match[bytes]) -> bytes:
-        digits = match[1]
-        if digits is None:
-            raise BadMessage(400, "a percent sign that encodes nothing")
+def _spell(match: re.Match[bytes]) -> bytes:
+    found, digits = match[0], match[1]
+    if digits is not None:
         value = int(digits, 16)
-        if value == 0:
-            raise BadMessage(400, "an encoded NUL")
-        return bytes((value,)) if value in _UNRESERVED else b"%" + digits.upper()
+    elif found == b"%":
+        raise BadMessage(400, "a percent sign that encodes nothing")
+    else:
+        value = found[0]
+    if value == 0:
+        raise BadMessage(400, "an encoded NUL")
+    return bytes((value,)) if value in _LITERAL and value not in _ENCODED_STILL else b"%%%02X" % value
 
-    decoded = _ESCAPE.sub(unescape, path)
-    octets = re.sub(rb"%([89A-F][0-9A-F])", lambda match: bytes((int(match[1], 16),)), decoded)
-    try:
-        octets.decode()
-    except UnicodeDecodeError:
-        raise BadMessage(400, "broken UTF-8 in a path") from None
-    return decoded
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    """Decode what is unreserved and nothing else (RFC 3986 §6.2.2.2)."""
+    value = int(match[1], 16)
+    return bytes((value,)) if value in _UNRESERVED else match[0]
+
+
+def _read(path: bytes) -> tuple[bytes, ...]:
+    """Give the normal form of a path for each way to read its doubtful separators: all as text comes first."""
+    doubtful = [separator for separator in _SEPARATORS if separator.search(path) is not None]
+    found: dict[bytes, None] = {}
+    for choice in product((False, True), repeat=len(doubtful)):
+        read = path
+        for separates, separator in zip(choice, doubtful, strict=True):
+            if separates:
+                read = separator.sub(b"/", read)
+        found[_resolve(canonical(read), cuts=True)] = None
+    return tuple(found)
+
+
+def _resolve(path: bytes, *, cuts: bool) -> bytes:
+    """Resolve dot segments and merge slashes.
+
+    Args:
+        path: with what is unreserved decoded.
+        cuts: whether parameters are cut from the segments.
+    """
+    kept: list[bytes] = []
+    is_open = False
+    for part in path.split(b"/")[1:]:
+        name, semicolon, _ = part.partition(b";")
+        is_open = name in (b"", b".", b"..")
+        if not is_open:
+            kept.append(name if cuts else part)
+            continue
+        if name and semicolon:
+            raise BadMessage(400, "a dot segment with parameters")
+        if name == b"..":
+            if not kept:
+                raise BadMessage(400, "a path that climbs above its root")
+            kept.pop()
+    if is_open:
+        kept.append(b"")
+    return b"/" + b"/".join(kept)
