@@ -21,7 +21,6 @@ from netfront.filters.answer_errors import answer_errors
 from netfront.filters.edit_fields import (
     ResponseEdit,
     edit_requests,
-    edit_responses,
     editor,
     fields_edit,
     hide_server,
@@ -305,8 +304,7 @@ def _handler(
         return stack(
             limit_body(settings.max_body) if settings.max_body is not None else None,
             edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told
-            edit_responses(*answers),
-            then=forward(pool, transport, patience=patience, mounts=mounts),
+            then=forward(pool, transport, patience=patience, mounts=mounts, edits=answers),
         )
 
     def served(route: RoutePlan) -> Served:

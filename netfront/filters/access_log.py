@@ -62,7 +62,7 @@ def access_log(
 def _escaped(value: bytes) -> bytes:
     if _UNSAFE.search(value) is None:
         return value
-    return _UNSAFE.sub(lambda match: b"\\x%02x" % match[0], value)
+    return _UNSAFE.sub(lambda match: b"\\x%02x" % match[0][0], value)
 
 
 def _peer(exchange: Exchange) -> bytes:

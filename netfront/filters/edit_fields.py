@@ -5,10 +5,10 @@ An edit is a pure function of a section, so that the section remembers what the 
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from netfront.http.message import Filter, Handler, Request, Response, drop
+from netfront.http.message import Filter, Handler, Request, Response
 from netfront.wire.fields import HIDDEN, Fields, field
 
-__all__ = ["Edit", "ResponseEdit", "edit_requests", "edit_responses", "editor", "fields_edit", "hide_server"]
+__all__ = ["Edit", "ResponseEdit", "edit_requests", "editor", "fields_edit", "hide_server"]
 
 Edit = Callable[[Fields], Fields]
 ResponseEdit = Callable[[Request, Response], None]
@@ -60,25 +60,6 @@ def edit_requests(edit: Edit) -> Filter:
         def handle(request: Request) -> Awaitable[Response]:
             request.fields = request.fields.edited(edit)
             return then(request)
-
-        return handle
-
-    return around
-
-
-def edit_responses(*edits: ResponseEdit) -> Filter:
-    """Make the filter that edits responses, in the order given."""
-
-    def around(then: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
-            response = await then(request)
-            try:
-                for edit in edits:
-                    edit(request, response)
-            except BaseException as error:
-                drop(response, error)
-                raise
-            return response
 
         return handle
 

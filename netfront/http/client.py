@@ -14,7 +14,7 @@ from netfront.errors import BackendError, BadMessage, ClientGone, Overdue
 from netfront.http.body import BodyReader
 from netfront.http.message import Body, Client, Request, Response
 from netfront.http.upgrade import RelayTakeover
-from netfront.net.lane import Wait, breathe, clock, deadline, first
+from netfront.net.lane import Wait, breathe, clock, deadline, either, first
 from netfront.net.pool import DONE, GIVEN_UP
 from netfront.net.stream import Stream
 from netfront.wire.fields import Fields, field
@@ -167,11 +167,18 @@ class BackendConnection:
         interim = 0
         try:
             self._send(request, head)
+            due = deadline()
             while True:
-                if self._upload is None and not stream.readable.is_set:
-                    await self._wait_for_answer(stream, patience.answer)
-                else:
+                if self._upload is not None:
                     await self.wait_readable(patience.answer)
+                elif not stream.readable.is_set:
+                    due.at = clock() + patience.answer
+                    due.which = "answer"
+                    readable, gone = stream.readable, request.client.gone
+                    while await either(readable, gone) is not readable:
+                        if request.client.has_left():
+                            raise ClientGone
+                    due.at = math.inf
                 more = self._receive(request, data, interim)
                 if more is None:
                     continue
@@ -188,6 +195,11 @@ class BackendConnection:
             error.was_kept = self.is_kept
             self.close()
             raise
+        except Overdue as error:
+            self.close()
+            if error.which != "answer":
+                raise
+            raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
         except BaseException:
             self.close()
             raise
@@ -211,22 +223,6 @@ class BackendConnection:
             raise BackendError("head", retry_safe=False, why="too many interim answers")
         if answer.status != 100 or request.expects_continue:
             await request.client.interim(answer.status, answer.block.fields)
-
-    async def _wait_for_answer(self, stream: Stream, patience: float) -> None:
-        """Wait for the answer's first bytes when all of the request has left; the client may leave meanwhile."""
-        client = self._client
-        assert client is not None
-        due = deadline()
-        due.at = clock() + patience
-        due.which = "answer"
-        readable = stream.readable
-        try:
-            while await first(readable, client.gone) is not readable:
-                if client.has_left():
-                    raise ClientGone
-        except Overdue as error:
-            raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
-        due.at = math.inf
 
     def _send(self, request: Request, head: bytes) -> None:
         """Send what goes without waiting; the rest becomes the upload."""
@@ -293,7 +289,11 @@ class BackendConnection:
         block = head.block
         if head.status == 101:
             return self._upgraded(request, head, rest, patience, done)
-        framing = response_framing(request.method, head.status, head.minor, block.lengths, block.codings)
+        framing = block.framing
+        if framing is None or request.method == b"HEAD":
+            framing = response_framing(request.method, head.status, head.minor, block.lengths, block.codings)
+            if request.method != b"HEAD":
+                block.framing = framing
         kind = framing.kind
         reusable = block.keeps_alive and kind != UNTIL_CLOSE
         if kind == NONE:

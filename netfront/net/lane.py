@@ -72,6 +72,7 @@ __all__ = [
     "breathe",
     "clock",
     "deadline",
+    "either",
     "first",
     "in_trio",
     "lane",
@@ -140,12 +141,13 @@ class Signal:
     def set(self) -> None:
         """Set it and wake everybody who waits."""
         self.is_set = True
-        waiter = self.waiter
+        waiter, others = self.waiter, self._others
         if waiter is not None:
-            others = list(self._others) if self._others else ()
-            waiter.wake()
-            for other in others:
-                other.wake()
+            if not others:
+                waiter.wake()
+                return
+            for one in (waiter, *others):
+                one.wake()
 
     def clear(self) -> None:
         """Unset it."""
@@ -530,15 +532,46 @@ async def ready(wait: Wait) -> None:
         await _first_in_trio((wait,), math.inf)
         return
     wait.add(seat)
+    lane, due = seat.lane, seat.deadline
     try:
         while True:
             await _park
-            if seat.raise_cancel is not None or seat.deadline.at <= seat.lane.now:
+            if seat.raise_cancel is not None or due.at <= lane.now:
                 await seat.face()
             if wait.is_set:
                 return
     finally:
         wait.remove(seat)
+
+
+async def either(one: Signal, other: Signal) -> Signal:
+    """Wait for whichever of two comes first, the one if both: `first` for the wait that every request makes."""
+    if one.is_set:
+        return one
+    if other.is_set:
+        return other
+    seat = _here.seat
+    if seat is None:
+        got = await _first_in_trio((one, other), math.inf)
+        return one if got is one else other
+    lane, due = seat.lane, seat.deadline
+    if one.waiter is None and other.waiter is None:
+        one.waiter = other.waiter = seat
+    else:
+        one.add(seat)
+        other.add(seat)
+    try:
+        while True:
+            await _park
+            if seat.raise_cancel is not None or due.at <= lane.now:
+                await seat.face()
+            if one.is_set:
+                return one
+            if other.is_set:
+                return other
+    finally:
+        one.remove(seat)
+        other.remove(seat)
 
 
 async def first(*waits: Wait, until: float = math.inf) -> Wait | None:

@@ -92,6 +92,9 @@ _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
 _LONGEST_REMEMBERED = 2048
 _GENERATION_BYTES = 1 << 20
 _SIGHTS = 8192
+_NAMES = 1024
+_LONGEST_NAME = 64
+_SPACE = 0x20
 
 
 class Field:
@@ -122,14 +125,18 @@ def field(name: bytes, value: bytes) -> Field:
 
 
 class Fields:
-    """A row of fields: immutable, and remembers how it is written and what the last edit made of it."""
+    """A row of fields: immutable, and remembers how it is written and what the last edit made of it.
+
+    Args:
+        kinds: what `kinds` will say, where it is known already.
+    """
 
     __slots__ = ("_edit", "_edited", "_kinds", "_rendered", "rows")
 
-    def __init__(self, rows: Iterable[Field] = ()) -> None:
+    def __init__(self, rows: Iterable[Field] = (), kinds: int = -1) -> None:
         self.rows: tuple[Field, ...] = tuple(rows)
         self._rendered: bytes | None = None
-        self._kinds = -1
+        self._kinds = kinds
         self._edit: object = None
         self._edited: Fields | None = None
 
@@ -214,6 +221,7 @@ class FieldMemory:
         self._recent: dict[bytes, Field] = {}
         self._older: dict[bytes, Field] = {}
         self._recent_bytes = 0
+        self._names: dict[bytes, tuple[bytes, int]] = {}
         self._seen: set[int] = set()
 
     def fields(self, lines: list[bytes]) -> list[Field]:
@@ -222,11 +230,10 @@ class FieldMemory:
         Raises:
             BadMessage: 400, a line that is no field line (RFC 9112 §5), folded ones included.
         """
-        try:
-            return list(map(self._recent.__getitem__, lines))
-        except KeyError:
-            recent = self._recent.get
-            return [recent(line) or self._look(line) for line in lines]
+        known = list(map(self._recent.get, lines))
+        if None not in known:
+            return known  # type: ignore[return-value]  # just looked
+        return [field or self._look(line) for field, line in zip(known, lines, strict=True)]
 
     def _look(self, line: bytes) -> Field:
         known = self._older.get(line)
@@ -252,14 +259,26 @@ class FieldMemory:
             raise BadMessage(400, "a malformed field line")
         name, rest = match.groups()
         value = rest.strip(b" \t")
+        lower, kind = self._names.get(name) or self._name(name)
+        if len(rest) == len(value) + 1 and rest[0] == _SPACE:
+            raw = line + b"\r\n"
+        else:
+            raw = b"%b: %b\r\n" % (name, value)
+        return Field(lower, value, raw, kind)
+
+    def _name(self, name: bytes) -> tuple[bytes, int]:
+        """Tell a name in lower case and its kind; remembered for a bounded number of them."""
         lower = name.lower()
         kind = self._kinds.get(lower, PLAIN)
         if kind == PLAIN and self._asks:
             kind = _kind_of_spelling(lower)
         if kind == _LOOKALIKE:
             raise BadMessage(400, "a framing field spelt with an underscore")
-        raw = line + b"\r\n" if rest == b" " + value else b"%b: %b\r\n" % (name, value)
-        return Field(lower, value, raw, kind)
+        if self._remembers and len(name) <= _LONGEST_NAME:
+            if len(self._names) >= _NAMES:
+                self._names.clear()
+            self._names[name] = lower, kind
+        return lower, kind
 
 
 def _kind_of_spelling(lower: bytes) -> int:

@@ -14,6 +14,7 @@ What is ambiguous is refused, never repaired: bare LF or CR, folded lines, space
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from netfront.errors import BadMessage
 from netfront.wire.fields import (
@@ -33,6 +34,7 @@ from netfront.wire.fields import (
     FieldMemory,
     Fields,
 )
+from netfront.wire.framing import Framing
 from netfront.wire.target import parse_authority
 
 __all__ = ["HeadLimits", "RequestBlock", "RequestHeads", "ResponseBlock", "ResponseHead", "ResponseHeads"]
@@ -95,20 +97,20 @@ class RequestBlock:
         self.takes_trailers = False
         self.forwarded: tuple[Field, ...] = ()
         self.keeps_alive = minor == b"1"
-        taken = [row for row in rows if row.kind >= TAKEN]
-        nominated: set[bytes] = set()
+        taken = [row for row in rows if row.kind]
+        nominated: frozenset[bytes] = _NONE
         if taken:
             nominated = self._read(taken, minor)
-            rows = [row for row in rows if row.kind < TAKEN]
+            rows = [row for row in rows if not row.kind]
         if nominated:
             rows = [row for row in rows if row.name not in nominated]
         if self.host is None and minor == b"1":
             raise BadMessage(400, "no Host field")
-        self.fields = Fields(rows)
+        self.fields = Fields(rows, 0)
 
-    def _read(self, taken: list[Field], minor: bytes) -> set[bytes]:
+    def _read(self, taken: list[Field], minor: bytes) -> frozenset[bytes]:
         """Read the fields that are not for the other side; give the names that Connection nominates."""
-        options: set[bytes] = set()
+        options = _NONE
         forwarded: list[Field] = []
         protocols: list[bytes] = []
         for row in taken:
@@ -116,7 +118,7 @@ class RequestBlock:
             if kind == HOST:
                 if self.host is not None:
                     raise BadMessage(400, "two Host fields")
-                parse_authority(row.value)
+                _check_host(row.value)
                 self.host = row.value
             elif kind == CONNECTION:
                 options |= _options(row.value)
@@ -147,12 +149,33 @@ class RequestBlock:
         return options - _OWN_OPTIONS
 
 
+_NONE: frozenset[bytes] = frozenset()
+_STAYING = (1 << TAKEN) - 1
+
+
+@lru_cache(maxsize=1024)
+def _check_host(value: bytes) -> None:
+    """Refuse a malformed Host; remembered, as one client repeats it."""
+    parse_authority(value)
+
+
+@lru_cache(maxsize=256)
+def _status_line(line: bytes) -> tuple[bytes, int, bytes]:
+    """Read a status line: minor version, status, reason (RFC 9112 §4)."""
+    match = _STATUS_LINE(line)
+    if match is None:
+        raise BadMessage(502, "a malformed status line")
+    minor, status, reason = match.groups()
+    return minor, int(status), reason or b""
+
+
 _OWN_OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"})
 
 
-def _options(value: bytes) -> set[bytes]:
+@lru_cache(maxsize=256)
+def _options(value: bytes) -> frozenset[bytes]:
     """Split a Connection field (RFC 9110 §7.6.1)."""
-    options = {option.strip(b" \t") for option in value.lower().split(b",")} - {b""}
+    options = frozenset(option.strip(b" \t") for option in value.lower().split(b",")) - {b""}
     for option in options:
         if _IS_TOKEN(option) is None:
             raise BadMessage(400, "a malformed Connection field")
@@ -260,25 +283,26 @@ def _check_size(lines: list[bytes], size: int, limits: HeadLimits) -> None:
 class ResponseBlock:
     """What the field section of a response says. Immutable."""
 
-    __slots__ = ("codings", "fields", "has_date", "keeps_alive", "lengths", "upgrade")
+    __slots__ = ("codings", "fields", "framing", "has_date", "keeps_alive", "lengths", "upgrade")
 
     def __init__(self, rows: list[Field], minor: bytes) -> None:
+        self.framing: Framing | None = None
+        """How the body ends where the request was no HEAD: kept by whoever worked it out."""
         self.lengths: list[bytes] = []
         self.codings: list[bytes] = []
         self.upgrade: bytes | None = None
         self.has_date = False
         self.keeps_alive = minor == b"1"
-        options: set[bytes] = set()
-        taken = False
-        for row in rows:
-            kind = row.kind
-            if not kind:
-                continue
-            if kind == DATE:
-                self.has_date = True
-            elif kind >= TAKEN:
-                taken = True
-                if kind == LENGTH:
+        special = [row for row in rows if row.kind]
+        kinds = 0
+        if special:
+            options = _NONE
+            for row in special:
+                kind = row.kind
+                kinds |= 1 << kind
+                if kind == DATE:
+                    self.has_date = True
+                elif kind == LENGTH:
                     self.lengths.append(row.value)
                 elif kind == CODING:
                     self.codings.append(row.value)
@@ -286,27 +310,32 @@ class ResponseBlock:
                     options |= _options(row.value)
                 elif kind == UPGRADE:
                     self.upgrade = row.value
-        if options:
-            if b"close" in options:
-                self.keeps_alive = False
-            elif minor == b"0":
-                self.keeps_alive = b"keep-alive" in options
-            options -= _OWN_OPTIONS
-        if taken:
-            rows = [row for row in rows if row.kind < TAKEN]
-        if options:
-            rows = [row for row in rows if row.name not in options]
-        self.fields = Fields(rows)
+            if kinds >> TAKEN:
+                rows = [row for row in rows if row.kind < TAKEN]
+            if options:
+                rows = self._heed(options, rows, minor)
+        self.fields = Fields(rows, kinds & _STAYING)
+
+    def _heed(self, options: frozenset[bytes], rows: list[Field], minor: bytes) -> list[Field]:
+        """Heed Connection; give the rows that it does not name."""
+        if b"close" in options:
+            self.keeps_alive = False
+        elif minor == b"0":
+            self.keeps_alive = b"keep-alive" in options
+        nominated = options - _OWN_OPTIONS
+        return [row for row in rows if row.name not in nominated] if nominated else rows
 
 
-@dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """One response head."""
+    """One response head. Immutable."""
 
-    minor: bytes
-    status: int
-    reason: bytes
-    block: ResponseBlock
+    __slots__ = ("block", "minor", "reason", "status")
+
+    def __init__(self, minor: bytes, status: int, reason: bytes, block: ResponseBlock) -> None:
+        self.minor = minor
+        self.status = status
+        self.reason = reason
+        self.block = block
 
 
 class ResponseHeads:
@@ -338,14 +367,9 @@ class ResponseHeads:
             return None
         self._scanned = 0
         lines = data[:end].split(b"\r\n")
-        match = _STATUS_LINE(lines.pop(0))
-        if match is None:
-            raise BadMessage(502, "a malformed status line")
+        minor, status, reason = _status_line(lines.pop(0))
         _check_size(lines, end, self._limits)
-        minor, status, reason = match.groups()
-        head = ResponseHead(
-            minor, int(status), reason or b"", ResponseBlock(self._memory.fields(lines), minor)
-        )
+        head = ResponseHead(minor, status, reason, ResponseBlock(self._memory.fields(lines), minor))
         if self._remembers and end < _REMEMBERED:
             self._raw, self._head = data[: end + 4], head
         return head, data[end + 4 :]
