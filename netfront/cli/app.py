@@ -131,5 +131,10 @@ def _tell(name: str, error: BaseException) -> int:
         faults, code = (error.fault,), ExitCode.CANNOT_LISTEN
     else:
         return ExitCode.INTERRUPTED
-    sys.stderr.write("".join(f"{name}: {fault}\n" for fault in faults))
+    sys.stderr.write("".join(f"{name}: {_printable(str(fault))}\n" for fault in faults))
     return code
+
+
+def _printable(text: str) -> str:
+    """Keep what was mistyped from steering the terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)

@@ -196,9 +196,8 @@ class _Splitter:
                 return
             value = rest.popleft()
         if flag.repeats:
-            values = self.parsed.values.setdefault(flag.name, [])
-            assert isinstance(values, list)
-            values.append(value)
+            earlier = self.parsed.values.get(flag.name)
+            self.parsed.values[flag.name] = [*earlier, value] if isinstance(earlier, list) else [value]
         else:
             self.parsed.values[flag.name] = value
 

@@ -12,6 +12,7 @@ Each function reads one word and raises a UsageError of what is wrong with it; w
 next, so that all faults are told at once.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -170,7 +171,7 @@ def parse_field_edit(text: str) -> FieldEdit:
         raise UsageError.of(text, "no value", f"write '-{name}' to remove the field")
     if _CONTROLS.search(value):
         raise UsageError.of(f"{name}: …", "a field's value has no control characters")
-    return FieldEdit(name.encode(), (value.encode(),))
+    return FieldEdit(name.encode(), (os.fsencode(value),))
 
 
 def parse_secret(text: str) -> Secret:

@@ -16,7 +16,8 @@ __all__ = ["is_local_name", "plan_hosts", "plan_listeners", "plan_tls"]
 
 _NEEDS_CERT = "give --cert FILE --key FILE, or listen on http://; local are localhost, *.localhost and *.test"
 _DEFAULT = "https://localhost:8443"
-_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62}\.?)+|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 
 
 def plan_listeners(flags: ProxyFlags, faults: Faults) -> tuple[ListenerPlan, ...]:

@@ -1,6 +1,6 @@
 """Routes and pools: from the arguments of a command line to its RoutePlans and PoolPlans."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from netfront.cli.argv import Word, as_word, path_in, path_of
@@ -63,11 +63,24 @@ def plan_routes(
             _add_targets(word, service, targets, faults)
     routes = []
     for service in services.values():
-        settings, variants = settle(service.scope, policies, defaults, faults)
+        held = [policy for policy in policies if not _is_taken(policy, service, services.values())]
+        settings, variants = settle(service.scope, held, defaults, faults)
         routes.append(RoutePlan(service.scope, service.name, service.listener, settings, variants))
     routes.sort(key=lambda route: route.listener is None)  # a listener's own route comes before one for all
     pools = {service.name: tuple(service.targets) for service in services.values()}
     return tuple(routes), tuple(PoolPlan(name, targets) for name, targets in pools.items())
+
+
+def _is_taken(policy: Policy, service: _Service, services: Iterable[_Service]) -> bool:
+    """Tell whether every request of a policy's scope goes to a more specific route than this one."""
+    scope = policy.scope
+    return scope is not None and any(
+        service.scope.covers(other.scope)
+        and other.scope.covers(scope)
+        and (other.scope.host, other.scope.segments) != (service.scope.host, service.scope.segments)
+        and other.listener in (None, service.listener)
+        for other in services
+    )
 
 
 def _listeners_of(

@@ -170,6 +170,7 @@ def test_part_of_a_word_knows_where_it_came_from():
         ("X-A:b", FieldEdit(b"X-A", (b"b",))),
         ("X-A:  b c ", FieldEdit(b"X-A", (b"b c",))),
         ("X-A: ü", FieldEdit(b"X-A", ("ü".encode(),))),
+        ("X-A: \udcff", FieldEdit(b"X-A", (b"\xff",))),
         ("-X-A", FieldEdit(b"X-A")),
     ],
 )

@@ -290,6 +290,19 @@ def test_overlapping_policies_make_a_variant_for_each_way_to_meet_them():
     }
 
 
+def test_policy_for_what_another_route_serves_makes_no_variant():
+    made = plan("/=:1", "/api=:2", timeout=["/api/slow: 5m", "GET /x: 1s"])
+    assert [[str(*variant.scopes) for variant in route.variants] for route in made.routes] == [
+        ["GET /x"],
+        ["/api/slow"],
+    ]
+
+
+def test_policy_stays_where_the_other_route_takes_only_a_part():
+    made = plan("/=:1", "GET /api=:2", timeout=["/api: 5m"])
+    assert [(route.settings.timeout, len(route.variants)) for route in made.routes] == [(inf, 1), (300.0, 0)]
+
+
 def test_variants_of_more_scopes_come_first():
     route = plan("/=:1", timeout=["/a: 1s", "/a/b: 2s", "/a/b/c: 3s"]).routes[0]
     assert [len(variant.scopes) for variant in route.variants] == [3, 2, 1]
