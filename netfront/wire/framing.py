@@ -27,10 +27,14 @@ __all__ = [
 
 NONE, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
 _LENGTH = re.compile(rb"[0-9]{1,19}").fullmatch
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?").fullmatch
-_TRAILER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)").fullmatch
+_LARGEST = 2**63 - 1
+"""Longer lengths overflow in whoever reads what we send on."""
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n").match
+_TRAILER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r\n").match
 _MOST_SIZE_LINE = 256
 _MOST_EXTENSIONS = 16384
+"""In one body: a flood of extensions costs its reader more than its sender (CVE-2023-39326)."""
 _MOST_TRAILERS = 8192
 _MOST_TRAILER_FIELDS = 32
 
@@ -93,29 +97,13 @@ def response_framing(
     return Framing(LENGTH, length) if length >= 0 else _TO_THE_END
 
 
-def _length(lengths: list[bytes]) -> int:
-    if len(lengths) > 1:
-        raise BadMessage(400, "two Content-Length fields")
-    if _LENGTH(lengths[0]) is None:
-        raise BadMessage(400, "a malformed Content-Length")
-    return int(lengths[0])
-
-
-def _check_codings(minor: bytes, lengths: list[bytes], codings: list[bytes], *, unknown: int) -> None:
-    if lengths:
-        raise BadMessage(400, "Transfer-Encoding beside Content-Length")
-    if minor == b"0":
-        raise BadMessage(400, "Transfer-Encoding in HTTP/1.0")
-    if len(codings) > 1:
-        raise BadMessage(400, "two Transfer-Encoding fields")
-    coding = codings[0].lower()
-    if coding != b"chunked":
-        known = coding.strip(b" \t,").endswith(b"chunked") or b"chunked" in coding
-        raise BadMessage(400 if known else unknown, "a transfer coding other than chunked")
-
-
 class ChunkedDecoder:
-    """Decodes a chunked body (RFC 9112 §7.1); bounded in what it holds between two feeds."""
+    """Decodes a chunked body (RFC 9112 §7.1); holds no more than a line between two feeds.
+
+    Attributes:
+        finished: whether the body has ended. Then `rest` is what came behind it, and `trailers` are its fields as
+            (name, value) pairs.
+    """
 
     __slots__ = (
         "_extensions",
@@ -142,33 +130,40 @@ class ChunkedDecoder:
     def feed(self, data: bytes) -> bytes:
         """Take bytes off the wire and give the content among them, perhaps none.
 
-        Once `finished`, `rest` is what came behind the body, and `trailers` are its (name, value) pairs.
-
         Raises:
-            BadMessage: 400.
+            BadMessage: 400. What follows on this connection cannot be trusted.
         """
         if self._held:
             data, self._held = self._held + data, b""
         parts: list[bytes] = []
-        at = 0
-        while not self.finished:
-            if self._left:
-                at = self._take_chunk(data, at, parts)
-                if self._left:
-                    break
-            elif self._trailing:
-                moved = self._take_trailer(data, at)
-                if moved == at:
-                    break
-                at = moved
-            else:
-                moved = self._take_size(data, at)
-                if moved == at:
-                    break
-                at = moved
-        if self.finished:
-            self.rest = data[at:]
+        at = self._take_chunk(data, 0, parts) if self._left else 0
+        if not self._left and not self._trailing:
+            at = self._take_chunks(data, at, parts)
+        if self._trailing:
+            self._take_trailers(data, at)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _take_chunks(self, data: bytes, at: int, parts: list[bytes]) -> int:
+        """Take chunks as long as they are whole, and the start of the next."""
+        while True:
+            match = _SIZE_LINE(data, at)
+            if match is None:
+                self._hold(data, at, _MOST_SIZE_LINE, "chunk size")
+                return len(data)
+            start = match.end()
+            beyond = start - 2 - match.end(1)
+            if beyond:
+                self._count_extension(start - 2 - at, beyond)
+            size = int(match[1], 16)
+            if not size:
+                self._trailing = True
+                return start
+            end = start + size
+            if data[end : end + 2] != b"\r\n":
+                self._left = size + 2
+                return self._take_chunk(data, start, parts)
+            parts.append(data[start:end])
+            at = end + 2
 
     def _take_chunk(self, data: bytes, at: int, parts: list[bytes]) -> int:
         """Take what is there of a chunk; the CRLF behind it is checked whole."""
@@ -190,52 +185,35 @@ class ChunkedDecoder:
         self._left = 0
         return at + 2
 
-    def _line(self, data: bytes, at: int, most: int) -> bytes | None:
-        """Find a line; without its CRLF. None while it is not whole."""
-        end = data.find(b"\r\n", at, at + most + 2)
-        if end >= 0:
-            return data[at:end]
-        rest = data[at:]
-        if len(rest) > most + 1:
-            raise BadMessage(400, "a line of a chunked body that is too long")
-        if b"\n" in rest or b"\r" in rest[:-1]:
-            raise BadMessage(400, "a line break that is not CRLF in a chunked body")
-        self._held = rest
-        return None
-
-    def _take_size(self, data: bytes, at: int) -> int:
-        line = self._line(data, at, _MOST_SIZE_LINE)
-        if line is None:
-            return at
-        match = _SIZE_LINE(line)
-        if match is None:
-            raise BadMessage(400, "a malformed chunk size")
-        digits = match[1]
-        self._extensions += len(line) - len(digits)
-        if self._extensions > _MOST_EXTENSIONS:
-            raise BadMessage(400, "too many chunk extensions")
-        size = int(digits, 16)
-        if size:
-            self._left = size + 2
-        else:
-            self._trailing = True
-        return at + len(line) + 2
-
-    def _take_trailer(self, data: bytes, at: int) -> int:
-        line = self._line(data, at, _MOST_TRAILERS - self._trailer_bytes)
-        if line is None:
-            return at
-        if line:
-            match = _TRAILER(line)
+    def _take_trailers(self, data: bytes, at: int) -> None:
+        """Take the fields behind the last chunk, and the empty line that ends them."""
+        while not data.startswith(b"\r\n", at):
+            match = _TRAILER(data, at)
             if match is None:
-                raise BadMessage(400, "a malformed trailer field")
-            self._trailer_bytes += len(line) + 2
+                self._hold(data, at, _MOST_TRAILERS - self._trailer_bytes, "trailer field")
+                return
+            self._trailer_bytes += match.end() - at
             self.trailers.append((match[1], match[2].strip(b" \t")))
-            if len(self.trailers) > _MOST_TRAILER_FIELDS or self._trailer_bytes >= _MOST_TRAILERS:
+            if len(self.trailers) > _MOST_TRAILER_FIELDS or self._trailer_bytes > _MOST_TRAILERS:
                 raise BadMessage(400, "too many trailer fields")
-        else:
-            self.finished = True
-        return at + len(line) + 2
+            at = match.end()
+        self.finished = True
+        self.rest = data[at + 2 :]
+
+    def _hold(self, data: bytes, at: int, most: int, what: str) -> None:
+        """Keep a line that has not come whole; refuse one that cannot become right."""
+        line = data[at : at + most + 2]
+        end = line.find(b"\r")
+        if b"\n" in line or 0 <= end < len(line) - 1:
+            raise BadMessage(400, f"a malformed {what}")
+        if len(line) - (end >= 0) > most:
+            raise BadMessage(400, f"a {what} that is too long")
+        self._held = line
+
+    def _count_extension(self, line: int, size: int) -> None:
+        self._extensions += size
+        if line > _MOST_SIZE_LINE or self._extensions > _MOST_EXTENSIONS:
+            raise BadMessage(400, "too many chunk extensions")
 
 
 def encode_chunk(data: bytes) -> bytes:
@@ -246,3 +224,28 @@ def encode_chunk(data: bytes) -> bytes:
 def encode_trailers(trailers: Iterable[Field]) -> bytes:
     """Frame the end of a chunked body."""
     return b"0\r\n%b\r\n" % b"".join([row.raw for row in trailers])
+
+
+def _length(lengths: list[bytes]) -> int:
+    if len(lengths) > 1:
+        raise BadMessage(400, "two Content-Length fields")
+    if _LENGTH(lengths[0]) is None or (length := int(lengths[0])) > _LARGEST:
+        raise BadMessage(400, "a malformed Content-Length")
+    return length
+
+
+def _check_codings(minor: bytes, lengths: list[bytes], codings: list[bytes], *, unknown: int) -> None:
+    """Let nothing pass but a lone `chunked` (RFC 9112 §6.1, §7)."""
+    if lengths:
+        raise BadMessage(400, "Transfer-Encoding beside Content-Length")
+    if minor == b"0":
+        raise BadMessage(400, "Transfer-Encoding in HTTP/1.0")
+    if len(codings) > 1:
+        raise BadMessage(400, "two Transfer-Encoding fields")
+    coding = codings[0].lower()
+    if coding == b"chunked":
+        return
+    names = [name.strip(b" \t") for name in coding.split(b",")]
+    if b"chunked" in names[:-1] or not all(map(_TOKEN, names)):
+        raise BadMessage(400, "a malformed Transfer-Encoding")
+    raise BadMessage(unknown, "a transfer coding other than chunked")

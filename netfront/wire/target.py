@@ -124,7 +124,8 @@ class Target:
             BadMessage: 400, it cannot be normalised safely: a base put before it could be climbed out of.
         """
         path = self.path
-        if self.readings[0] is not path and _MOVING(path) is not None:
+        is_plain = self.readings[0] is path
+        if not is_plain and _MOVING(path) is not None:
             path = self.resolved
         at = 0
         for _ in range(count):
@@ -133,7 +134,10 @@ class Target:
             at = path.find(b"/", at)
             if at < 0:
                 return b""
-        return b"/" + path[at:].lstrip(b"/")
+        rest = b"/" + path[at:].lstrip(b"/")
+        if not is_plain:
+            _read(rest)
+        return rest
 
     def _split(self) -> bytes:
         self._path, mark, query = self.origin_form.partition(b"?")
