@@ -53,6 +53,8 @@ class Seen:
     fields: list[tuple[bytes, bytes]]
     body: bytes = b""
     trailers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    is_whole: bool = False
+    """Whether its body was read to its end."""
 
     def get(self, name: bytes) -> bytes | None:
         """Give the only value of a field (name in lower case), or None; two of them fail the test."""
@@ -160,6 +162,7 @@ class Connection:
                 raise Malformed(f"not a length: {lengths[0]!r}")
             seen.body = self.read_exactly(int(lengths[0]))
         seen.raw += bytes(self.received[start : self._at])
+        seen.is_whole = True
         return seen.body
 
     def read_chunk(self) -> bytes:
