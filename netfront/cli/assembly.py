@@ -202,10 +202,15 @@ class App:
 class _Demo:
     """The built-in origin, on a loopback port of its own."""
 
-    def __init__(self, limits: ServerLimits) -> None:
-        from netfront.demo.origin import demo_origin
+    def __init__(self) -> None:
+        from netfront.demo.origin import ORIGIN_KINDS, demo_origin
 
-        server = HttpServer(demo_origin(), limits=limits, refuse=_refusal(explains=True))
+        server = HttpServer(
+            demo_origin(),
+            limits=ServerLimits(),
+            refuse=_refusal(explains=True),
+            memory=FieldMemory(ORIGIN_KINDS),
+        )
         sockets = open_sockets("127.0.0.1", 0, None, shown="demo:")
         self.listener = Listener("demo", sockets, server.serve, is_inner=True)
 
@@ -222,7 +227,7 @@ def build(plan: ServePlan, console: Console) -> App:
         certificates = Certificates(plan.tls)
     logs, observers = _observers(plan, console)
     has_demo = any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets)
-    demo = _Demo(_server_limits(plan, heads)) if has_demo else None
+    demo = _Demo() if has_demo else None
     contexts = _backend_contexts(plan)
 
     async def open_connection(backend: Backend, request: Request) -> Stream:

@@ -8,7 +8,7 @@ __all__ = ["print_ca_path", "print_env_lines"]
 _ADDS = ("NODE_EXTRA_CA_CERTS",)
 """Variables that add to what a tool trusts: they get the CA alone."""
 _REPLACES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO")
-"""Variables that replace a tool's list (OpenSSL and Python, curl, requests, git): they get the system's CAs and ours."""
+"""Variables that replace a tool's list (OpenSSL, Python, curl, requests, git): they get the system's CAs and ours."""
 
 
 def print_ca_path() -> None:

@@ -7,6 +7,7 @@ to the path it serves under, are rewritten to the public side. A reference elsew
 import re
 from urllib.parse import urlsplit, urlunsplit
 
+from netfront.endpoint import is_loopback_name
 from netfront.http.message import Request, Response
 from netfront.net.pool import Member
 from netfront.policy.route import Scope
@@ -61,7 +62,7 @@ def _reference(value: bytes, request: Request, member: Member, scope: Scope) -> 
     except ValueError:
         return value
     if parts.netloc:
-        if not _is_backend(parts.scheme, parts.hostname or "", port, member):
+        if not _is_backend(parts.scheme, parts.hostname or "", port, request, member):
             return value
         path = _public_path(parts.path or "/", member, scope)
         scheme = request.scheme.decode("latin-1") if parts.scheme else ""
@@ -73,10 +74,21 @@ def _reference(value: bytes, request: Request, member: Member, scope: Scope) -> 
     return value
 
 
-def _is_backend(scheme: str, host: str, port: int | None, member: Member) -> bool:
-    """Tell whether an authority is the backend's, by the name it was dialled by or the Host it was sent."""
+def _is_backend(scheme: str, host: str, port: int | None, request: Request, member: Member) -> bool:
+    """Tell whether an authority is the backend's own.
+
+    That is: the name it was dialled by, or the Host it was sent; the client's host with the backend's port, which
+    servers make who take the name from Host and know their own port; or the client's whole authority under http
+    where TLS ends here, which servers make who do not heed X-Forwarded-Proto.
+    """
     own_scheme = "https" if member.tls is not None else "http"
     number = port or _PORTS.get(scheme or own_scheme, 0)
+    asked = urlsplit("//" + request.authority.decode("latin-1"))
+    if (asked.hostname or "") == host.lower():
+        if number == member.endpoint.port:
+            return True
+        if scheme == "http" and request.scheme == b"https":
+            return port == asked.port
     for authority in (member.authority, member.host):
         if authority is None:
             continue
@@ -84,7 +96,9 @@ def _is_backend(scheme: str, host: str, port: int | None, member: Member) -> boo
         if (own.hostname or "") == host.lower() and (own.port or _PORTS[own_scheme]) == number:
             return True
     endpoint = member.endpoint
-    return bool(endpoint.host) and endpoint.host == host.lower() and endpoint.port == number
+    if not endpoint.host or endpoint.port != number:
+        return False
+    return endpoint.host == host.lower() or (is_loopback_name(endpoint.host) and is_loopback_name(host))
 
 
 def _public_path(path: str, member: Member, scope: Scope) -> str:

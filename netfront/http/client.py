@@ -18,7 +18,15 @@ from netfront.net.lane import Wait, breathe, clock, deadline, either, first
 from netfront.net.pool import DONE, GIVEN_UP
 from netfront.net.stream import Stream
 from netfront.wire.fields import Fields, field
-from netfront.wire.framing import LENGTH, NONE, UNTIL_CLOSE, encode_chunk, encode_trailers, response_framing
+from netfront.wire.framing import (
+    LENGTH,
+    NONE,
+    UNTIL_CLOSE,
+    Framing,
+    encode_chunk,
+    encode_trailers,
+    response_framing,
+)
 from netfront.wire.head import ResponseHead, ResponseHeads
 
 __all__ = ["IDEMPOTENT", "BackendConnection", "Patience"]
@@ -291,9 +299,7 @@ class BackendConnection:
             return self._upgraded(request, head, rest, patience, done)
         framing = block.framing
         if framing is None or request.method == b"HEAD":
-            framing = response_framing(request.method, head.status, head.minor, block.lengths, block.codings)
-            if request.method != b"HEAD":
-                block.framing = framing
+            framing = _framing(request, head)
         kind = framing.kind
         reusable = block.keeps_alive and kind != UNTIL_CLOSE
         if kind == NONE:
@@ -413,6 +419,18 @@ class _ResponseBody:
         if done is not None:
             self._connection.close()
             done(str(why) if isinstance(why, BackendError) else GIVEN_UP)
+
+
+def _framing(request: Request, head: ResponseHead) -> Framing:
+    """Find where the body ends; that of a head that comes again is remembered with it."""
+    block = head.block
+    try:
+        framing = response_framing(request.method, head.status, head.minor, block.lengths, block.codings)
+    except BadMessage as error:
+        raise BackendError("head", retry_safe=False, why=error.why) from error
+    if request.method != b"HEAD":
+        block.framing = framing
+    return framing
 
 
 def _words(error: OSError) -> str:

@@ -11,10 +11,10 @@ _EXPECTS_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 class Mount:
     """A route's prefix, and the path that stands in its place at a backend: joined with exactly one slash."""
 
-    __slots__ = ("_base", "_prefix")
+    __slots__ = ("_base", "_segments")
 
     def __init__(self, prefix: bytes, base: bytes) -> None:
-        self._prefix = prefix.rstrip(b"/")
+        self._segments = len([segment for segment in prefix.split(b"/") if segment])
         self._base = base.rstrip(b"/")
 
     def outbound(self, request: Request) -> bytes:
@@ -22,15 +22,7 @@ class Mount:
         target = request.target
         if target.form == "asterisk":
             return target.raw
-        path, prefix = target.path, self._prefix
-        if path[: len(prefix)] != prefix or path[len(prefix) : len(prefix) + 1] not in (b"", b"/"):
-            path = (
-                target.normalised
-            )  # another spelling of the prefix: only the normal form shows where it ends
-        rest = path[len(prefix) :].lstrip(b"/")
-        moved = self._base + b"/" + rest if rest or not self._base else self._base
-        if not rest and path.endswith(b"/") and not moved.endswith(b"/"):
-            moved += b"/"
+        moved = self._base + target.behind(self._segments) or b"/"
         return moved if target.query is None else moved + b"?" + target.query
 
 

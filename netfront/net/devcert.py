@@ -1,8 +1,8 @@
 """The local certificate authority: made at first use, kept in the user's data directory, bound to this machine's names.
 
-It can vouch for localhost, names under .localhost and .test and loopback addresses, and for nothing else, for ever: the
-constraint is part of its own certificate (RFC 5280 §4.2.1.10, critical), so whoever trusts it trusts no stranger. Leaves
-are short, kept beside it, and made anew when a third of their life is left.
+It can vouch for localhost, names under .localhost and .test and loopback addresses, and for nothing else, for ever:
+the constraint is part of its own certificate (RFC 5280 §4.2.1.10, critical), so whoever trusts it trusts no stranger.
+Leaves are short, kept beside it, and made anew when a third of their life is left.
 """
 
 import datetime
@@ -216,6 +216,7 @@ def _make_leaf(path: Path, directory: Path, names: Sequence[str], now: float) ->
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     try:
         authority = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
@@ -239,7 +240,7 @@ def _make_leaf(path: Path, directory: Path, names: Sequence[str], now: float) ->
         .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=True)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False

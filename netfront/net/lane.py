@@ -544,7 +544,7 @@ async def ready(wait: Wait) -> None:
         wait.remove(seat)
 
 
-async def either(one: Signal, other: Signal) -> Signal:
+async def either(one: Wait, other: Wait) -> Wait:
     """Wait for whichever of two comes first, the one if both: `first` for the wait that every request makes."""
     if one.is_set:
         return one
@@ -555,11 +555,8 @@ async def either(one: Signal, other: Signal) -> Signal:
         got = await _first_in_trio((one, other), math.inf)
         return one if got is one else other
     lane, due = seat.lane, seat.deadline
-    if one.waiter is None and other.waiter is None:
-        one.waiter = other.waiter = seat
-    else:
-        one.add(seat)
-        other.add(seat)
+    one.add(seat)
+    other.add(seat)
     try:
         while True:
             await _park

@@ -1,7 +1,7 @@
 """TLS contexts: what our listeners show, and how backends are verified.
 
-A certificate is checked wholly when it is loaded: readable, its key fits, neither over nor to come. All certificates of a
-listener are chosen from inside one handshake by SNI. One context receives every connection and lends its session
+A certificate is checked wholly when it is loaded: readable, its key fits, neither over nor to come. Which one a
+listener shows is chosen by SNI within the handshake. One context receives every connection and lends its session
 tickets to all names, so that a session is resumed whatever certificate was picked, and after a reload: `replace`
 changes only the table that the choice is made from.
 """
@@ -149,7 +149,7 @@ class ServerTls:
             self._settle(certificate.context)
         self.context = self._default
         """What every new connection is wrapped with."""
-        self.context.sni_callback = self._choose  # type: ignore[assignment]
+        self.context.sni_callback = self._choose
         self.replace(certificates)
 
     def _settle(self, context: ssl.SSLContext) -> None:

@@ -260,10 +260,8 @@ class FieldMemory:
         name, rest = match.groups()
         value = rest.strip(b" \t")
         lower, kind = self._names.get(name) or self._name(name)
-        if len(rest) == len(value) + 1 and rest[0] == _SPACE:
-            raw = line + b"\r\n"
-        else:
-            raw = b"%b: %b\r\n" % (name, value)
+        is_canonical = len(rest) == len(value) + 1 and rest[0] == _SPACE
+        raw = line + b"\r\n" if is_canonical else b"%b: %b\r\n" % (name, value)
         return Field(lower, value, raw, kind)
 
     def _name(self, name: bytes) -> tuple[bytes, int]:

@@ -89,7 +89,6 @@ def assert_same(ports, request, method):
         (b"GET", b"/stream", ()),
         (b"GET", b"/none", ()),
         (b"GET", b"/gone", ()),
-        (b"GET", b"/old", ()),
         (b"GET", b"/twice", ()),
         (b"GET", b"/elsewhere", ()),
         (b"GET", b"/small.txt", (b"Cookie: a=1; b=2", b"X-Odd:", b"X-Latin: caf\xe9", b"Accept: */*")),

@@ -1,0 +1,227 @@
+"""Scopes: which requests, by method, host and path. How they are written, and how two of them lie to each other.
+
+    scope = [method {"," method} SP] (host [path] | path)
+    host  = ["*."] label {"." label}       a host has a dot, or is "localhost"; no port
+    path  = "/" [seg {"/" seg}] ["$"]      seg = text | "{" name "}" | "*" | "**" (last)
+
+A path is a prefix on segment borders ("/api" and "/api/" are one), or exact with a final "$". GET covers HEAD. The
+text of segments is kept in the spelling that `Target.normalised` has, so that the two can be compared.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from netfront.errors import BadMessage, UsageError
+from netfront.wire.target import canonical
+
+__all__ = ["Scope", "is_text", "parse_scope", "with_head"]
+
+_METHODS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:,[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+_USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_HOST = re.compile(
+    r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)+"
+)
+_ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]+\]")
+_TEXT = re.compile(r"[A-Za-z0-9._~!&'()*@:%-]+")
+_PARAMETER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which requests.
+
+    Args:
+        methods: as written; empty for any.
+        host: in lower case; "*.x" is any name below x; empty for any.
+        segments: of the path: text, "{name}", "*", or "**" at the end; empty for every path.
+        is_exact: whether the path must end there.
+    """
+
+    methods: tuple[str, ...] = ()
+    host: str = ""
+    segments: tuple[str, ...] = ()
+    is_exact: bool = False
+
+    @property
+    def path(self) -> str:
+        """The path as it is written."""
+        return "/" + "/".join(self.segments) + ("$" if self.is_exact else "")
+
+    @property
+    def prefix(self) -> str:
+        """The literal path that a target's base replaces; up to the first segment that is no text."""
+        literal = []
+        for segment in self.segments:
+            if not is_text(segment):
+                break
+            literal.append(segment)
+        return "/" + "/".join(literal)
+
+    def __str__(self) -> str:
+        methods = ",".join(self.methods) + " " if self.methods else ""
+        path = "" if self.host and self.path == "/" else self.path
+        return f"{methods}{self.host}{path}"
+
+    def covers(self, other: "Scope") -> bool:
+        """Tell whether every request of the other scope is one of this."""
+        if self.methods and not (other.methods and with_head(other.methods) <= with_head(self.methods)):
+            return False
+        return _host_covers(self.host, other.host) and _path_covers(self, other)
+
+    def meets(self, other: "Scope") -> bool:
+        """Tell whether a request can lie in both."""
+        if self.methods and other.methods and not with_head(self.methods) & with_head(other.methods):
+            return False
+        if not (_host_covers(self.host, other.host) or _host_covers(other.host, self.host)):
+            return False
+        return _paths_meet(self, other)
+
+    def matches(self, method: bytes, host: bytes, path: bytes) -> bool:
+        """Tell whether a request lies in it; see `matcher`."""
+        return self.matcher()(method, host, path)
+
+    def matcher(self, *, ignores_case: bool = False) -> Callable[[bytes, bytes, bytes], bool]:
+        """Make the function that tells whether a request lies in it.
+
+        It takes the method; the host in lower case, without port and trailing dot; the path in its normal form.
+
+        Args:
+            ignores_case: whether text compares without regard to ASCII case, as for what restricts: a backend may
+                take /Admin for /admin.
+        """
+        methods = frozenset(method.encode() for method in with_head(self.methods))
+        wanted, suffix = self.host.encode(), self.host.encode().removeprefix(b"*")
+        is_wild = suffix is not wanted
+        has_path = bool(self.segments) or self.is_exact
+        find = re.compile(_pattern(self), re.IGNORECASE if ignores_case else 0).match
+
+        def matches(method: bytes, host: bytes, path: bytes) -> bool:
+            if methods and method not in methods:
+                return False
+            if (
+                wanted
+                and host != wanted
+                and not (is_wild and len(host) > len(suffix) and host.endswith(suffix))
+            ):
+                return False
+            return not has_path or find(path) is not None
+
+        return matches
+
+
+def is_text(segment: str) -> bool:
+    """Tell whether a segment of a scope stands for itself."""
+    return segment not in ("*", "**") and not segment.startswith("{")
+
+
+def with_head(methods: Iterable[str]) -> set[str]:
+    """Give the methods that are meant by these."""
+    meant = set(methods)
+    return meant | {"HEAD"} if "GET" in meant else meant
+
+
+def parse_scope(text: str) -> Scope:
+    """Read a scope. Raises UsageError: what is wrong with it."""
+    head, space, rest = text.partition(" ")
+    methods: tuple[str, ...] = ()
+    place = text
+    if space:
+        methods, place = _parse_methods(text, head), rest.strip(" ")
+    host, slash, path = place.partition("/")
+    if host and host != "localhost" and _HOST.fullmatch(host) is None and _ADDRESS.fullmatch(host) is None:
+        raise UsageError.of(
+            text,
+            f"{host!r} is no host",
+            "a host has a dot or is localhost, and no port: ports belong to --listen",
+        )
+    if not host and not slash:
+        raise UsageError.of(
+            text or "(empty)", "a scope is a host, a path, or both", "write '/api' or 'app.localhost'"
+        )
+    segments = _parse_segments(text, path.removesuffix("$"))
+    return Scope(methods, host.lower(), segments, path.endswith("$"))
+
+
+def _parse_methods(text: str, given: str) -> tuple[str, ...]:
+    if _METHODS.fullmatch(given) is None:
+        raise UsageError.of(text, f"{given!r} is no list of methods", "write 'GET,POST /path'")
+    methods = tuple(given.split(","))
+    for method in methods:
+        if method not in _USUAL_METHODS and method.upper() in _USUAL_METHODS:
+            raise UsageError.of(
+                text, f"{method!r} is no method", f"methods are in upper case: {given.upper()}"
+            )
+    return methods
+
+
+def _parse_segments(text: str, path: str) -> tuple[str, ...]:
+    given = [segment for segment in path.split("/") if segment]
+    names = [segment for segment in given if _PARAMETER.fullmatch(segment)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError.of(text, f"{name} is there twice", "give each its own name")
+    if "**" in given[:-1]:
+        raise UsageError.of(text, "'**' stands only at the end")
+    return tuple(
+        segment if segment in ("*", "**") or segment in names else _parse_text(text, segment)
+        for segment in given
+    )
+
+
+def _parse_text(text: str, segment: str) -> str:
+    if _TEXT.fullmatch(segment) is None:
+        raise UsageError.of(
+            text, f"{segment!r} is no path segment", "a segment is text, {name}, * or a final **"
+        )
+    try:
+        spelt = canonical(segment.encode()).decode()
+    except BadMessage as error:
+        raise UsageError.of(text, f"{segment!r} holds {error.why}", "a literal '%' is written %25") from error
+    if spelt in (".", ".."):
+        raise UsageError.of(
+            text, f"{segment!r} is no path segment", "requests match with such segments resolved"
+        )
+    return spelt
+
+
+def _pattern(scope: Scope) -> bytes:
+    """Give a pattern for the paths in a scope, to be matched at their start."""
+    parts = [
+        b"/" + (re.escape(segment.encode()) if is_text(segment) else b"[^/]+")
+        for segment in scope.segments
+        if segment != "**"
+    ]
+    is_exact = scope.is_exact and scope.segments[-1:] != ("**",)
+    return b"".join(parts) + (rb"/?\Z" if is_exact else rb"(?:/|\Z)")
+
+
+def _host_covers(wide: str, narrow: str) -> bool:
+    if not wide or wide == narrow:
+        return True
+    return wide.startswith("*.") and narrow != "" and narrow.removeprefix("*").endswith(wide[1:])
+
+
+def _path_covers(wide: Scope, narrow: Scope) -> bool:
+    for index, wanted in enumerate(wide.segments):
+        if wanted == "**":
+            return True
+        if index >= len(narrow.segments) or narrow.segments[index] == "**":
+            return False
+        if is_text(wanted) and wanted != narrow.segments[index]:
+            return False
+    if not wide.is_exact:
+        return True
+    return narrow.is_exact and len(narrow.segments) == len(wide.segments)
+
+
+def _paths_meet(one: Scope, other: Scope) -> bool:
+    for mine, theirs in zip(one.segments, other.segments, strict=False):
+        if "**" in (mine, theirs):
+            return True
+        if is_text(mine) and is_text(theirs) and mine != theirs:
+            return False
+    shorter, longer = sorted((one, other), key=lambda scope: len(scope.segments))
+    if longer.segments[len(shorter.segments) :] == ("**",):
+        return True
+    return not shorter.is_exact or len(longer.segments) == len(shorter.segments)
