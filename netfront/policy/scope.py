@@ -19,9 +19,8 @@ __all__ = ["Scope", "is_text", "parse_scope", "with_head"]
 
 _METHODS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:,[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 _USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-_HOST = re.compile(
-    r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)+"
-)
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_HOST = re.compile(rf"\*\.{_LABEL}(?:\.{_LABEL})*|{_LABEL}(?:\.{_LABEL})+")
 _ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]+\]")
 _TEXT = re.compile(r"[A-Za-z0-9._~!&'()*@:%-]+")
 _PARAMETER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -91,19 +90,18 @@ class Scope:
                 take /Admin for /admin.
         """
         methods = frozenset(method.encode() for method in with_head(self.methods))
-        wanted, suffix = self.host.encode(), self.host.encode().removeprefix(b"*")
-        is_wild = suffix is not wanted
+        wanted = self.host.encode()
+        suffix = wanted[1:] if wanted.startswith(b"*") else None
         has_path = bool(self.segments) or self.is_exact
         find = re.compile(_pattern(self), re.IGNORECASE if ignores_case else 0).match
 
         def matches(method: bytes, host: bytes, path: bytes) -> bool:
             if methods and method not in methods:
                 return False
-            if (
-                wanted
-                and host != wanted
-                and not (is_wild and len(host) > len(suffix) and host.endswith(suffix))
-            ):
+            if suffix is None:
+                if wanted and host != wanted:
+                    return False
+            elif not host.endswith(suffix) or host == suffix:
                 return False
             return not has_path or find(path) is not None
 
@@ -126,7 +124,7 @@ def parse_scope(text: str) -> Scope:
     head, space, rest = text.partition(" ")
     methods: tuple[str, ...] = ()
     place = text
-    if space:
+    if space and "/" not in head:
         methods, place = _parse_methods(text, head), rest.strip(" ")
     host, slash, path = place.partition("/")
     if host and host != "localhost" and _HOST.fullmatch(host) is None and _ADDRESS.fullmatch(host) is None:
