@@ -184,16 +184,16 @@ class Signal:
 
 
 class _TrioWaiter:
-    __slots__ = ("_task", "_woken")
+    __slots__ = ("_woken", "task")
 
     def __init__(self, task: Task) -> None:
-        self._task = task
+        self.task = task
         self._woken = False
 
     def wake(self) -> None:
         if not self._woken:
             self._woken = True
-            reschedule(self._task)
+            reschedule(self.task)
             if (active := lane()) is not None:
                 active.trio_due = True
 
@@ -215,11 +215,11 @@ class Deadline:
 class Seat:
     """What the lane knows of one connection. See the states above."""
 
-    __slots__ = ("_task", "attached", "deadline", "due", "lane", "raise_cancel", "send", "timer")
+    __slots__ = ("attached", "deadline", "due", "lane", "raise_cancel", "send", "task", "timer")
 
     def __init__(self, lane: "Lane", task: Task) -> None:
         self.lane = lane
-        self._task = task
+        self.task = task
         self.send: Callable[[None], object] = task.coro.send  # type: ignore[assignment]  # our own traps
         self.attached = True
         self.due = False
@@ -254,7 +254,7 @@ class Seat:
         self.attached = True
         self.lane.visitors += 1
         self.lane.trio_due = True
-        await reattach_detached_coroutine_object(self._task, _ATTACHED)
+        await reattach_detached_coroutine_object(self.task, _ATTACHED)
 
     async def face(self) -> None:
         """Raise what has befallen this connection, if anything: a cancellation, or its deadline."""
@@ -470,12 +470,12 @@ class Lane:
             context.task = task
 
     def _undo(self, seat: Seat, said: object) -> None:
-        """Take back a trio primitive used outside `in_trio`, and raise there."""
-        abort = getattr(said, "abort_func", None)
-        if abort is not None:
-            abort(lambda: None)
-        problem = RuntimeError(f"a connection used trio outside in_trio: {said!r}")
-        seat._task.coro.throw(problem)
+        """Take back a trio primitive used outside `in_trio`, and raise there; as often as it is tried."""
+        while said is not _PARKED and said is not _ATTACHED:
+            abort = getattr(said, "abort_func", None)
+            if abort is not None:
+                abort(lambda: None)
+            said = seat.task.coro.throw(RuntimeError(f"a connection used trio outside in_trio: {said!r}"))
 
     def _ring_timers(self, now: float) -> None:
         timers = self._timers
