@@ -1,37 +1,52 @@
-"""The router: finds the route of a request and calls what serves it."""
+"""The router: finds the route of a request and calls what serves it.
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+A target that servers read in more than one way (see `Target.readings`) is refused where the readings lead to
+different routes: a backend might serve by the one what was let through by the other.
+"""
 
-from netfront.errors import Refusal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from netfront.errors import BadMessage, Refusal
 from netfront.http.message import Handler, Request, Response
-from netfront.policy.route import NotFound, Scope, Table, WrongMethod
+from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
 from netfront.wire.fields import Fields
-from netfront.wire.target import parse_authority
+from netfront.wire.target import Target, parse_authority
 
-__all__ = ["Served", "host_of", "router"]
+__all__ = ["Served", "find_route", "host_of", "router"]
 
-_HOSTS = 1024
+K = TypeVar("K")
+V = TypeVar("V")
+_Matcher = Callable[[bytes, bytes, bytes], bool]
+_REMEMBERED = 2048
+_LONGEST_REMEMBERED = 512
+"""Bytes: with both numbers, what is remembered stays under 2 MiB."""
+_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
-@dataclass(frozen=True, slots=True)
 class Served:
-    """What a route leads to: a handler, and others for narrower scopes within it, the first match wins."""
+    """What a route leads to.
 
-    handler: Handler
-    variants: tuple[tuple[tuple[Scope, ...], Handler], ...] = ()
+    Args:
+        handler: serves it.
+        variants: scopes, and what serves those requests of the route that lie in all of them; the first counts.
+    """
 
+    __slots__ = ("handler", "variants")
 
-def host_of(authority: bytes) -> bytes:
-    """Give the host by which routes are found: lower case, without port and trailing dot."""
-    return parse_authority(authority)[0].removesuffix(b".") if authority else b""
+    def __init__(self, handler: Handler, variants: Sequence[tuple[tuple[Scope, ...], Handler]] = ()) -> None:
+        self.handler = handler
+        self.variants: tuple[tuple[tuple[_Matcher, ...], Handler], ...] = tuple(
+            (tuple(scope.matcher() for scope in scopes), narrower) for scopes, narrower in variants
+        )
 
 
 def router(table: Table[Served]) -> Handler:
     """Make the handler that serves every route of the table.
 
     No route is a Refusal with 404, no route for the method one with 405 and Allow. `OPTIONS *` asks about us, not
-    about a backend, and is answered here unless one route serves everything.
+    about a backend, and is answered here unless one route serves everything: then nothing of a request is looked
+    at, and every target passes as it is spelt.
     """
     only = table.only
     if only is not None and not only.value.variants:
@@ -45,34 +60,74 @@ def router(table: Table[Served]) -> Handler:
     return _finder(table)
 
 
-def _finder(table: Table[Served]) -> Callable[[Request], Awaitable[Response]]:
+def find_route(
+    table: Table[V], method: bytes, host: bytes, target: Target
+) -> Match[V] | NotFound | WrongMethod:
+    """Find the route of a request. `host` as `host_of` gives it.
+
+    Raises:
+        BadMessage: 400, the target cannot be normalised, or its readings lead to different routes.
+    """
+    readings = target.readings
+    found = table.find(method, host, readings[0])
+    for reading in readings[1:]:
+        if _place(table.find(method, host, reading)) != _place(found):
+            raise BadMessage(400, "an encoded slash or a backslash that leads to different routes")
+    return found
+
+
+def host_of(authority: bytes) -> bytes:
+    """Give the host by which routes are found: lower case, without port and trailing dot."""
+    return parse_authority(authority)[0].removesuffix(b".") if authority else b""
+
+
+def _finder(table: Table[Served]) -> Handler:
+    """Make the handler of a table that must be searched. Where a target led is remembered: 0.1 us against 1.7."""
+    known: dict[tuple[bytes, bytes, bytes], tuple[Scope, Handler]] = {}
     hosts: dict[bytes, bytes] = {}
-    methods = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
     def serve(request: Request) -> Awaitable[Response]:
-        authority = request.authority
-        host = hosts.get(authority)
-        if host is None:
-            host = host_of(authority)
-            if len(hosts) >= _HOSTS:
-                hosts.clear()
-            hosts[authority] = host
-        target = request.target
-        if target.form == "asterisk":
-            return _answer(Response(200, Fields.of((b"Allow", methods)), b""))
-        found = table.find(request.method, host, target.normalised)
-        if isinstance(found, NotFound):
-            raise Refusal(404, "no route leads there")
-        if isinstance(found, WrongMethod):
-            raise Refusal(405, "no route there takes this method", [(b"Allow", found.allow)])
-        request.route = found.scope
-        served = found.value
-        for scopes, handler in served.variants:
-            if all(scope.matches(request.method, host, target.normalised) for scope in scopes):
-                return handler(request)
-        return served.handler(request)
+        target, authority = request.target, request.authority
+        key = request.method, authority, target.raw
+        found = known.get(key)
+        if found is None:
+            if target.form == "asterisk":
+                return _answer(Response(200, Fields.of((b"Allow", _METHODS)), b""))
+            host = hosts.get(authority)
+            if host is None:
+                host = host_of(authority)
+                _remember(hosts, authority, host, len(authority))
+            found = _serving(table, request, host)
+            _remember(known, key, found, len(target.raw) + len(authority))
+        request.route, handler = found
+        return handler(request)
 
     return serve
+
+
+def _remember(known: dict[K, V], key: K, value: V, size: int) -> None:
+    if size <= _LONGEST_REMEMBERED:
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known[key] = value
+
+
+def _serving(table: Table[Served], request: Request, host: bytes) -> tuple[Scope, Handler]:
+    """Find what serves a request, and the scope of its route."""
+    method, target = request.method, request.target
+    found = find_route(table, method, host, target)
+    if isinstance(found, Match):
+        for matchers, handler in found.value.variants:
+            if all(matches(method, host, target.normalised) for matches in matchers):
+                return found.scope, handler
+        return found.scope, found.value.handler
+    if isinstance(found, WrongMethod):
+        raise Refusal(405, "no route there takes this method", [(b"Allow", found.allow)])
+    raise Refusal(404, "no route leads there")
+
+
+def _place(found: Match[V] | NotFound | WrongMethod) -> object:
+    return found.scope if isinstance(found, Match) else found
 
 
 async def _answer(response: Response) -> Response:

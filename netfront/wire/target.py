@@ -25,7 +25,7 @@ _ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#\x00-\x20\x7f]*)([^
 _AUTHORITY = re.compile(
     rb"((?:[A-Za-z0-9\-._~!$&'()*+,;=]++|%[0-9A-Fa-f]{2})++|\[([0-9A-Fa-f:.]{2,45})\])(?::([0-9]{0,5}))?"
 ).fullmatch
-_PLAIN = re.compile(rb"(?:/[A-Za-z0-9\-_~!$&'()*+,=:@][A-Za-z0-9\-._~!$&'()*+,=:@]*+)*+/?").fullmatch
+_PLAIN = re.compile(rb"((?:/[A-Za-z0-9\-_~!$&'()*+,=:@][A-Za-z0-9\-._~!$&'()*+,=:@]*+)*+/?)(?:\?|\Z)").match
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _LITERAL = _UNRESERVED | frozenset(b"!$&'()*+,=:@/;")
 _ENCODED_STILL = frozenset(b"/;")
@@ -99,8 +99,8 @@ class Target:
         """
         readings = self._readings
         if readings is None:
-            path = self.path
-            readings = self._readings = (path,) if _PLAIN(path) is not None else _read(path)
+            plain = _PLAIN(self.origin_form)
+            readings = self._readings = (plain[1],) if plain is not None else _read(self.path)
         return readings
 
     @property
@@ -111,7 +111,7 @@ class Target:
             BadMessage: 400, it cannot be normalised safely.
         """
         path = self.path
-        if self.readings[0] is path:
+        if self.readings[0] == path:
             return path
         return _resolve(_ESCAPE.sub(_unescape, path), cuts=False)
 
@@ -124,7 +124,7 @@ class Target:
             BadMessage: 400, it cannot be normalised safely: a base put before it could be climbed out of.
         """
         path = self.path
-        is_plain = self.readings[0] is path
+        is_plain = self.readings == (path,)
         if not is_plain and _MOVING(path) is not None:
             path = self.resolved
         at = 0
