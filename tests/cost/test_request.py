@@ -1,0 +1,162 @@
+"""What one kept-alive request costs, in counts: socket calls, steps of the lane, function calls.
+
+The stack is the one that `netfront proxy 3000 -l http://…` makes; the client and the backend are the other ends of two
+socket pairs, driven from here turn by turn. A figure that grows has to be explained by the commit that raises it.
+"""
+
+import socket
+import sys
+from contextlib import asynccontextmanager
+
+import trio
+
+from netfront.cli.assembly import build
+from netfront.cli.flags import ProxyFlags
+from netfront.cli.planning import plan_proxy
+from netfront.cli.render import Console
+from netfront.net import lane as lanes
+from netfront.net.lane import Lane
+from netfront.net.stream import Facts, SocketStream
+
+REQUEST = b"GET /1k HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: cost\r\nAccept: */*\r\n\r\n"
+RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Tue, 24 Nov 2026 12:00:00 GMT\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 1024\r\nETag: \"%d\"\r\nConnection: keep-alive\r\n\r\n" + b"x" * 1024
+)
+ROUNDS = 20
+MOST_CALLS = 400
+"""Python and C function calls of one request, the lane's own turn left out. nginx's path is the aim, not this."""
+
+
+class CountedSocket:
+    """A socket whose calls are counted by name."""
+
+    def __init__(self, sock, counts):
+        self._sock = sock
+        self._counts = counts
+
+    def __getattr__(self, name):
+        found = getattr(self._sock, name)
+        if name in ("recv", "send", "setsockopt", "getsockopt", "shutdown"):
+
+            def counted(*args):
+                self._counts[name] = self._counts.get(name, 0) + 1
+                return found(*args)
+
+            return counted
+        return found
+
+
+class Rig:
+    """One client connection and one backend connection through the stack of a plan, stepped by hand."""
+
+    def __init__(self, monkeypatch):
+        self.counts = {}
+        self.client, ours = socket.socketpair()
+        theirs, self.backend = socket.socketpair()
+        for sock in (self.client, ours, theirs, self.backend):
+            sock.setblocking(False)
+        self._ours, self._theirs = CountedSocket(ours, self.counts), CountedSocket(theirs, self.counts)
+        self.lane = Lane()
+        monkeypatch.setattr(lanes._here, "lane", self.lane, raising=False)
+        plan = plan_proxy(ProxyFlags(targets=["127.0.0.1:9"], listen=["http://127.0.0.1:0"]))
+        self.app = build(plan, Console(quiet=True, json_events=False, color=False))
+        self.steps = 0
+        facts = Facts(("127.0.0.1", 5), ("127.0.0.1", 8080))
+
+        async def dial(backend, request):
+            return SocketStream(self._theirs, Facts(("", 0), ("", 0)))
+
+        self.app._transport._dial = dial
+        self._serve = lambda: self.app._fronts[0].server.serve(SocketStream(self._ours, facts))
+
+    async def start(self, nursery):
+        nursery.start_soon(self.lane.run, self._connection)
+        await trio.sleep(0.01)
+        self.turn()
+
+    async def _connection(self):
+        await self._serve()
+
+    def turn(self):
+        """One turn of the lane: poll, latch, step."""
+        events = self.lane._epoll.poll(0)
+        self.lane.now = self.lane._clock()
+        self.lane._latch(events)
+        self.steps += len(self.lane.due)
+        if self.lane.due:
+            self.lane._step_all()
+
+    def exchange(self, number):
+        """One request there and its answer back; each a single segment."""
+        self.client.send(REQUEST)
+        self.turn()
+        asked = self.backend.recv(65536)
+        self.backend.send(RESPONSE % number)
+        self.turn()
+        return asked, self.client.recv(65536)
+
+
+@asynccontextmanager
+async def warm_rig(monkeypatch):
+    """A rig that has served a few requests; its connection is cancelled at the end."""
+    async with trio.open_nursery() as nursery:
+        rig = Rig(monkeypatch)
+        try:
+            await rig.start(nursery)
+            for number in range(3):
+                rig.exchange(1000 + number)
+            rig.counts.clear()
+            rig.steps = 0
+            yield rig
+        finally:
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                while nursery.child_tasks:
+                    rig.turn()
+                    await trio.lowlevel.checkpoint()
+
+
+async def test_a_request_is_four_socket_calls_and_two_steps(monkeypatch):
+    async with warm_rig(monkeypatch) as rig:
+        for number in range(ROUNDS):
+            asked, answered = rig.exchange(number)
+            assert asked.startswith(b"GET /1k HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n")
+            assert answered.endswith(b"\r\n\r\n" + b"x" * 1024)
+        assert rig.counts == {"recv": 2 * ROUNDS, "send": 2 * ROUNDS}
+        assert rig.steps == 2 * ROUNDS
+
+
+async def test_a_request_makes_a_bounded_number_of_calls(monkeypatch):
+    async with warm_rig(monkeypatch) as rig:
+        calls = 0
+
+        def count(frame, event, argument):
+            nonlocal calls
+            if event in ("call", "c_call"):
+                calls += 1
+
+        for number in range(ROUNDS):
+            rig.client.send(REQUEST)
+            sys.setprofile(count)
+            rig.turn()
+            sys.setprofile(None)
+            rig.backend.recv(65536)
+            rig.backend.send(RESPONSE % number)
+            sys.setprofile(count)
+            rig.turn()
+            sys.setprofile(None)
+            rig.client.recv(65536)
+        print(calls / ROUNDS)
+        assert calls / ROUNDS <= MOST_CALLS
+
+
+async def test_a_request_leaves_nothing_allocated(monkeypatch):
+    async with warm_rig(monkeypatch) as rig:
+        for _ in range(200):
+            rig.exchange(7)
+        before = sys.getallocatedblocks()
+        for _ in range(200):
+            rig.exchange(7)
+        grown = sys.getallocatedblocks() - before
+        assert grown < 200, f"{grown} blocks more after 200 requests"
