@@ -5,7 +5,7 @@ from math import inf
 
 from netfront.errors import ClientGone
 from netfront.http.message import Client
-from netfront.net.lane import Signal, Wait, clock, first
+from netfront.net.lane import Signal, clock, first
 from netfront.wire.fields import EMPTY, Fields
 
 __all__ = ["EventBody", "PatternBody", "pattern"]
@@ -36,7 +36,7 @@ class PatternBody:
         self.length: int | None = end - start if is_counted else None
         self.started = False
         self.trailers: Fields = EMPTY
-        self.readable: Wait = Signal(True)
+        self.readable = Signal(True)
 
     def due(self) -> float:
         """There is no waiting for it."""
@@ -88,7 +88,7 @@ class EventBody:
         self.length: int | None = None
         self.started = False
         self.trailers: Fields = EMPTY
-        self.readable: Wait = Signal()
+        self.readable = Signal()
 
     def due(self) -> float:
         """Tell when the next event comes."""

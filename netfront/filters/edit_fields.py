@@ -50,7 +50,7 @@ _HIDDEN = 1 << HIDDEN
 
 
 def _without_hidden(fields: Fields) -> Fields:
-    return Fields([row for row in fields.rows if row.kind != HIDDEN])
+    return Fields([row for row in fields.rows if row.kind != HIDDEN], fields.kinds & ~_HIDDEN)
 
 
 def edit_requests(edit: Edit) -> Filter:

@@ -25,7 +25,7 @@ class _Told:
         self.authority = authority
         self.version = version
         self.rows = rows
-        self.edit = lambda fields: Fields(fields.rows + rows)
+        self.edit = lambda fields: Fields(fields.rows + rows, fields.kinds)
 
 
 def forwarded(

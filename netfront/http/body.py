@@ -6,7 +6,7 @@ thing. Nothing is held but what one read brought.
 """
 
 from netfront.errors import BadMessage, Overdue
-from netfront.net.lane import Signal, Wait, clock, first
+from netfront.net.lane import Signal, clock, first
 from netfront.net.stream import Stream
 from netfront.wire.fields import EMPTY, Fields, trailer_fields
 from netfront.wire.framing import CHUNKED, LENGTH, UNTIL_CLOSE, ChunkedDecoder, Framing
@@ -41,7 +41,7 @@ class BodyReader:
         self.rest = early if self.finished else b""
 
     @property
-    def readable(self) -> Wait:
+    def readable(self) -> Signal:
         """Set when `receive_now` is worth trying."""
         return _ALWAYS if self._held or self.finished else self._stream.readable
 
@@ -138,7 +138,7 @@ class RequestBody:
         self.length = reader.framing.length if reader.framing.kind == LENGTH else None
 
     @property
-    def readable(self) -> Wait:
+    def readable(self) -> Signal:
         """Set when `receive_now` is worth trying."""
         return self._reader.readable
 

@@ -14,7 +14,7 @@ from netfront.errors import BackendError, BadMessage, ClientGone, Overdue
 from netfront.http.body import BodyReader
 from netfront.http.message import Body, Client, Request, Response
 from netfront.http.upgrade import RelayTakeover
-from netfront.net.lane import Wait, breathe, clock, deadline, either, first
+from netfront.net.lane import Signal, Wait, breathe, clock, either, first
 from netfront.net.pool import DONE, GIVEN_UP
 from netfront.net.stream import Stream
 from netfront.wire.fields import Fields, field
@@ -170,35 +170,43 @@ class BackendConnection:
             ClientGone: the client left meanwhile; the connection is closed.
             BadMessage, Overdue: the client's body failed; the connection is closed.
         """
-        stream = self.stream
+        stream, client = self.stream, request.client
         data = b""
         interim = 0
         try:
             self._send(request, head)
-            due = deadline()
             while True:
                 if self._upload is not None:
                     await self.wait_readable(patience.answer)
                 elif not stream.readable.is_set:
+                    due = client.due
                     due.at = clock() + patience.answer
                     due.which = "answer"
-                    readable, gone = stream.readable, request.client.gone
+                    readable, gone = stream.readable, client.gone
                     while await either(readable, gone) is not readable:
-                        if request.client.has_left():
+                        if client.has_left():
                             raise ClientGone
                     due.at = math.inf
-                more = self._receive(request, data, interim)
-                if more is None:
-                    continue
-                data = data + more if data else more
-                while (parsed := self._parse(data)) is not None:
+                try:
+                    more = stream.receive_now()
+                    if not more:
+                        if more is None:
+                            continue
+                        raise ConnectionResetError("closed before it had answered")
+                    data = data + more if data else more
+                    parsed = self._heads.parse(data)
+                except OSError as error:
+                    retry_safe = request.method in IDEMPOTENT and not data and not interim
+                    raise BackendError("head", retry_safe=retry_safe, why=_words(error)) from error
+                except BadMessage as error:
+                    raise BackendError("head", retry_safe=False, why=error.why) from error
+                while parsed is not None:
                     answer, data = parsed
                     if answer.status >= 200 or answer.status == 101:
                         return self._response(request, answer, data, patience, done)
                     interim += 1
                     await self._pass_on(request, answer, interim)
-                    if not data:
-                        break
+                    parsed = self._parse(data) if data else None
         except BackendError as error:
             error.was_kept = self.is_kept
             self.close()
@@ -211,19 +219,6 @@ class BackendConnection:
         except BaseException:
             self.close()
             raise
-
-    def _receive(self, request: Request, data: bytes, interim: int) -> bytes | None:
-        """Take what has come of the answer. Raises BackendError where it ends or breaks."""
-        try:
-            more = self.stream.receive_now()
-        except OSError as error:
-            why = _words(error)
-        else:
-            if more or more is None:
-                return more
-            why = "closed before it had answered"
-        retry_safe = request.method in IDEMPOTENT and not data and not interim
-        raise BackendError("head", retry_safe=retry_safe, why=why)
 
     async def _pass_on(self, request: Request, answer: ResponseHead, interim: int) -> None:
         """Pass an interim answer on; a 100 only to a client that waits for it (RFC 9110 §15.2)."""
@@ -246,7 +241,7 @@ class BackendConnection:
             sent = self.stream.send_now(data)
         except OSError as error:
             raise BackendError("send", retry_safe=True, why=_words(error)) from error
-        if sent == len(data) and later is None and self.stream.push():
+        if sent == len(data) and later is None and not self.stream.is_held_up:
             self._upload = None
         else:
             self._upload = _Upload(self.stream, data[sent:], later)
@@ -340,7 +335,8 @@ class BackendConnection:
 
     def _finish(self, reusable: bool) -> None:
         """End the exchange: keep the connection for another one, or close it."""
-        if reusable and (self._upload is None or self._upload.is_finished):
+        upload = self._upload
+        if reusable and (upload is None or upload.is_finished):
             self._client = self._upload = None
             self._released(self)
         else:
@@ -369,7 +365,7 @@ class _ResponseBody:
         self.started = False
 
     @property
-    def readable(self) -> Wait:
+    def readable(self) -> Signal:
         """Set when `receive_now` is worth trying."""
         return self._reader.readable
 

@@ -11,11 +11,11 @@ Fields come here with hop-by-hop and framing fields already gone.
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
+from netfront.net.lane import Deadline, Signal
 from netfront.net.stream import Facts, Stream
 from netfront.wire.fields import EMPTY, Field, Fields
 
 if TYPE_CHECKING:
-    from netfront.net.lane import Wait
     from netfront.net.pool import Member
     from netfront.wire.target import Target
 
@@ -49,7 +49,7 @@ class Body(Protocol):
         ...
 
     @property
-    def readable(self) -> "Wait":
+    def readable(self) -> Signal:
         """Set when `receive_now` is worth trying."""
         ...
 
@@ -81,11 +81,13 @@ class Client(Protocol):
     """Who asks: the connection a request came in on."""
 
     facts: Facts
+    due: Deadline
+    """Of the connection, while its request is under way: whoever waits on its behalf sets it."""
     told: object
     """What the filter that tells the backend about the client keeps here; None at first."""
 
     @property
-    def gone(self) -> "Wait":
+    def gone(self) -> Signal:
         """Set when the client has left, or might have: then ask `has_left`."""
         ...
 

@@ -118,11 +118,11 @@ class _Connection:
 
     __slots__ = (
         "_body",
-        "_deadline",
         "_heads",
         "_is_11",
         "_server",
         "_whole_since",
+        "due",
         "facts",
         "is_idle",
         "stream",
@@ -137,7 +137,7 @@ class _Connection:
         self.is_idle = True
         self._heads = RequestHeads(server.limits.head, server.memory, remembers=server.remembers)
         self._body: RequestBody | None = None
-        self._deadline = deadline()
+        self.due = deadline()
         self._whole_since = 0.0
         self._is_11 = True
 
@@ -185,7 +185,7 @@ class _Connection:
             stream.abort()
 
     async def _loop(self, server: HttpServer, stream: Stream) -> None:
-        parse, due, handler = self._heads.parse, self._deadline, server.handler
+        parse, due, handler = self._heads.parse, self.due, server.handler
         patience = server.limits.head_time
         data = b""
         while True:
@@ -224,7 +224,7 @@ class _Connection:
 
     async def _receive_rest(self, data: bytes) -> tuple[bytes, bytes, bytes, RequestBlock, bytes]:
         """Receive the rest of a head of which some has come."""
-        due, stream = self._deadline, self.stream
+        due, stream = self.due, self.stream
         due.which = "head"
         due.at = clock() + self._server.limits.head_time
         while True:
@@ -308,7 +308,7 @@ class _Connection:
         stream = self.stream
         try:
             sent = stream.send_now(data)
-            if sent < len(data) or not stream.push():
+            if sent < len(data) or stream.is_held_up:
                 await self._send_rest(data, sent)
         finally:
             if self._server.observers:
@@ -349,8 +349,8 @@ class _Connection:
             if not isinstance(body, bytes):
                 body.abort(error)
             exchange.outcome = exchange.outcome or str(error) or type(error).__name__
-            if isinstance(error, BackendError):
-                self.stream.reset()
+            if isinstance(error, (BackendError, OSError)):
+                self.stream.reset()  # what is cut must not look whole, nor an upgraded stream like an end
                 return False, b""
             raise
         finally:
@@ -451,11 +451,11 @@ class _Connection:
     async def _send(self, data: bytes) -> None:
         """Send all of it; a client that takes nothing for `send_time` is given up."""
         sent = self.stream.send_now(data)
-        if sent < len(data) or not self.stream.push():
+        if sent < len(data) or self.stream.is_held_up:
             await self._send_rest(data, sent)
 
     async def _send_rest(self, data: bytes, sent: int) -> None:
-        stream, due, patience = self.stream, self._deadline, self._server.limits.send_time
+        stream, due, patience = self.stream, self.due, self._server.limits.send_time
         rest = memoryview(data)[sent:]
         due.which = "send"
         while rest or not stream.push():
@@ -468,7 +468,7 @@ class _Connection:
     async def _linger(self) -> None:
         """End our sending, then read and forget what still comes, for a bounded while (RFC 9112 §9.6)."""
         stream = self.stream
-        self._deadline.at = math.inf
+        self.due.at = math.inf
         until = clock() + _LINGER
         left = _LINGER_BYTES
         try:

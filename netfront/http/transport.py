@@ -66,8 +66,11 @@ class Transport:
                 says little of the backend.
             ClientGone, BadMessage, Overdue: see BackendConnection.exchange.
         """
-        if not anew and backend.idle:
-            connection = self._take(backend, request)
+        idle = cast("list[BackendConnection]", backend.idle)  # ours; the pool does not know its type
+        if idle and not anew:
+            if not idle[-1].stream.readable.is_set and request.method in IDEMPOTENT:
+                return idle.pop().exchange(request, head, patience, done)
+            connection = self._take(idle, request)
             if connection is not None:
                 return connection.exchange(request, head, patience, done)
         return self._exchange_anew(backend, request, head, patience, done)
@@ -81,10 +84,8 @@ class Transport:
         self._homes[connection] = backend
         return await connection.exchange(request, head, patience, done)
 
-    def _take(self, backend: Backend, request: Request) -> BackendConnection | None:
-        idle = cast(
-            list[BackendConnection], backend.idle
-        )  # the list is ours; the pool does not know its type
+    def _take(self, idle: list[BackendConnection], request: Request) -> BackendConnection | None:
+        """Take the last used one that is still good; those that are not are closed."""
         look = request.method not in IDEMPOTENT
         while idle:
             connection = idle.pop()

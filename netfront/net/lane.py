@@ -136,6 +136,7 @@ class Signal:
         self.is_set = is_set
         self.waiter: Waiter | None = None
         self._others: list[Waiter] | None = None
+        """None until two have waited at once: then a wait is taken out by `remove` alone."""
         self._by_trio = by_trio
 
     def set(self) -> None:
@@ -523,7 +524,7 @@ def deadline() -> Deadline:
     return _plain_deadlines.setdefault(current_task(), Deadline())
 
 
-async def ready(wait: Wait) -> None:
+async def ready(wait: Signal) -> None:
     """Wait for one thing, with the connection's deadline. Raises Overdue."""
     if wait.is_set:
         return
@@ -531,7 +532,10 @@ async def ready(wait: Wait) -> None:
     if seat is None:
         await _first_in_trio((wait,), math.inf)
         return
-    wait.add(seat)
+    if wait.waiter is None:
+        wait.waiter = seat
+    else:
+        wait.add(seat)
     lane, due = seat.lane, seat.deadline
     try:
         while True:
@@ -541,10 +545,13 @@ async def ready(wait: Wait) -> None:
             if wait.is_set:
                 return
     finally:
-        wait.remove(seat)
+        if wait._others is None:
+            wait.waiter = None
+        else:
+            wait.remove(seat)
 
 
-async def either(one: Wait, other: Wait) -> Wait:
+async def either(one: Signal, other: Signal) -> Signal:
     """Wait for whichever of two comes first, the one if both: `first` for the wait that every request makes."""
     if one.is_set:
         return one
@@ -555,8 +562,11 @@ async def either(one: Wait, other: Wait) -> Wait:
         got = await _first_in_trio((one, other), math.inf)
         return one if got is one else other
     lane, due = seat.lane, seat.deadline
-    one.add(seat)
-    other.add(seat)
+    if one.waiter is None and other.waiter is None:
+        one.waiter = other.waiter = seat
+    else:
+        one.add(seat)
+        other.add(seat)
     try:
         while True:
             await _park
@@ -567,8 +577,11 @@ async def either(one: Wait, other: Wait) -> Wait:
             if other.is_set:
                 return other
     finally:
-        one.remove(seat)
-        other.remove(seat)
+        if one._others is None and other._others is None:
+            one.waiter = other.waiter = None
+        else:
+            one.remove(seat)
+            other.remove(seat)
 
 
 async def first(*waits: Wait, until: float = math.inf) -> Wait | None:

@@ -12,7 +12,7 @@ from typing import Protocol
 import trio
 
 from netfront.errors import Overdue
-from netfront.net.lane import Lane, Signal, Wait, breathe, first, lane, ready
+from netfront.net.lane import Lane, Signal, breathe, first, lane, ready
 
 __all__ = ["Facts", "SocketStream", "Stream", "TlsStream", "TrioStream"]
 
@@ -50,12 +50,12 @@ class Stream(Protocol):
     facts: Facts
 
     @property
-    def readable(self) -> Wait:
+    def readable(self) -> Signal:
         """Set when `receive_now` is worth trying: bytes, an end or an error may be there."""
         ...
 
     @property
-    def writable(self) -> Wait:
+    def writable(self) -> Signal:
         """Set when `send_now` is worth trying."""
         ...
 
@@ -82,6 +82,11 @@ class Stream(Protocol):
 
     def send_now(self, data: bytes | memoryview) -> int:
         """Take as much of `data` as goes without waiting, and say how much that is."""
+        ...
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether something that `send_now` took has not left yet: `push` it once `writable` is set."""
         ...
 
     def push(self) -> bool:
@@ -224,8 +229,11 @@ class SocketStream:
             self.writable.is_set = False
         return sent
 
+    is_held_up = False
+    """Nothing taken waits here: what `send_now` takes is the kernel's."""
+
     def push(self) -> bool:
-        """Nothing taken waits here: what `send_now` takes is the kernel's."""
+        """See `is_held_up`."""
         return True
 
     async def send_all(self, data: bytes) -> None:
@@ -335,14 +343,14 @@ class TlsStream:
         return self._object
 
     @property
-    def readable(self) -> Wait:
+    def readable(self) -> Signal:
         """Set also for what is in hand already."""
         if self._object.pending() or self._incoming.pending:
             return _ALWAYS
         return self._stream.readable
 
     @property
-    def writable(self) -> Wait:
+    def writable(self) -> Signal:
         """Set when the bytes encrypted last have left."""
         return self._stream.writable
 
@@ -415,6 +423,11 @@ class TlsStream:
             except ssl.SSLError as error:
                 raise ConnectionResetError(f"TLS: {error.reason or error}") from error
             await self._flush()
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether encrypted bytes have not left yet."""
+        return bool(self._unsent)
 
     def push(self) -> bool:
         """Send what is encrypted as far as it goes; tell whether all has left."""
@@ -526,6 +539,11 @@ class TrioStream:
         self._unsent = bytes(data)
         self.writable.is_set = not self._unsent
         return len(data)
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether something taken has not left yet."""
+        return bool(self._unsent)
 
     def push(self) -> bool:
         """Tell whether all has left."""

@@ -128,15 +128,21 @@ class Fields:
     """A row of fields: immutable, and remembers how it is written and what the last edit made of it.
 
     Args:
-        kinds: what `kinds` will say, where it is known already.
+        kinds: where they are known already.
     """
 
-    __slots__ = ("_edit", "_edited", "_kinds", "_rendered", "rows")
+    __slots__ = ("_edit", "_edited", "_rendered", "kinds", "rows")
 
     def __init__(self, rows: Iterable[Field] = (), kinds: int = -1) -> None:
         self.rows: tuple[Field, ...] = tuple(rows)
         self._rendered: bytes | None = None
-        self._kinds = kinds
+        if kinds < 0:
+            kinds = 0
+            for row in self.rows:
+                if row.kind:
+                    kinds |= 1 << row.kind
+        self.kinds = kinds
+        """The kinds among the fields, a bit each (`1 << HIDDEN`): whether there is work for a filter at all."""
         self._edit: object = None
         self._edited: Fields | None = None
 
@@ -152,18 +158,6 @@ class Fields:
         if rendered is None:
             rendered = self._rendered = b"".join([row.raw for row in self.rows])
         return rendered
-
-    @property
-    def kinds(self) -> int:
-        """The kinds among the fields, a bit each (`1 << HIDDEN`): whether there is work for a filter at all."""
-        kinds = self._kinds
-        if kinds < 0:
-            kinds = 0
-            for row in self.rows:
-                if row.kind:
-                    kinds |= 1 << row.kind
-            self._kinds = kinds
-        return kinds
 
     def get(self, name: bytes) -> bytes | None:
         """Give the value of the first field of this name (lower case), or None."""
@@ -183,7 +177,7 @@ class Fields:
 
     def plus(self, *added: Field) -> "Fields":
         """Give the section with these fields at its end."""
-        return Fields(self.rows + added)
+        return Fields(self.rows + added, self.kinds)
 
     def edited(self, edit: Callable[["Fields"], "Fields"]) -> "Fields":
         """Give `edit(self)`, remembered: `edit` must be pure, and is known again by identity."""
