@@ -123,15 +123,27 @@ def _script(browser: bool, new_urls: bool, new_cookies: bool, closing: bool) -> 
     return _SCRIPT.format(init="\n".join(lines), request=request)
 
 
-def handshakes(url: str, *, seconds: float, connections: int = 32) -> Result:
-    """Send each request on a connection of its own with a TLS handshake of its own, none of them resumed."""
-    line = ["ab", "-q", "-t", str(max(1, round(seconds))), "-n", "1000000", "-c", str(connections), url]
+def handshakes(url: str, *, seconds: float, size: int, connections: int = 32) -> Result:
+    """Send each request on a connection of its own with a TLS handshake of its own, none of them resumed.
+
+    ab takes the length it expects from whichever answer closes first, and calls all failed where several heads have
+    come before that; so lengths are not left to it (-l), but the sum of them is checked here.
+
+    Args:
+        size: of each body.
+    """
+    line = ["ab", "-q", "-l", "-t", str(max(1, round(seconds))), "-n", "1000000", "-c", str(connections), url]
     done = subprocess.run(
         line, capture_output=True, text=True, check=False, preexec_fn=_PIN, timeout=seconds + 60
     )
-    count = re.search(r"Complete requests:\s+(\d+)", done.stdout)
-    failed = re.search(r"Failed requests:\s+(\d+)", done.stdout)
-    other = re.search(r"Non-2xx responses:\s+(\d+)", done.stdout)
-    if count is None or failed is None:
+    count, failed = _number("Complete requests", done.stdout), _number("Failed requests", done.stdout)
+    received = _number("HTML transferred", done.stdout)
+    if count is None or failed is None or received is None:
         raise RuntimeError(f"{line!r}: {done.stdout}{done.stderr}")
-    return Result(int(count[1]), int(failed[1]) + (int(other[1]) if other else 0))
+    short = max(0, count - received // size)
+    return Result(count, failed + short + (_number("Non-2xx responses", done.stdout) or 0))
+
+
+def _number(name: str, text: str) -> int | None:
+    match = re.search(rf"{name}:\s+(\d+)", text)
+    return int(match[1]) if match else None

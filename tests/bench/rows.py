@@ -115,7 +115,7 @@ def _plain(path: str, *, tls: bool = False, connections: int = 64, **kinds: bool
 
 
 def _handshakes(bench: Bench, proxy: Proxy, seconds: float) -> Result:
-    return handshakes(proxy.url(tls=True) + "/", seconds=seconds)
+    return handshakes(proxy.url(tls=True) + "/", seconds=seconds, size=1024)
 
 
 _ROW_1 = _plain("/")
