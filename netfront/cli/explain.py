@@ -9,7 +9,7 @@ from typing import cast
 
 from netfront.cli.plan import BackendTlsPlan, ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
 from netfront.errors import BadMessage, UsageError
-from netfront.filters.router import host_of
+from netfront.filters.router import find_route, host_of
 from netfront.http.message import Client, Exchange, Request
 from netfront.http.outbound import Mount
 from netfront.policy.route import NotFound, Table, WrongMethod
@@ -59,7 +59,6 @@ def explain_request(plan: ServePlan, text: str) -> str:
         target = parse_target(method, place)
         authority = target.authority or b""
         port = parse_authority(authority)[1] if authority else None
-        path = target.normalised
     except BadMessage as error:
         return _table([("request", text), ("answer", f"{error.status}: {error.why}")])
     index = _listener_of(plan, target.scheme, port)
@@ -73,7 +72,10 @@ def explain_request(plan: ServePlan, text: str) -> str:
     rows += [*(_guard(plan, reached) if listener.is_loopback else ()), *_tell(plan)]
     table = Table((route.scope, route) for route in routes)
     host = host_of(authority)
-    found = table.find(method, host, path)
+    try:
+        found = table.only or find_route(table, method, host, target)
+    except BadMessage as error:
+        return _table([*rows, ("answer", f"{error.status}: {error.why}")])
     if isinstance(found, NotFound):
         return _table([*rows, ("answer", "404: no route leads there")])
     if isinstance(found, WrongMethod):
@@ -83,7 +85,9 @@ def explain_request(plan: ServePlan, text: str) -> str:
         (
             variant.settings
             for variant in route.variants
-            if all(scope.matches(method, host, path) for scope in variant.scopes)
+            if all(
+                scope.matcher(ignores_case=True)(method, host, target.normalised) for scope in variant.scopes
+            )
         ),
         route.settings,
     )

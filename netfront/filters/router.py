@@ -30,6 +30,7 @@ class Served:
     Args:
         handler: serves it.
         variants: scopes, and what serves those requests of the route that lie in all of them; the first counts.
+            They may restrict, so text in their paths compares without regard to ASCII case.
     """
 
     __slots__ = ("handler", "variants")
@@ -37,7 +38,8 @@ class Served:
     def __init__(self, handler: Handler, variants: Sequence[tuple[tuple[Scope, ...], Handler]] = ()) -> None:
         self.handler = handler
         self.variants: tuple[tuple[tuple[_Matcher, ...], Handler], ...] = tuple(
-            (tuple(scope.matcher() for scope in scopes), narrower) for scopes, narrower in variants
+            (tuple(scope.matcher(ignores_case=True) for scope in scopes), narrower)
+            for scopes, narrower in variants
         )
 
 
