@@ -1,14 +1,30 @@
-"""`netfront trust`: the local CA's file, and the lines that make other tools believe it."""
+"""`netfront trust`: the local CA's file, and the lines that make other tools believe it.
 
+Most tools have a variable that *replaces* their list of CAs: pointed at ours alone they would believe no other site.
+They get a bundle: the list that the variable names already, or the system's, and ours behind it. The bundle's
+first line says what it was made of, so that it is made from the same when the variable names it itself.
+"""
+
+import os
 import shlex
 import sys
+from hashlib import sha256
+from pathlib import Path
 
 __all__ = ["print_ca_path", "print_env_lines"]
 
-_ADDS = ("NODE_EXTRA_CA_CERTS",)
-"""Variables that add to what a tool trusts: they get the CA alone."""
-_REPLACES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO")
-"""Variables that replace a tool's list (OpenSSL, Python, curl, requests, git): they get the system's CAs and ours."""
+_REPLACING = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO")
+"""Read by OpenSSL (so Python, httpx, Ruby), curl, Python's requests, git."""
+_ADDING = "NODE_EXTRA_CA_CERTS"
+"""Node keeps its own list beside it."""
+_SYSTEM = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Of Debian; of Fedora; of SUSE; of Alpine, macOS and the BSDs. Else that of Python's own OpenSSL."""
+_MADE_OF = b"# the local CA of netfront, behind those of "
 
 
 def print_ca_path() -> None:
@@ -19,10 +35,58 @@ def print_ca_path() -> None:
 
 
 def print_env_lines() -> None:
-    """Print lines for a POSIX shell to evaluate."""
-    from netfront.net.devcert import bundle_path, ca_path
+    """Print lines for sh, bash, zsh or fish to evaluate."""
+    from netfront.net.devcert import ca_path
 
-    own, bundle = shlex.quote(str(ca_path())), shlex.quote(str(bundle_path()))
-    lines = [f"export {name}={own}" for name in _ADDS]
-    lines += [f"export {name}={bundle}" for name in _REPLACES]
+    own = ca_path()
+    system = _system_list()
+    lines = []
+    for name in (*_REPLACING, _ADDING):
+        source = _named(name, own.parent) or (system if name in _REPLACING else None)
+        if source is not None:
+            lines.append(
+                f"export {name}={shlex.quote(str(_bundle(own, source, is_system=source == system)))}"
+            )
+        elif name == _ADDING:
+            lines.append(f"export {name}={shlex.quote(str(own))}")
+        else:
+            lines.append(f"# {name} is left alone: no list of this system's CAs was found")
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _system_list() -> Path | None:
+    import ssl
+
+    places = (*_SYSTEM, ssl.get_default_verify_paths().openssl_cafile)
+    return next((Path(place) for place in places if os.path.isfile(place)), None)
+
+
+def _named(variable: str, ours: Path) -> Path | None:
+    """Give the list that a variable names; of a bundle of ours, what it was made of."""
+    path = Path(os.environ.get(variable, "")).absolute()
+    if not os.environ.get(variable) or not path.is_file():
+        return None
+    if path.parent != ours:
+        return path
+    with path.open("rb") as file:
+        first = file.readline()
+    if not first.startswith(_MADE_OF):
+        return None
+    source = Path(os.fsdecode(first.removeprefix(_MADE_OF).rstrip(b"\n")))
+    return source if source.is_file() else None
+
+
+def _bundle(own: Path, source: Path, *, is_system: bool) -> Path:
+    """Write a list of CAs with ours behind it; give its file."""
+    from netfront.errors import UsageError
+    from netfront.net.datadir import hold_data, write_private
+
+    mark = "" if is_system else "-" + sha256(os.fsencode(source)).hexdigest()[:8]
+    path = own.with_name(f"bundle{mark}.pem")
+    try:
+        listed = source.read_bytes()
+    except OSError as error:
+        raise UsageError.of(str(source), (error.strerror or str(error)).lower()) from error
+    with hold_data():
+        write_private(path, b"%b%b\n%b\n%b" % (_MADE_OF, os.fsencode(source), listed, own.read_bytes()))
+    return path

@@ -1,86 +1,60 @@
 """The local certificate authority: made at first use, kept in the user's data directory, bound to this machine's names.
 
-It can vouch for localhost, names under .localhost and .test and loopback addresses, and for nothing else, for ever:
-the constraint is part of its own certificate (RFC 5280 §4.2.1.10, critical), so whoever trusts it trusts no stranger.
-Leaves are short, kept beside it, and made anew when a third of their life is left.
+It can vouch for localhost, names under .localhost and .test and loopback addresses, and for nothing else, for ever: the
+constraint is part of its own certificate (RFC 5280 §4.2.1.10, critical), and so is that it vouches for servers only.
+Whoever trusts it trusts no stranger, even if its key is stolen. Key and certificate are one file, so that they cannot
+part; ca.pem is a copy of the certificate for others to read. Leaves live for a month and are kept beside it, each
+under a name made of the CA and of what it is for. A kept one is loaded without the library that makes them: 50 ms.
 """
 
-import datetime
-import fcntl
 import hashlib
 import os
-import ssl
-import stat
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netfront.errors import UsageError
-from netfront.net.tls import LoadedCertificate
+from netfront.net.certfile import LoadedCertificate, load_certificate
+from netfront.net.datadir import hold_data, read_private, write_private
+from netfront.wire.certificate import Certificate, parse_certificate, pem_certificates
 
 if TYPE_CHECKING:
     from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
 
-__all__ = ["bundle_path", "ca_path", "data_directory", "leaf_for", "permitted"]
+__all__ = ["ca_path", "leaf_for", "permitted", "renewal_due"]
 
 _DAY = 86400.0
 _CA_DAYS = 3650
+"""Who trusts it does so by hand: not again each year. What it may do is bounded by its constraint, not by time."""
+_CA_LEFT = 60 * _DAY
 _LEAF_DAYS = 30
 """Browsers take 398 days at most; a leaf that is renewed by itself may be much shorter."""
+_BACK = timedelta(days=1)
+"""How much earlier they begin, for clocks that are behind."""
 _SUFFIXES = ("localhost", "test")
 _NETWORKS = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
-def data_directory() -> Path:
-    """Give the user's data directory for netfront: NETFRONT_DATA, or where the platform keeps such things."""
-    given = os.environ.get("NETFRONT_DATA")
-    if given:
-        return Path(given)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "netfront"
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "netfront"
-
-
 def permitted(name: str) -> bool:
     """Tell whether the local CA can vouch for a name or an address."""
-    name = name.lower().rstrip(".").strip("[]")
+    name = _normal(name)
     try:
         address = ip_address(name)
     except ValueError:
         bare = name.removeprefix("*.")
-        return any(bare == suffix or bare.endswith("." + suffix) for suffix in _SUFFIXES)
+        return name.isascii() and any(bare == suffix or bare.endswith("." + suffix) for suffix in _SUFFIXES)
     return any(address in network for network in _NETWORKS if network.version == address.version)
 
 
 def ca_path() -> Path:
-    """Give the file of the CA's certificate; it is made if there is none.
-
-    Raises:
-        UsageError: the directory cannot be used.
-    """
-    path = data_directory() / "ca.pem"
-    with _locked():
-        _ensure_ca(path)
-    return path
-
-
-def bundle_path() -> Path:
-    """Give a file of the system's CAs and ours, for tools that know one list only; it is made anew each time."""
-    own = ca_path()
-    system = ssl.get_default_verify_paths()
-    source = next(
-        (path for path in (system.cafile, "/etc/ssl/cert.pem") if path and os.path.exists(path)), None
-    )
-    text = Path(source).read_text(encoding="utf-8", errors="replace") if source else ""
-    path = own.with_name("bundle.pem")
-    _write(path, (text + "\n" + own.read_text(encoding="ascii")).encode())
-    return path
+    """Give the file of the CA's certificate; it is made if there is none. Raises UsageError as `leaf_for` does."""
+    with hold_data() as directory:
+        _authority(directory, time.time())
+        return directory / "ca.pem"
 
 
 def leaf_for(names: Sequence[str], now: float) -> LoadedCertificate:
@@ -90,7 +64,7 @@ def leaf_for(names: Sequence[str], now: float) -> LoadedCertificate:
         now: seconds since 1970.
 
     Raises:
-        UsageError: a name that the CA cannot vouch for, or the directory cannot be used.
+        UsageError: a name that the CA cannot vouch for, the directory cannot be used, or the CA is damaged.
     """
     for name in names:
         if not permitted(name):
@@ -99,158 +73,195 @@ def leaf_for(names: Sequence[str], now: float) -> LoadedCertificate:
                 "the local CA vouches only for localhost, .localhost, .test and loopback addresses",
                 "give a certificate for it: --cert FILE --key FILE",
             )
-    wanted = tuple(dict.fromkeys(name.lower().strip("[]") for name in names))
-    directory = data_directory()
-    key = hashlib.sha256("\n".join(sorted(wanted)).encode()).hexdigest()[:24]
-    path = directory / f"leaf-{key}.pem"
-    with _locked():
-        _ensure_ca(directory / "ca.pem")
-        if not _is_young(path, directory / "ca.pem", now):
+    wanted = sorted({_normal(name) for name in names})
+    with hold_data() as directory:
+        authority = _authority(directory, now)
+        key = hashlib.sha256(b"\n".join([authority, *(name.encode() for name in wanted)])).hexdigest()
+        path = directory / f"leaf-{key[:24]}.pem"
+        kept = _kept_leaf(path, now)
+        if kept is None:
+            _sweep(directory, now)
             _make_leaf(path, directory, wanted, now)
+            kept = load_certificate(str(path), str(path), now=now)
+        return kept
+
+
+def renewal_due(certificate: LoadedCertificate, now: float) -> bool:
+    """Tell whether less than a third of a leaf's life is left, or the clock was set back before its begin."""
+    third = (certificate.not_after - certificate.not_before) / 3
+    return not certificate.not_before <= now < certificate.not_after - third
+
+
+def _normal(name: str) -> str:
+    """Write a name or an address in the one way it has in a certificate."""
+    name = name.lower().rstrip(".").removeprefix("[").removesuffix("]")
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name
+
+
+def _kept_leaf(path: Path, now: float) -> LoadedCertificate | None:
+    """Load a leaf, if it is there, sound and young."""
+    if read_private(path) is None:
+        return None
+    try:
+        kept = load_certificate(str(path), str(path), now=now)
+    except UsageError:
+        return None
+    return None if renewal_due(kept, now) else kept
+
+
+def _sweep(directory: Path, now: float) -> None:
+    """Remove leaves that are over or damaged, and what a process that was killed has left."""
+    for path in directory.glob("leaf-*.pem"):
         try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(path)
-        except (ssl.SSLError, OSError):  # damaged: it costs a millisecond to make another
-            _make_leaf(path, directory, wanted, now)
-            context.load_cert_chain(path)
-        return LoadedCertificate(wanted, path.stat().st_mtime + _LEAF_DAYS * _DAY, context)
+            over = now > parse_certificate(pem_certificates(path.read_bytes())[0]).not_after
+        except (ValueError, IndexError):
+            over = True
+        if over:
+            path.unlink()
+    for path in directory.glob(".new-*"):
+        path.unlink()
 
 
-def _is_young(path: Path, ca: Path, now: float) -> bool:
-    """Tell whether a kept leaf is good for more than a third of its life, and of the present CA."""
+def _authority(directory: Path, now: float) -> bytes:
+    """Give the CA's certificate in DER; it is made if there is none or it ends soon, and ca.pem with it."""
+    path = directory / "ca-key.pem"
+    text = read_private(path)
+    if text is None or not _lasts(_read_authority(path, text), now):
+        text = _make_authority(now)
+        write_private(path, text)
+    certificate = text[text.index(b"-----BEGIN CERTIFICATE-----") :]
+    if read_private(directory / "ca.pem") != certificate:
+        write_private(directory / "ca.pem", certificate)
+    return pem_certificates(certificate)[0]
+
+
+def _read_authority(path: Path, text: bytes) -> Certificate:
     try:
-        made = path.stat()
-        return made.st_mtime >= ca.stat().st_mtime and now - made.st_mtime < _LEAF_DAYS * _DAY * 2 / 3
-    except OSError:
-        return False
+        if b"PRIVATE KEY-----" not in text:
+            raise ValueError("there is no private key in it")
+        certificates = pem_certificates(text)
+        if not certificates:
+            raise ValueError("there is no certificate in it")
+        return parse_certificate(certificates[0])
+    except ValueError as error:
+        raise _damaged(path, error) from error
 
 
-@contextmanager
-def _locked() -> Iterator[None]:
-    """Hold the directory, so that two processes that start at once end with the same CA."""
-    directory = data_directory()
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if stat.S_IMODE(directory.stat().st_mode) & 0o077:
-            directory.chmod(0o700)
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise UsageError.of(str(directory), why, "set NETFRONT_DATA to a directory of yours") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _lasts(authority: Certificate, now: float) -> bool:
+    return authority.not_before <= now < authority.not_after - _CA_LEFT
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole: 0600, then renamed into place."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+def _damaged(path: Path, error: Exception) -> UsageError:
+    """Say so and make no other: what trusts the old one would not trust the new one, and nobody would know why."""
+    return UsageError.of(
+        str(path),
+        f"the local CA is damaged: {error}",
+        "remove the file to have another made, and let it be trusted anew: netfront trust -h",
+    )
 
 
-def _ensure_ca(path: Path) -> None:
-    """Make the CA if there is none, it is damaged, or a month of its life is left."""
-    key = path.with_name("ca-key.pem")
-    try:
-        young = time.time() - path.stat().st_mtime < (_CA_DAYS - _LEAF_DAYS) * _DAY
-        if young and b"-----BEGIN CERTIFICATE" in path.read_bytes() and b"PRIVATE KEY" in key.read_bytes():
-            if stat.S_IMODE(key.stat().st_mode) & 0o077:
-                key.chmod(0o600)
-            return
-    except OSError:
-        pass
-    _make_ca(path, key)
-
-
-def _make_ca(path: Path, key_path: Path) -> None:
+def _make_authority(now: float) -> bytes:
+    """Make a CA: its key and its certificate, in PEM."""
     from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     key = ec.generate_private_key(ec.SECP256R1())
-    owner = f"{os.environ.get('USER') or os.environ.get('LOGNAME') or 'user'}@{os.uname().nodename}"[:40]
+    owner = f"{os.environ.get('USER') or os.environ.get('LOGNAME') or 'user'}@{os.uname().nodename}"
     name = x509.Name(
         [
-            x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "netfront local CA"),
-            x509.NameAttribute(x509.NameOID.COMMON_NAME, f"netfront {owner}"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "netfront local CA"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"netfront {owner}"[:64]),
         ]
     )
-    start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
-    names: list[x509.GeneralName] = [x509.DNSName(suffix) for suffix in _SUFFIXES]
-    names += [x509.IPAddress(network) for network in _NETWORKS]
-    public = key.public_key()
+    bounds: list[x509.GeneralName] = [x509.DNSName(suffix) for suffix in _SUFFIXES]
+    bounds += [x509.IPAddress(network) for network in _NETWORKS]
+    start = datetime.fromtimestamp(now, UTC) - _BACK
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=_CA_DAYS))
+        _builder(name, name, key.public_key(), start, start + timedelta(days=_CA_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.NameConstraints(names, None), critical=True)
+        .add_extension(x509.NameConstraints(bounds, None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .sign(key, hashes.SHA256())
     )
-    _write(
-        key_path,
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
-    )
-    _write(path, certificate.public_bytes(serialization.Encoding.PEM))
+    return _pem(key, certificate)
 
 
 def _make_leaf(path: Path, directory: Path, names: Sequence[str], now: float) -> None:
     from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    try:
-        authority = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
-        signer = serialization.load_pem_private_key((directory / "ca-key.pem").read_bytes(), None)
-    except (OSError, ValueError) as error:
-        hint = f"remove {directory} to have it made anew"
-        raise UsageError.of(str(directory / "ca.pem"), f"the local CA is damaged: {error}", hint) from error
-    if not isinstance(signer, ec.EllipticCurvePrivateKey):
-        raise UsageError.of(str(directory / "ca-key.pem"), "not the key of the local CA")
+    authority, signer = _load_signer(directory / "ca-key.pem")
     key = ec.generate_private_key(ec.SECP256R1())
-    start = datetime.datetime.fromtimestamp(now, datetime.UTC) - datetime.timedelta(hours=1)
-    end = min(start + datetime.timedelta(days=_LEAF_DAYS), authority.not_valid_after_utc)
+    start = datetime.fromtimestamp(now, UTC) - _BACK
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(authority.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(end)
+        _builder(
+            x509.Name([]), authority.subject, key.public_key(), start, start + timedelta(days=_LEAF_DAYS)
+        )
         .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=True)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
         )
         .sign(signer, hashes.SHA256())
     )
-    pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    write_private(path, _pem(key, certificate))
+
+
+def _load_signer(path: Path) -> "tuple[x509.Certificate, ec.EllipticCurvePrivateKey]":
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    text = path.read_bytes()
+    try:
+        authority = x509.load_pem_x509_certificate(text)
+        signer = serialization.load_pem_private_key(text, None)
+        if (
+            not isinstance(signer, ec.EllipticCurvePrivateKey)
+            or signer.public_key() != authority.public_key()
+        ):
+            raise ValueError("the key is another's")
+    except (ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
+    return authority, signer
+
+
+def _builder(
+    subject: "x509.Name",
+    issuer: "x509.Name",
+    public: "ec.EllipticCurvePublicKey",
+    start: datetime,
+    end: datetime,
+) -> "x509.CertificateBuilder":
+    from cryptography import x509
+
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
-    _write(path, pem)
+
+
+def _pem(key: "ec.EllipticCurvePrivateKey", certificate: "x509.Certificate") -> bytes:
+    from cryptography.hazmat.primitives import serialization as form
+
+    private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    return private + certificate.public_bytes(form.Encoding.PEM)
 
 
 def _general(name: str) -> "x509.GeneralName":
@@ -272,7 +283,7 @@ def _usage(*, signs_certificates: bool) -> "x509.KeyUsage":
         data_encipherment=False,
         key_agreement=False,
         key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
+        crl_sign=False,
         encipher_only=False,
         decipher_only=False,
     )

@@ -1,137 +1,47 @@
 """TLS contexts: what our listeners show, and how backends are verified.
 
-A certificate is checked wholly when it is loaded: readable, its key fits, neither over nor to come. Which one a
-listener shows is chosen by SNI within the handshake. One context receives every connection and lends its session
-tickets to all names, so that a session is resumed whatever certificate was picked, and after a reload: `replace`
-changes only the table that the choice is made from.
+Theory. OpenSSL encrypts session tickets with keys of the context that a connection was *made* with, not of the one
+that SNI chose within the handshake, and Python's `ssl` gives no way to set them. So one context without any
+certificate, the front, receives every connection and lends its ticket keys to all names; SNI picks among the
+contexts that hold certificates, and `replace` changes only the table it picks from. A session is thus resumed
+whatever certificate was picked, and after certificates were read again. It must not be resumed when the CAs of
+clients have changed, as a ticket would let in whom only an old CA vouched for: then there is another front.
+What a connection takes from the front (versions, options, tickets, whether a client certificate is asked for) and what
+from the context picked (ciphers, ALPN, the CAs that verify a client) is set alike in all of them.
 """
 
-import os
 import ssl
-import time
+from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from netfront.errors import UsageError
+from netfront.net.certfile import LoadedCertificate, load_authorities, load_key
+from netfront.wire.certificate import parse_certificate, render_name
 
-if TYPE_CHECKING:
-    from cryptography import x509
-
-__all__ = [
-    "FileWatch",
-    "LoadedCertificate",
-    "ServerTls",
-    "client_context",
-    "client_fields",
-    "load_certificate",
-]
+__all__ = ["ServerTls", "client_context", "client_fields", "handshake_failure"]
 
 _ALPN = ("http/1.1",)
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
+"""Of TLS 1.2 those with forward secrecy and authenticated encryption (RFC 9325 §4.2); TLS 1.3 has no others.
 
-
-@dataclass(frozen=True, slots=True)
-class LoadedCertificate:
-    """A certificate that was found good, with its key.
-
-    Args:
-        names: its DNS names and addresses, in lower case; "*.x" is any label before x.
-        not_after: when it ends, in seconds since 1970.
-        context: OpenSSL's side of it.
-    """
-
-    names: tuple[str, ...]
-    not_after: float
-    context: ssl.SSLContext = field(compare=False, repr=False)
-
-
-def load_certificate(cert: str, key: str, password: bytes | None = None) -> LoadedCertificate:
-    """Load a certificate with its chain and its key.
-
-    Args:
-        cert: a PEM file, the certificate itself first.
-        key: a PEM file; may be the same.
-
-    Raises:
-        UsageError: what is wrong with which of them.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _read_start(cert)
-    _read_start(key)
-
-    def give() -> bytes:
-        if password is None:
-            raise UsageError.of(
-                key, "the key is encrypted", "give its password by --key-password @FILE or env:NAME"
-            )
-        return password
-
-    try:
-        context.load_cert_chain(cert, key, give)
-    except UsageError:
-        raise
-    except (ssl.SSLError, OSError) as error:
-        raise _load_error(cert, key, error, has_password=password is not None) from error
-    names, not_before, not_after = _facts(cert)
-    now = time.time()
-    if now > not_after:
-        day = time.strftime("%Y-%m-%d", time.gmtime(not_after))
-        raise UsageError.of(cert, f"the certificate expired on {day}", "renew it")
-    if now < not_before:
-        day = time.strftime("%Y-%m-%d", time.gmtime(not_before))
-        raise UsageError.of(cert, f"the certificate is not valid before {day}", "check this machine's clock")
-    return LoadedCertificate(names, not_after, context)
-
-
-def _read_start(path: str) -> None:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(1 << 20)
-    except OSError as error:
-        raise UsageError.of(path, (error.strerror or str(error)).lower()) from error
-    if b"-----BEGIN" not in data:
-        raise UsageError.of(path, "no PEM file", "convert it: openssl x509 -inform der -in FILE")
-
-
-def _load_error(cert: str, key: str, error: Exception, *, has_password: bool) -> UsageError:
-    reason = getattr(error, "reason", "") or ""
-    if reason == "KEY_VALUES_MISMATCH":
-        return UsageError.of(key, f"the key does not fit the certificate {cert}")
-    if has_password and ("BAD" in reason or "DECRYPT" in reason.upper()):
-        return UsageError.of(key, "the password does not open the key")
-    return UsageError.of(
-        f"{cert} with {key}", f"cannot be loaded: {reason.replace('_', ' ').lower() or error}"
-    )
-
-
-def _facts(cert: str) -> tuple[tuple[str, ...], float, float]:
-    """Read the names of a certificate, and from when to when it is good."""
-    from cryptography import x509
-
-    chain = _chain(cert)
-    certificate = chain[0]
-    names: list[str] = []
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        pass
-    else:
-        names += [name.lower() for name in found.get_values_for_type(x509.DNSName)]
-        names += [str(address) for address in found.get_values_for_type(x509.IPAddress)]
-    return (
-        tuple(names),
-        certificate.not_valid_before_utc.timestamp(),
-        certificate.not_valid_after_utc.timestamp(),
-    )
+All are good, so the order is the client's: phones without AES in hardware ask for ChaCha20."""
+_UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
+"""X509_V_ERR_: self-signed, self-signed in the chain, no issuer found, the leaf alone."""
+_OTHER_NAME = frozenset({62, 64})
+"""X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH."""
+_NOT_TLS = frozenset(
+    {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
+)
 
 
 class ServerTls:
     """What one process shows on its TLS listeners.
 
     Args:
-        certificates: the first serves where no name is asked for or none fits.
+        certificates: at least one; the first serves where no name is asked for or none fits.
         client_ca: a file of CAs; then a client must show a certificate of theirs.
+
+    Raises:
+        UsageError: the file of CAs cannot be read or holds none.
     """
 
     def __init__(
@@ -145,127 +55,106 @@ class ServerTls:
         self._alpn = list(alpn)
         self._by_name: dict[str, ssl.SSLContext] = {}
         self._default = certificates[0].context
-        for certificate in certificates:
-            self._settle(certificate.context)
-        self.context = self._default
-        """What every new connection is wrapped with."""
-        self.context.sni_callback = self._choose
+        self._authorities, self._front = self._make_front()
         self.replace(certificates)
 
-    def _settle(self, context: ssl.SSLContext) -> None:
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-        context.set_alpn_protocols(self._alpn)
-        if self._client_ca is not None:
-            try:
-                context.load_verify_locations(self._client_ca)
-            except (ssl.SSLError, OSError) as error:
-                why = getattr(error, "strerror", None) or "no certificates in it"
-                raise UsageError.of(f"--client-ca {self._client_ca}", str(why).lower()) from error
-            context.verify_mode = ssl.CERT_REQUIRED
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What the next connection is to be wrapped with."""
+        return self._front
 
     def replace(self, certificates: Sequence[LoadedCertificate]) -> None:
-        """Show these from the next handshake on; connections that are open go on with theirs."""
+        """Show these from the next handshake on; connections that are open go on with theirs.
+
+        Raises:
+            UsageError: the file of CAs is bad now; nothing has changed.
+        """
+        authorities, front = self._make_front()
         table: dict[str, ssl.SSLContext] = {}
         for certificate in certificates:
-            if certificate.context is not self.context:
-                self._settle(certificate.context)
+            self._settle(certificate.context)
             for name in certificate.names:
                 table.setdefault(name, certificate.context)
-        self._by_name = table
-        self._default = certificates[0].context
+        if authorities != self._authorities:
+            self._authorities, self._front = authorities, front
+        self._by_name, self._default = table, certificates[0].context
+
+    def _make_front(self) -> tuple[bytes, ssl.SSLContext]:
+        front = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authorities = self._settle(front)
+        front.sni_callback = self._choose
+        front.num_tickets = (
+            1  # a client takes a new one with each; the second, OpenSSL's default, costs 16 us
+        )
+        return authorities, front
+
+    def _settle(self, context: ssl.SSLContext) -> bytes:
+        """Set what all contexts have alike; give the CAs of clients as their file holds them."""
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_CIPHERS)
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.set_alpn_protocols(self._alpn)
+        if self._client_ca is None:
+            return b""
+        context.verify_mode = ssl.CERT_REQUIRED
+        return load_authorities(context, "--client-ca", self._client_ca)
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        """Pick by SNI: the exact name, a wildcard, the default (RFC 6066 §3)."""
+        """Pick by SNI: the exact name, a wildcard for it, the default (RFC 6066 §3)."""
         wanted = (name or "").lower()
         chosen = self._by_name.get(wanted) or self._by_name.get("*." + wanted.partition(".")[2])
-        chosen = chosen or self._default
-        if chosen is not connection.context:
-            connection.context = chosen
-
-
-def _chain(cert: str) -> "list[x509.Certificate]":
-    """Read a chain, whose members must each be issued by the next."""
-    from cryptography import x509
-
-    try:
-        with open(cert, "rb") as file:
-            chain = x509.load_pem_x509_certificates(file.read())
-    except ValueError as error:
-        raise UsageError.of(cert, f"a malformed certificate: {error}") from error
-    for issued, issuer in pairwise(chain):
-        if issued.issuer != issuer.subject:
-            raise UsageError.of(
-                cert,
-                f"the chain is out of order: {issuer.subject.rfc4514_string()} did not issue what stands before it",
-                "put the certificate first and each issuer after what it issued",
-            )
-    return chain
+        connection.context = chosen or self._default
 
 
 def client_context(
     *, ca: str | None = None, cert: str | None = None, key: str | None = None, insecure: bool = False
 ) -> ssl.SSLContext:
-    """Make the context for backends.
+    """Make the context for backends. It verifies by the name, or the address, that a connection is made with.
 
     Args:
         ca: a file of CAs to verify by; None for the system's store.
         cert, key: shown to the backend.
+        insecure: do not verify.
 
     Raises:
         UsageError: a file is wrong.
     """
-    try:
-        context = ssl.create_default_context(cafile=ca)
-    except (ssl.SSLError, OSError) as error:
-        why = getattr(error, "strerror", None) or "no certificates in it"
-        raise UsageError.of(f"--backend-ca {ca}", str(why).lower()) from error
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(list(_ALPN))
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    elif ca is not None:
+        load_authorities(context, "--backend-ca", ca)
+    else:
+        context.load_default_certs()
     if cert is not None:
-        try:
-            context.load_cert_chain(cert, key)
-        except (ssl.SSLError, OSError) as error:
-            raise _load_error(cert, key or cert, error, has_password=False) from error
+        load_key(
+            context, cert, key or cert, unlock="a key without a password is needed: openssl pkey -in FILE"
+        )
     return context
-
-
-class FileWatch:
-    """Whether files have changed since the last look: by time, size and inode."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = tuple(paths)
-        self._seen = self._look()
-
-    def _look(self) -> tuple[object, ...]:
-        looks: list[object] = []
-        for path in self._paths:
-            try:
-                stat = os.stat(path)
-            except OSError:
-                looks.append(None)
-            else:
-                looks.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
-        return tuple(looks)
-
-    def changed(self) -> bool:
-        """Tell whether any has changed since the last call; one that is missing now has not."""
-        seen = self._look()
-        if None in seen or seen == self._seen:
-            return False
-        self._seen = seen
-        return True
 
 
 def client_fields(der: bytes) -> tuple[bytes, bytes]:
     """Tell a client's certificate: the values of Client-Cert (RFC 9440 §2.2) and of its subject (RFC 4514)."""
-    from base64 import b64encode
+    return b":%b:" % b64encode(der), render_name(parse_certificate(der).subject)
 
-    from cryptography import x509
 
-    subject = x509.load_der_x509_certificate(der).subject.rfc4514_string()
-    safe = subject.encode("utf-8").replace(b"\r", b" ").replace(b"\n", b" ").replace(b"\x00", b" ")
-    return b":%b:" % b64encode(der), safe
+def handshake_failure(error: ssl.SSLError) -> str:
+    """Tell why a backend's handshake failed, and what helps, in one line."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = error.verify_message.rstrip(".")
+        why = f"certificate verify failed: {said[:1].lower()}{said[1:]}"
+        if error.verify_code in _UNKNOWN_ISSUER:
+            return f"{why}; --backend-ca FILE names a CA to trust"
+        if error.verify_code in _OTHER_NAME:
+            return f"{why}; --backend-name NAME says whose it has to be"
+        return why
+    reason = error.reason or ""
+    if reason in _NOT_TLS:
+        return "it does not speak TLS"
+    if reason.endswith("CERTIFICATE_REQUIRED"):
+        return "it wants a certificate of ours; give --backend-cert and --backend-key"
+    return reason.replace("_", " ").lower() or str(error)

@@ -1,0 +1,92 @@
+"""The user's data directory for netfront: private, one writer at a time, files whole or not there.
+
+It holds private keys, so the directory is 0700 and each file 0600, both the user's own. Whoever reads or writes holds
+its lock: two processes that start at once see each other's work finished.
+"""
+
+import fcntl
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from netfront.errors import UsageError
+
+__all__ = ["data_directory", "hold_data", "read_private", "write_private"]
+
+_HINT = "NETFRONT_DATA names another directory, of yours"
+
+
+def data_directory() -> Path:
+    """Give the path: NETFRONT_DATA, or where the platform keeps such things. Raises UsageError: there is no home."""
+    given = os.environ.get("NETFRONT_DATA")
+    if given:
+        return Path(given).absolute()
+    base = os.environ.get("XDG_DATA_HOME", "")
+    if os.path.isabs(base) and sys.platform != "darwin":  # a relative one is to be ignored, says XDG
+        return Path(base) / "netfront"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise UsageError.of("the user's data directory", "there is no home directory", _HINT) from error
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "netfront"
+    return home / ".local" / "share" / "netfront"
+
+
+@contextmanager
+def hold_data() -> Iterator[Path]:
+    """Give the directory, made if there is none, and hold its lock.
+
+    Raises:
+        UsageError: it cannot be used, or what is done inside the block raised OSError.
+    """
+    directory = data_directory()
+    lock = -1
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _own(directory, 0o700)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield directory
+    except OSError as error:
+        path = error.filename or directory
+        raise UsageError.of(str(path), (error.strerror or str(error)).lower(), _HINT) from error
+    finally:
+        if lock >= 0:
+            os.close(lock)
+
+
+def read_private(path: Path) -> bytes | None:
+    """Give what a file holds, None if there is none; others' access to it ends."""
+    try:
+        _own(path, 0o600)
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file, whole and 0600, then rename it into its place."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _own(path: Path, mode: int) -> None:
+    """Make sure that a file is ours alone."""
+    found = path.stat()
+    if found.st_uid != os.geteuid():
+        raise UsageError.of(str(path), f"it belongs to another user (uid {found.st_uid})", _HINT)
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        path.chmod(mode)
