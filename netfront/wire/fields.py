@@ -225,9 +225,10 @@ class FieldMemory:
             BadMessage: 400, a line that is no field line (RFC 9112 §5), folded ones included.
         """
         known = list(map(self._recent.get, lines))
-        if None not in known:
-            return known  # type: ignore[return-value]  # just looked
-        return [field or self._look(line) for field, line in zip(known, lines, strict=True)]
+        while None in known:
+            at = known.index(None)
+            known[at] = self._look(lines[at])
+        return known  # type: ignore[return-value]  # None is in it no more
 
     def _look(self, line: bytes) -> Field:
         known = self._older.get(line)

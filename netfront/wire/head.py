@@ -9,6 +9,9 @@ its connection. Two things are remembered, each immutable and invisible in what 
   or LF, and the section remembered begins with the version and the CRLF that ends the request line.
 - *The same backend connection, the same head*: likewise with `startswith`.
 
+And where only plain lines differ from the last head's, what its other lines mean together holds again: they have to be
+the very same `Field`s in the same order, and none of them may nominate others.
+
 What is ambiguous is refused, never repaired: bare LF or CR, folded lines, space before a colon, a second Host.
 """
 
@@ -84,11 +87,15 @@ class RequestBlock:
         "host",
         "keeps_alive",
         "lengths",
+        "minor",
+        "nominates",
+        "special",
         "takes_trailers",
         "upgrade",
     )
 
     def __init__(self, rows: list[Field], minor: bytes) -> None:
+        self.minor = minor
         self.host: bytes | None = None
         self.lengths: list[bytes] = []
         self.codings: list[bytes] = []
@@ -97,23 +104,43 @@ class RequestBlock:
         self.takes_trailers = False
         self.forwarded: tuple[Field, ...] = ()
         self.keeps_alive = minor == b"1"
-        taken = [row for row in rows if row.kind]
+        self.special = special = [row for row in rows if row.kind]
         nominated: frozenset[bytes] = _NONE
-        if taken:
-            nominated = self._read(taken, minor)
+        if special:
+            nominated = self._read(special, minor)
             rows = [row for row in rows if not row.kind]
+        self.nominates = bool(nominated)
         if nominated:
             rows = [row for row in rows if row.name not in nominated]
         if self.host is None and minor == b"1":
             raise BadMessage(400, "no Host field")
         self.fields = Fields(rows, 0)
 
-    def _read(self, taken: list[Field], minor: bytes) -> frozenset[bytes]:
+    def says_of(self, rows: list[Field], minor: bytes) -> "RequestBlock | None":
+        """Give the block of another section if those of its lines that mean something are the very same."""
+        if self.nominates or minor != self.minor or [row for row in rows if row.kind] != self.special:
+            return None
+        block = RequestBlock.__new__(RequestBlock)
+        block.minor = minor
+        block.host = self.host
+        block.lengths = self.lengths
+        block.codings = self.codings
+        block.expects = self.expects
+        block.upgrade = self.upgrade
+        block.takes_trailers = self.takes_trailers
+        block.forwarded = self.forwarded
+        block.keeps_alive = self.keeps_alive
+        block.special = self.special
+        block.nominates = False
+        block.fields = Fields([row for row in rows if not row.kind], 0)
+        return block
+
+    def _read(self, special: list[Field], minor: bytes) -> frozenset[bytes]:
         """Read the fields that are not for the other side; give the names that Connection nominates."""
         options = _NONE
         forwarded: list[Field] = []
         protocols: list[bytes] = []
-        for row in taken:
+        for row in special:
             kind = row.kind
             if kind == HOST:
                 if self.host is not None:
@@ -238,7 +265,9 @@ class RequestHeads:
         if major != b"1" or minor not in b"01":
             raise BadMessage(505, f"HTTP/{major.decode()}.{minor.decode()}")
         _check_size(lines, end, limits)
-        block = RequestBlock(self._memory.fields(lines), minor)
+        rows = self._memory.fields(lines)
+        last = self._block
+        block = (last.says_of(rows, minor) if last is not None else None) or RequestBlock(rows, minor)
         rest = data[end + 4 :]
         if (
             self._remembers
@@ -283,9 +312,22 @@ def _check_size(lines: list[bytes], size: int, limits: HeadLimits) -> None:
 class ResponseBlock:
     """What the field section of a response says. Immutable."""
 
-    __slots__ = ("codings", "fields", "framing", "has_date", "keeps_alive", "lengths", "upgrade")
+    __slots__ = (
+        "codings",
+        "fields",
+        "framing",
+        "has_date",
+        "keeps_alive",
+        "lengths",
+        "minor",
+        "nominates",
+        "special",
+        "upgrade",
+    )
 
     def __init__(self, rows: list[Field], minor: bytes) -> None:
+        self.minor = minor
+        self.nominates = False
         self.framing: Framing | None = None
         """How the body ends where the request was no HEAD: kept by whoever worked it out."""
         self.lengths: list[bytes] = []
@@ -293,7 +335,7 @@ class ResponseBlock:
         self.upgrade: bytes | None = None
         self.has_date = False
         self.keeps_alive = minor == b"1"
-        special = [row for row in rows if row.kind]
+        self.special = special = [row for row in rows if row.kind]
         kinds = 0
         if special:
             options = _NONE
@@ -323,7 +365,25 @@ class ResponseBlock:
         elif minor == b"0":
             self.keeps_alive = b"keep-alive" in options
         nominated = options - _OWN_OPTIONS
+        self.nominates = bool(nominated)
         return [row for row in rows if row.name not in nominated] if nominated else rows
+
+    def says_of(self, rows: list[Field], minor: bytes) -> "ResponseBlock | None":
+        """Give the block of another section if those of its lines that mean something are the very same."""
+        if self.nominates or minor != self.minor or [row for row in rows if row.kind] != self.special:
+            return None
+        block = ResponseBlock.__new__(ResponseBlock)
+        block.minor = minor
+        block.framing = None
+        block.lengths = self.lengths
+        block.codings = self.codings
+        block.upgrade = self.upgrade
+        block.has_date = self.has_date
+        block.keeps_alive = self.keeps_alive
+        block.special = self.special
+        block.nominates = False
+        block.fields = Fields([row for row in rows if row.kind < TAKEN], self.fields.kinds)
+        return block
 
 
 class ResponseHead:
@@ -369,7 +429,10 @@ class ResponseHeads:
         lines = data[:end].split(b"\r\n")
         minor, status, reason = _status_line(lines.pop(0))
         _check_size(lines, end, self._limits)
-        head = ResponseHead(minor, status, reason, ResponseBlock(self._memory.fields(lines), minor))
+        rows = self._memory.fields(lines)
+        last = self._head.block if self._head is not None else None
+        block = (last.says_of(rows, minor) if last is not None else None) or ResponseBlock(rows, minor)
+        head = ResponseHead(minor, status, reason, block)
         if self._remembers and end < _REMEMBERED:
             self._raw, self._head = data[: end + 4], head
         return head, data[end + 4 :]
