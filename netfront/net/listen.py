@@ -14,7 +14,7 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -51,12 +51,12 @@ class Listener:
     handler: StreamHandler
     path: str | None = None
     is_inner: bool = False
+    port: int = field(init=False)
+    """The port it has, also once it is closed; 0 for a unix socket."""
 
-    @property
-    def port(self) -> int:
-        """The port it has; 0 for a unix socket."""
+    def __post_init__(self) -> None:
         address = self.sockets[0].getsockname()
-        return address[1] if isinstance(address, tuple) else 0
+        object.__setattr__(self, "port", address[1] if isinstance(address, tuple) else 0)
 
 
 class Admission:

@@ -1,0 +1,72 @@
+"""The README is true: every command in it runs."""
+
+import json
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from tests.support.certificates import make_ca, make_leaf, write_pem
+from tests.support.netfront import ROOT, run, running
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+LINES = re.findall(r"^\$ (netfront .*)$", TEXT, re.MULTILINE)
+FREE = {"http://:8080": "http://:0", "https://*:443": "https://*:0"}
+"""Listeners of the README, and the same on a port that is free."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The files that the README's commands name."""
+    place = tmp_path_factory.mktemp("readme")
+    ca = make_ca()
+    (place / "ca.pem").write_bytes(ca.pem)
+    write_pem(place, "site", make_leaf(ca, "site.test", "localhost"))
+    return {name: str(place / name) for name in ("ca.pem", "site.pem", "site.key", "ports")}
+
+
+def words_of(line, files):
+    return [files.get(FREE.get(word, word), FREE.get(word, word)) for word in shlex.split(line)[1:]]
+
+
+def test_there_are_commands_to_run():
+    assert len(LINES) >= 7
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_command_is_explained(line, files):
+    words = words_of(line, files)
+    told = run(*words, *(() if "--explain" in words else ("--explain",)))
+    assert told.returncode == 0, told.stderr
+    assert "dial" in told.stdout
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if "--explain" not in line])
+def test_command_serves(line, files):
+    words = words_of(line, files)
+    if "--port-file" in words:
+        at = words.index("--port-file")
+        del words[at : at + 2]  # the test gives its own
+    if "-l" not in words:
+        words += ["-l", "https://localhost:0"]
+    with running(*words, "--json") as served:
+        assert served.ports[0] > 0
+
+
+def test_first_command_shows_what_the_readme_says():
+    assert "    pip install . && netfront proxy demo:\n" in TEXT
+    with running("proxy", "demo:", "-l", "https://localhost:0", "-v") as served:
+        environment = run("trust", "env", XDG_DATA_HOME=str(served.told.parent)).stdout
+        shown = subprocess.run(
+            ["sh", "-c", f'{environment}\nexec curl -sS --max-time 10 "$1"', "sh", f"https://localhost:{served.ports[0]}/headers"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        assert shown.returncode == 0, shown.stderr
+        assert json.loads(shown.stdout)["headers"]["x-forwarded-proto"] == "https"
+        banner = served.stderr.splitlines()
+    assert banner[0].startswith("https://localhost:")
+    assert banner[1] == "  -> demo: (answers)"
+    assert len(banner) <= 7
