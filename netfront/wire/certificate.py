@@ -87,7 +87,7 @@ def parse_certificate(der: bytes) -> Certificate:
     """Read the facts of a certificate. Raises ValueError: it is none."""
     try:
         return _parse(der)
-    except (IndexError, StopIteration, OverflowError) as error:
+    except (IndexError, OverflowError) as error:
         raise ValueError("not a certificate") from error
 
 
@@ -104,9 +104,8 @@ def render_name(name: bytes) -> bytes:
 
 
 def _parse(der: bytes) -> Certificate:
-    _, certificate, _ = next(_items(der))
-    _, body, _ = next(_items(certificate))
-    rest = [item for item in _items(body) if item[0] != _VERSION]
+    body, *_signature = _inside(der)
+    rest = [item for item in _inside(body[2]) if item[0] != _VERSION]
     _serial, _algorithm, (_, _, issuer), (_, validity, _), (_, _, subject), *others = rest
     (begins, ends) = [_time(tag, content) for tag, content, _ in _items(validity)]
     extensions: dict[str, bytes] = {}
@@ -171,7 +170,8 @@ def _time(tag: int, content: bytes) -> float:
 
 def _extension(data: bytes) -> tuple[str, bytes]:
     (_, oid, _), *others = _items(data)
-    return _oid(oid), next(content for tag, content, _ in others if tag == _OCTETS)
+    values = [content for tag, content, _ in others if tag == _OCTETS]
+    return _oid(oid), values[0]
 
 
 def _alternative_names(data: bytes) -> Iterator[str]:
