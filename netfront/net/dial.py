@@ -18,7 +18,8 @@ from netfront.endpoint import Endpoint, is_loopback_name
 from netfront.errors import BackendError, Overdue
 from netfront.net.lane import clock, first, in_trio
 from netfront.net.pool import Backend
-from netfront.net.stream import Facts, SocketStream, Stream, TlsStream
+from netfront.net.stream import Facts, SocketStream, Stream
+from netfront.net.tlsstream import TlsStream
 
 __all__ = ["dial"]
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from netfront.errors import BadMessage, Overdue
 from netfront.net.lane import clock, deadline, ready
 from netfront.net.listen import StreamHandler
-from netfront.net.stream import SocketStream, Stream, TlsStream
+from netfront.net.stream import SocketStream, Stream
+from netfront.net.tlsstream import TlsStream
 from netfront.wire.proxyline import parse_proxy
 
 __all__ = ["ends_tls", "expects_proxy"]

@@ -145,8 +145,8 @@ def client_fields(der: bytes) -> tuple[bytes, bytes]:
 def handshake_failure(error: ssl.SSLError) -> str:
     """Tell why a backend's handshake failed, and what helps, in one line."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = error.verify_message.rstrip(".")
-        why = f"certificate verify failed: {said[:1].lower()}{said[1:]}"
+        said = error.verify_message.rstrip(".").replace("Hostname", "hostname", 1)
+        why = f"certificate verify failed: {said}"
         if error.verify_code in _UNKNOWN_ISSUER:
             return f"{why}; --backend-ca FILE names a CA to trust"
         if error.verify_code in _OTHER_NAME:

@@ -17,7 +17,8 @@ from netfront.demo.websocket import (
     close_frame,
     frame,
 )
-from netfront.net.stream import Facts, TrioStream
+from netfront.net.stream import Facts
+from tests.support.memory import TrioStream
 
 KEY = b"\x01\x02\x03\x04"
 

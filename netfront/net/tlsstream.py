@@ -1,0 +1,209 @@
+"""TLS over any stream, the handshake included, for servers and clients alike.
+
+OpenSSL works on memory (BIOs): one `recv` brings what several records hold, and one `send` takes what several became.
+"""
+
+import math
+import ssl
+
+from netfront.errors import Overdue
+from netfront.net.lane import Signal, breathe, first, lane, ready
+from netfront.net.stream import CHUNK, Stream
+
+__all__ = ["TlsStream"]
+
+_ALWAYS = Signal(True)
+
+
+class TlsStream:
+    """TLS over another stream, handshake included (MemoryBIO).
+
+    An end of the stream without TLS's own close is an error when data may be missing (truncation): it is
+    raised as ConnectionResetError. One owner encrypts and sends at a time, or records would be reordered.
+    """
+
+    __slots__ = ("_incoming", "_object", "_outgoing", "_stream", "_unsent", "facts")
+
+    def __init__(
+        self, stream: Stream, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None
+    ) -> None:
+        self._stream = stream
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
+        self._unsent = b""
+        self.facts = stream.facts
+
+    async def handshake(self, early: bytes = b"", *, until: float = math.inf) -> None:
+        """Do the handshake. Raises ssl.SSLError, OSError or Overdue.
+
+        Args:
+            early: bytes of it that were taken from the stream already.
+            until: the time at which to give up.
+        """
+        if early:
+            self._incoming.write(early)
+        while True:
+            try:
+                self._object.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                while (data := self._stream.receive_now()) is None:
+                    if await first(self._stream.readable, until=until) is None:
+                        raise Overdue("handshake") from None
+                if data:
+                    self._incoming.write(data)
+                    continue
+                raise ConnectionResetError("closed in the TLS handshake") from None
+            except ssl.SSLError:
+                await self._flush()  # the alert that tells the peer why
+                raise
+            break
+        await self._flush()
+        facts = self.facts
+        facts.tls = True
+        facts.alpn = self._object.selected_alpn_protocol()
+        facts.client_cert = self._object.getpeercert(binary_form=True)
+
+    @property
+    def ssl_object(self) -> ssl.SSLObject:
+        """OpenSSL's side, for what it knows of the peer."""
+        return self._object
+
+    @property
+    def readable(self) -> Signal:
+        """Set also for what is in hand already."""
+        if self._object.pending() or self._incoming.pending:
+            return _ALWAYS
+        return self._stream.readable
+
+    @property
+    def writable(self) -> Signal:
+        """Set when the bytes encrypted last have left."""
+        return self._stream.writable
+
+    @property
+    def hung(self) -> Signal:
+        """As of the stream below."""
+        return self._stream.hung
+
+    @property
+    def is_lost(self) -> bool:
+        """As of the stream below."""
+        return self._stream.is_lost
+
+    def receive_now(self, max_bytes: int = CHUNK) -> bytes | None:
+        """Give what is there: bytes, b"" at the end, or None when one would have to wait."""
+        while True:
+            try:
+                data = self._object.read(max_bytes)
+            except ssl.SSLWantReadError:
+                data = None
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLEOFError:
+                raise ConnectionResetError("ended without TLS close") from None
+            except ssl.SSLError as error:
+                raise ConnectionResetError(f"TLS: {error.reason or error}") from error
+            if self._outgoing.pending:
+                self.push()
+            if data is not None:
+                return data
+            raw = self._stream.receive_now(max_bytes)
+            if raw is None:
+                return None
+            if raw:
+                self._incoming.write(raw)
+            else:
+                self._incoming.write_eof()
+
+    async def receive_some(self, max_bytes: int = CHUNK) -> bytes:
+        """Give the next bytes, at least one; b"" at the end."""
+        while True:
+            data = self.receive_now(max_bytes)
+            if data is not None:
+                active = lane()
+                if active is not None:
+                    active.operations -= 1
+                    if active.operations <= 0:
+                        await breathe()
+                return data
+            await ready(self._stream.readable)
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        """Encrypt and take all of `data`, unless bytes encrypted before wait still: then nothing."""
+        if self._unsent and not self.push():
+            return 0
+        try:
+            self._object.write(data)
+        except ssl.SSLError as error:
+            raise ConnectionResetError(f"TLS: {error.reason or error}") from error
+        self.push()
+        return len(data)
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of it, 64 KiB encrypted at a time."""
+        await self._flush()
+        for start in range(0, len(data), CHUNK):
+            part = data if len(data) <= CHUNK else memoryview(data)[start : start + CHUNK]
+            try:
+                self._object.write(part)
+            except ssl.SSLError as error:
+                raise ConnectionResetError(f"TLS: {error.reason or error}") from error
+            await self._flush()
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether encrypted bytes have not left yet."""
+        return bool(self._unsent)
+
+    def push(self) -> bool:
+        """Send what is encrypted as far as it goes; tell whether all has left."""
+        if self._outgoing.pending:
+            self._unsent += self._outgoing.read()
+        if self._unsent:
+            sent = self._stream.send_now(self._unsent)
+            self._unsent = self._unsent[sent:]
+        return not self._unsent
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending and not self._unsent:
+            await self._stream.send_all(self._outgoing.read())
+            return
+        while not self.push():
+            await ready(self._stream.writable)
+
+    async def send_eof(self) -> None:
+        """Send TLS's close, then end our direction below (RFC 8446 §6.1: the other one goes on)."""
+        try:
+            self._object.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            raise ConnectionResetError(f"TLS: {error.reason or error}") from error
+        await self._flush()
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Say TLS's close as far as it goes without waiting, and close."""
+        try:
+            self._object.unwrap()
+        except (ssl.SSLError, ValueError):
+            pass
+        try:
+            self.push()
+        except OSError:
+            pass
+        await self._stream.aclose()
+
+    def abort(self) -> None:
+        """Close at once; idempotent."""
+        self._stream.abort()
+
+    def reset(self) -> None:
+        """Close with RST; idempotent."""
+        self._stream.reset()
+
+    def stop_receiving(self) -> None:
+        """Let the next wait for bytes find the end."""
+        self._stream.stop_receiving()
