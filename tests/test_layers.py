@@ -99,4 +99,6 @@ def test_nothing_imports_a_private_name_of_another_package():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("netfront."):
                 for alias in node.names:
-                    assert not alias.name.startswith("_") or alias.name == "__version__", f"{file}: {alias.name}"
+                    assert not alias.name.startswith("_") or alias.name == "__version__", (
+                        f"{file}: {alias.name}"
+                    )

@@ -6,16 +6,15 @@ A feature nobody asked for is not in the chain, so it costs nothing.
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-import trio
-
-from netfront.cli.plan import BackendTlsPlan, ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
+from netfront.cli.application import App, Front
+from netfront.cli.plan import BackendTlsPlan, RoutePlan, ServePlan, Settings, TargetPlan
 from netfront.cli.render import Console
-from netfront.errors import BackendError, BadMessage
+from netfront.errors import BadMessage
 from netfront.filters.access_log import access_log
 from netfront.filters.answer_errors import answer_errors
 from netfront.filters.edit_fields import (
@@ -38,9 +37,10 @@ from netfront.http.message import Handler, Observer, Request, Response, stack
 from netfront.http.outbound import Mount
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
+from netfront.net.bind import open_sockets
 from netfront.net.dial import dial
 from netfront.net.inbound import ends_tls, expects_proxy
-from netfront.net.listen import Admission, Listener, StreamHandler, close_listeners, open_sockets
+from netfront.net.listen import Listener, StreamHandler
 from netfront.net.logfile import LogFile
 from netfront.net.pool import Backend, Member, Pool
 from netfront.net.stream import Stream
@@ -52,151 +52,9 @@ from netfront.wire.proxyline import render_v1, render_v2
 if TYPE_CHECKING:
     from netfront.cli.certificates import Certificates
 
-__all__ = ["App", "build"]
+__all__ = ["build"]
 
 BackendContexts = dict[BackendTlsPlan, ssl.SSLContext]
-_PROBE_WAIT = 0.3
-"""Seconds that the banner waits for the backends' first answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Front:
-    """A listener before it is open: what it serves, and on what."""
-
-    plan: ListenerPlan
-    server: HttpServer
-    handler: StreamHandler
-
-
-class App:
-    """All that serves a plan, and the few things its process does with it."""
-
-    def __init__(
-        self,
-        plan: ServePlan,
-        fronts: list[_Front],
-        pools: dict[str, Pool],
-        transport: Transport,
-        certificates: "Certificates | None",
-        logs: list[LogFile],
-        ports: list[int],
-        trusted: Callable[[str], bool],
-        demo: "_Demo | None",
-    ) -> None:
-        self._plan = plan
-        self._fronts = fronts
-        self._pools = pools
-        self._transport = transport
-        self._certificates = certificates
-        self._logs = logs
-        self._ports = ports
-        self._trusted = trusted
-        self._demo = demo
-        self.has_logs = bool(logs)
-        self.has_files = certificates is not None
-
-    def open_listeners(self) -> tuple[Listener, ...]:
-        """Open every listener of the plan, in its order, and then our own. Raises CannotListen; none stays open."""
-        opened: list[Listener] = []
-        try:
-            for index, front in enumerate(self._fronts):
-                place = front.plan.endpoint
-                sockets = open_sockets(place.host, place.port, place.path, shown=str(place))
-                listener = Listener(str(index), sockets, front.handler, place.path)
-                opened.append(listener)
-                self._ports[index] = listener.port
-        except BaseException:
-            close_listeners(tuple(opened))
-            raise
-        if self._demo is not None:
-            opened.append(self._demo.listener)
-        return tuple(opened)
-
-    def is_spared(self, address: str) -> bool:
-        """Tell whether an address is not held to the bound for one address."""
-        return _is_loopback(address) or self._trusted(address)
-
-    # -- while it runs ----------------------------------------------------------------------------------
-
-    @property
-    def open_connections(self) -> int:
-        """Client connections that are open."""
-        return sum(len(front.server.open) for front in self._fronts)
-
-    @property
-    def busy(self) -> int:
-        """Client connections with a request under way."""
-        return sum(front.server.busy for front in self._fronts)
-
-    def drain(self) -> None:
-        """End idle client connections, and the others after their answer."""
-        for front in self._fronts:
-            front.server.drain()
-
-    def close(self) -> None:
-        """Close what is left towards backends."""
-        self._transport.close()
-
-    def sweep(self, now: float) -> None:
-        """Close backend connections that have been idle for too long."""
-        for pool in self._pools.values():
-            self._transport.sweep(pool.backends, now)
-
-    def flush_logs(self) -> None:
-        """Write what the logs hold."""
-        for log in self._logs:
-            log.flush()
-
-    def reopen_logs(self) -> None:
-        """Open the log files anew (SIGUSR1)."""
-        for log in self._logs:
-            log.reopen()
-
-    def reload(self) -> list[str]:
-        """Read certificates again; give what is to be said of it."""
-        return self._certificates.reload() if self._certificates is not None else ["nothing to reload"]
-
-    def look_at_files(self) -> list[str]:
-        """Read certificates again whose files have changed or that grow old; give what is to be said of it."""
-        return self._certificates.look() if self._certificates is not None else []
-
-    @property
-    def certificate_note(self) -> str:
-        """What the banner says of the certificate."""
-        return self._certificates.note if self._certificates is not None else ""
-
-    def state(self, admission: Admission) -> list[str]:
-        """Describe what is going on, a line each (SIGQUIT)."""
-        lines = [f"connections: {admission.open} open, {self.busy} busy, {admission.rejected} rejected"]
-        lines.append(f"backend connections: {self._transport.connections}")
-        for pool in self._pools.values():
-            for backend in pool.backends:
-                verdict = "up" if backend.is_up else f"down ({backend.why})"
-                lines.append(
-                    f"{pool.name} -> {backend.member.label}: {verdict}, in flight {backend.in_flight}, "
-                    f"served {backend.served}, idle connections {len(backend.idle)}"
-                )
-        return lines
-
-    async def probe_all(self) -> dict[str, str]:
-        """Dial each backend once; give what came of it by label. Waits for 300 ms at most."""
-        verdicts: dict[str, str] = {}
-
-        async def probe(backend: Backend) -> None:
-            try:
-                stream = await dial(backend, timeout=_PROBE_WAIT)
-            except BackendError as error:
-                verdicts[backend.member.label] = error.why
-            else:
-                stream.abort()
-                verdicts[backend.member.label] = ""
-
-        with trio.move_on_after(_PROBE_WAIT):
-            async with trio.open_nursery() as nursery:
-                for pool in self._pools.values():
-                    for backend in pool.backends:
-                        nursery.start_soon(probe, backend)
-        return verdicts
 
 
 class _Demo:
@@ -224,7 +82,7 @@ def build(plan: ServePlan, console: Console) -> App:
     if plan.tls is not None:
         from netfront.cli.certificates import Certificates
 
-        certificates = Certificates(plan.tls)
+        certificates = Certificates(plan.tls, [route.scope.host for route in plan.routes if route.scope.host])
     logs, observers = _observers(plan, console)
     has_demo = any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets)
     demo = _Demo() if has_demo else None
@@ -257,10 +115,9 @@ def build(plan: ServePlan, console: Console) -> App:
             scheme=b"https" if listener.tls else b"http",
             memory=memory,
         )
-        fronts.append(
-            _Front(listener, server, _connection(plan, index, server, certificates, trusted, ports))
-        )
-    return App(plan, fronts, pools, transport, certificates, logs, ports, trusted, demo)
+        fronts.append(Front(listener, server, _connection(plan, index, server, certificates, trusted, ports)))
+    inner = (demo.listener,) if demo is not None else ()
+    return App(fronts, pools, transport, certificates, logs, ports, trusted, inner)
 
 
 def _handler(
@@ -435,7 +292,3 @@ def _trusted(networks: tuple[str, ...]) -> Callable[[str], bool]:
         return any((mapped or ip) in network for network in parsed)
 
     return is_trusted
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith(("127.", "::ffff:127.")) or address in ("", "::1")

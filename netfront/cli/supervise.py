@@ -15,12 +15,14 @@ from collections.abc import AsyncIterator
 
 import trio
 
-from netfront.cli.assembly import App, build
+from netfront.cli.application import App
+from netfront.cli.assembly import build
 from netfront.cli.plan import ServePlan
 from netfront.cli.render import Console
 from netfront.errors import ExitCode, UsageError
+from netfront.net.bind import raise_descriptor_limit
 from netfront.net.lane import Lane, Signal
-from netfront.net.listen import Admission, Listener, close_listeners, raise_descriptor_limit
+from netfront.net.listen import Admission, Listener, close_listeners
 from netfront.net.listen import serve as accept_and_serve
 
 __all__ = ["serve"]

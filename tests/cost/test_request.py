@@ -21,10 +21,10 @@ from netfront.net.stream import Facts, SocketStream
 REQUEST = b"GET /1k HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: cost\r\nAccept: */*\r\n\r\n"
 RESPONSE = (
     b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Tue, 24 Nov 2026 12:00:00 GMT\r\nContent-Type: text/plain\r\n"
-    b"Content-Length: 1024\r\nETag: \"%d\"\r\nConnection: keep-alive\r\n\r\n" + b"x" * 1024
+    b'Content-Length: 1024\r\nETag: "%d"\r\nConnection: keep-alive\r\n\r\n' + b"x" * 1024
 )
 ROUNDS = 20
-MOST_CALLS = 400
+MOST_CALLS = 165
 """Python and C function calls of one request, the lane's own turn left out. nginx's path is the aim, not this."""
 
 
@@ -147,7 +147,6 @@ async def test_a_request_makes_a_bounded_number_of_calls(monkeypatch):
             rig.turn()
             sys.setprofile(None)
             rig.client.recv(65536)
-        print(calls / ROUNDS)
         assert calls / ROUNDS <= MOST_CALLS
 
 

@@ -15,8 +15,9 @@ from netfront.demo.origin import ORIGIN_KINDS, demo_origin
 from netfront.demo.websocket import TEXT, close_frame, frame
 from netfront.http.message import Response
 from netfront.http.server import HttpServer, ServerLimits
+from netfront.net.bind import open_sockets
 from netfront.net.lane import Lane, Signal
-from netfront.net.listen import Admission, Listener, open_sockets, serve
+from netfront.net.listen import Admission, Listener, serve
 from netfront.wire.fields import EMPTY, FieldMemory
 
 MODES = [pytest.param(False, id="plain")]

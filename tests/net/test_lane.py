@@ -133,9 +133,8 @@ async def test_trio_outside_in_trio_is_refused_by_name():
                     await (misuse(0) if misuse is trio.sleep else misuse())
                 except RuntimeError as error:
                     errors.append(str(error))
-            with pytest.raises(RuntimeError):
-                with trio.CancelScope():
-                    pass
+            with pytest.raises(RuntimeError), trio.CancelScope():
+                pass
 
         connections.start_soon(lane.run, connection)
     assert len(errors) == 2
@@ -284,14 +283,16 @@ async def test_a_descriptor_used_again_does_not_get_its_predecessors_event():
 
 
 async def test_an_error_of_a_connection_is_raised_in_its_nursery():
-    with pytest.raises(ExceptionGroup) as caught:
+    async def connection():
+        await first(until=clock() + 0.001)
+        raise KeyError("its own")
+
+    async def run():
         async with running_lane() as (lane, connections):
-
-            async def connection():
-                await first(until=clock() + 0.001)
-                raise KeyError("its own")
-
             connections.start_soon(lane.run, connection)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run()
     assert caught.group_contains(KeyError)
 
 

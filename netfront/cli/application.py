@@ -1,0 +1,170 @@
+"""What serves, once it is put together: its listeners, and the few things a process does with it while it runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from netfront.cli.plan import ListenerPlan
+from netfront.errors import BackendError
+from netfront.http.server import HttpServer
+from netfront.http.transport import Transport
+from netfront.net.bind import open_sockets
+from netfront.net.dial import dial
+from netfront.net.listen import Admission, Listener, StreamHandler, close_listeners
+from netfront.net.logfile import LogFile
+from netfront.net.pool import Backend, Pool
+
+if TYPE_CHECKING:
+    from netfront.cli.certificates import Certificates
+
+__all__ = ["App", "Front"]
+
+_PROBE_WAIT = 0.3
+"""Seconds that the banner waits for the backends' first answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A listener before it is open: what it serves, and on what."""
+
+    plan: ListenerPlan
+    server: HttpServer
+    handler: StreamHandler
+
+
+class App:
+    """All that serves a plan.
+
+    Args:
+        ports: of the fronts, in their order; filled in as they open, as redirects name them.
+        inner: listeners of our own that backends lead to; open already.
+    """
+
+    def __init__(
+        self,
+        fronts: list[Front],
+        pools: dict[str, Pool],
+        transport: Transport,
+        certificates: "Certificates | None",
+        logs: list[LogFile],
+        ports: list[int],
+        trusted: Callable[[str], bool],
+        inner: tuple[Listener, ...],
+    ) -> None:
+        self._fronts = fronts
+        self._pools = pools
+        self._transport = transport
+        self._certificates = certificates
+        self._logs = logs
+        self._ports = ports
+        self._trusted = trusted
+        self._inner = inner
+        self.has_logs = bool(logs)
+        self.has_files = certificates is not None
+
+    def open_listeners(self) -> tuple[Listener, ...]:
+        """Open every listener of the plan, in its order, and then our own. Raises CannotListen; none stays open."""
+        opened: list[Listener] = []
+        try:
+            for index, front in enumerate(self._fronts):
+                place = front.plan.endpoint
+                sockets = open_sockets(place.host, place.port, place.path, shown=str(place))
+                listener = Listener(str(index), sockets, front.handler, place.path)
+                opened.append(listener)
+                self._ports[index] = listener.port
+        except BaseException:
+            close_listeners(tuple(opened))
+            raise
+        return (*opened, *self._inner)
+
+    def is_spared(self, address: str) -> bool:
+        """Tell whether an address is not held to the bound for one address."""
+        return _is_loopback(address) or self._trusted(address)
+
+    # -- while it runs ----------------------------------------------------------------------------------
+
+    @property
+    def open_connections(self) -> int:
+        """Client connections that are open."""
+        return sum(len(front.server.open) for front in self._fronts)
+
+    @property
+    def busy(self) -> int:
+        """Client connections with a request under way."""
+        return sum(front.server.busy for front in self._fronts)
+
+    def drain(self) -> None:
+        """End idle client connections, and the others after their answer."""
+        for front in self._fronts:
+            front.server.drain()
+
+    def close(self) -> None:
+        """Close what is left towards backends."""
+        self._transport.close()
+
+    def sweep(self, now: float) -> None:
+        """Close backend connections that have been idle for too long."""
+        for pool in self._pools.values():
+            self._transport.sweep(pool.backends, now)
+
+    def flush_logs(self) -> None:
+        """Write what the logs hold."""
+        for log in self._logs:
+            log.flush()
+
+    def reopen_logs(self) -> None:
+        """Open the log files anew (SIGUSR1)."""
+        for log in self._logs:
+            log.reopen()
+
+    def reload(self) -> list[str]:
+        """Read certificates again; give what is to be said of it."""
+        return self._certificates.reload() if self._certificates is not None else ["nothing to reload"]
+
+    def look_at_files(self) -> list[str]:
+        """Read certificates again whose files have changed or that grow old; give what is to be said of it."""
+        return self._certificates.look() if self._certificates is not None else []
+
+    @property
+    def certificate_note(self) -> str:
+        """What the banner says of the certificate."""
+        return self._certificates.note if self._certificates is not None else ""
+
+    def state(self, admission: Admission) -> list[str]:
+        """Describe what is going on, a line each (SIGQUIT)."""
+        lines = [f"connections: {admission.open} open, {self.busy} busy, {admission.rejected} rejected"]
+        lines.append(f"backend connections: {self._transport.connections}")
+        for pool in self._pools.values():
+            for backend in pool.backends:
+                verdict = "up" if backend.is_up else f"down ({backend.why})"
+                lines.append(
+                    f"{pool.name} -> {backend.member.label}: {verdict}, in flight {backend.in_flight}, "
+                    f"served {backend.served}, idle connections {len(backend.idle)}"
+                )
+        return lines
+
+    async def probe_all(self) -> dict[str, str]:
+        """Dial each backend once; give what came of it by label. Waits for 300 ms at most."""
+        verdicts: dict[str, str] = {}
+
+        async def probe(backend: Backend) -> None:
+            try:
+                stream = await dial(backend, timeout=_PROBE_WAIT)
+            except BackendError as error:
+                verdicts[backend.member.label] = error.why
+            else:
+                stream.abort()
+                verdicts[backend.member.label] = ""
+
+        with trio.move_on_after(_PROBE_WAIT):
+            async with trio.open_nursery() as nursery:
+                for pool in self._pools.values():
+                    for backend in pool.backends:
+                        nursery.start_soon(probe, backend)
+        return verdicts
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith(("127.", "::ffff:127.")) or address in ("", "::1")
