@@ -134,6 +134,7 @@ class SocketStream:
         "_recv",
         "_send",
         "_socket",
+        "_turn",
         "facts",
         "has_ended",
         "hung",
@@ -152,13 +153,15 @@ class SocketStream:
         self.facts = facts
         self.has_ended = False
         self.is_lost = False
+        self._turn: trio.Lock | None = None
         if self._lane is not None:
             self.readable = Signal(is_readable)
             self.writable = Signal(True)
             self.hung = Signal()
             self._lane.watch(self._fd, self)
         else:
-            self.readable = Signal(False, self._wait_readable)
+            self._turn = trio.Lock()  # trio lets one task wait for bytes; here `readable` and `hung` both do
+            self.readable = Signal(is_readable, self._wait_readable)
             self.writable = Signal(True, self._wait_writable)
             self.hung = Signal(False, self._wait_hung)
 
@@ -169,14 +172,16 @@ class SocketStream:
             self.readable.is_set = True
 
     async def _wait_readable(self) -> None:
-        await trio.lowlevel.wait_readable(self._socket)
+        assert self._turn is not None
+        async with self._turn:
+            await trio.lowlevel.wait_readable(self._socket)
 
     async def _wait_writable(self) -> None:
         await trio.lowlevel.wait_writable(self._socket)
 
     async def _wait_hung(self) -> None:
         if not self.has_ended:
-            await trio.lowlevel.wait_readable(self._socket)
+            await self._wait_readable()
             try:
                 self.has_ended = not self._recv(1, socket.MSG_PEEK)
             except OSError:
@@ -199,7 +204,7 @@ class SocketStream:
             return None
         if len(data) < max_bytes and not self.has_ended:
             # a short read has emptied the socket; only an end may share its edge with bytes
-            self.readable.is_set = self._lane is None and not data
+            self.readable.is_set = self._lane is None  # where there are no edges one must try to know
         return data
 
     async def receive_some(self, max_bytes: int = CHUNK) -> bytes:
