@@ -41,13 +41,22 @@ def front(behind: Origin) -> Iterator[Running]:
         yield served
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm", "split"])
+@pytest.fixture(scope="module")
+def plain(behind: Origin) -> Iterator[Running]:
+    with running("proxy", behind.url, "-q", NETFRONT_NO_LANE="1") as served:
+        yield served
+
+
+@pytest.mark.parametrize("manner", ["cold", "warm", "split", "plain"])
 @pytest.mark.parametrize("row", _ROWS, ids=lambda row: row.label)
-def test_request(row: Row, manner: str, front: Running, behind: Origin) -> None:
-    """A row on a new connection, on one where requests with the same Host were answered, and in two pieces."""
+def test_request(row: Row, manner: str, front: Running, plain: Running, behind: Origin) -> None:
+    """A row on a new connection, on one where requests with the same Host were answered, and in two pieces.
+
+    The last manner is in two pieces too, to a netfront whose connections are plain trio tasks.
+    """
     behind.forget()
     received_before = len(behind.faults)
-    raw, ended = _converse(front.port, row, manner)
+    raw, ended = _converse((plain if manner == "plain" else front).port, row, manner)
     methods = [want.method for want in row.passes.wants] if row.passes else [b"GET"]
     answers = parse_answers(raw, [*methods, b"GET", b"GET"])
     assert ended == "closed", f"the connection ended with: {ended}"
@@ -70,7 +79,7 @@ def _converse(port: int, row: Row, manner: str) -> tuple[bytes, str]:
             for _ in range(3):
                 client.send(_WARM)
                 assert client.read_answer().status == 200
-        elif manner == "split":
+        elif manner in ("split", "plain"):
             half = len(row.data) // 2
         try:
             if half:

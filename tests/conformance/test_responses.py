@@ -41,12 +41,19 @@ def front(behind: Origin) -> Iterator[Running]:
         yield served
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm"])
+@pytest.fixture(scope="module")
+def plain(behind: Origin) -> Iterator[Running]:
+    """Run one whose connections are plain trio tasks."""
+    with running("proxy", behind.url, "-q", NETFRONT_NO_LANE="1") as served:
+        yield served
+
+
+@pytest.mark.parametrize("manner", ["cold", "warm", "plain"])
 @pytest.mark.parametrize("number", range(len(ROWS)), ids=[row.label for row in ROWS])
-def test_response(number: int, manner: str, front: Running) -> None:
+def test_response(number: int, manner: str, front: Running, plain: Running) -> None:
     row = ROWS[number]
-    with connect(front.port) as client:
-        if manner == "warm":
+    with connect((plain if manner == "plain" else front).port) as client:
+        if manner != "cold":
             for _ in range(2):
                 _ask_next(client)
         client.send(b"%b /%d HTTP/1.1\r\nHost: www.example.test\r\n\r\n" % (row.method, number))
