@@ -13,11 +13,12 @@ from netfront.wire.fields import Field, Fields, field
 
 __all__ = ["client_address", "forwarded"]
 
+_CLIENTS = 4096
 Identify = Callable[[bytes], tuple[bytes, bytes]]
 
 
 class _Told:
-    """What is told for one connection and one Host."""
+    """What is told of one client's address, for one Host."""
 
     __slots__ = ("authority", "edit", "rows", "version")
 
@@ -42,6 +43,20 @@ def forwarded(
         rfc7239: send Forwarded too.
         identify: from a client's certificate (DER) to the values of Client-Cert and X-Client-Subject.
     """
+    known: dict[tuple[object, ...], _Told] = {}
+
+    def tell(request: Request) -> _Told:
+        """Give what is told of this client; remembered by address for its next connection."""
+        facts = request.client.facts
+        key = (facts.peer[0], request.authority, request.version, request.scheme, facts.client_cert)
+        told = known.get(key)
+        if told is None:
+            rows = tuple(_rows(request, via=via, rfc7239=rfc7239, identify=identify))
+            told = _Told(request.authority, request.version, rows)
+            if len(known) >= _CLIENTS:
+                known.clear()
+            known[key] = told
+        return told
 
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
@@ -52,8 +67,7 @@ def forwarded(
                 or told.authority != request.authority
                 or told.version != request.version
             ):
-                rows = tuple(_rows(request, via=via, rfc7239=rfc7239, identify=identify))
-                client.told = told = _Told(request.authority, request.version, rows)
+                client.told = told = tell(request)
             if request.forwarded and trusted(client.facts.direct[0]):
                 request.fields = Fields(request.fields.rows + _continued(request.forwarded, told.rows))
             else:

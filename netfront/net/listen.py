@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import trio
 
 from netfront.errors import Overdue
-from netfront.net.lane import Lane, Signal, plainly
+from netfront.net.lane import Lane, Signal, breathe, clock, first, plainly, ready
 from netfront.net.stream import Facts, SocketStream, Stream
 
 __all__ = ["Admission", "Listener", "StreamHandler", "serve"]
@@ -146,6 +146,21 @@ async def _serve_lane(lane: Lane, scope: trio.CancelScope) -> None:
         await lane.serve()
 
 
+class _Ear:
+    """A listening socket, as the lane watches it; without a lane trio does."""
+
+    def __init__(self, sock: socket.socket, lane: Lane | None) -> None:
+        self._sock = sock
+        self.readable = Signal(True, None if lane is not None else self._wait_readable)
+        self.writable = Signal(True)
+        self.hung = Signal()
+        self.has_ended = False
+        self.is_lost = False
+
+    async def _wait_readable(self) -> None:
+        await trio.lowlevel.wait_readable(self._sock)
+
+
 async def _accept(
     listener: Listener,
     sock: socket.socket,
@@ -153,26 +168,49 @@ async def _accept(
     admission: Admission,
     lane: Lane | None,
 ) -> None:
-    """Accept connections of one socket for ever."""
+    """Accept connections of one socket for ever.
+
+    On the lane where there is one: its poll then knows of a new connection at once, and trio of none until the
+    connection's task is to start.
+    """
+    ear, number = _Ear(sock, lane), sock.fileno()
+    if lane is None:
+        await _accept_all(listener, sock, ear, connections, admission, None)
+        return
+    lane.watch(number, ear)
+    try:
+        await lane.run(_accept_all, listener, sock, ear, connections, admission, lane)
+    finally:
+        lane.forget(number)
+
+
+async def _accept_all(
+    listener: Listener,
+    sock: socket.socket,
+    ear: _Ear,
+    connections: trio.Nursery,
+    admission: Admission,
+    lane: Lane | None,
+) -> None:
     run = lane.run if lane is not None else plainly
     place = sock.getsockname()
     local = (place[0], place[1]) if isinstance(place, tuple) else ("", 0)
     while True:
-        await trio.lowlevel.wait_readable(sock)
+        await ready(ear.readable)
         for _ in range(_AT_ONCE):
             if admission.is_full:
                 admission.freed.clear()
-                await admission.freed.wait_in_trio()
+                await ready(admission.freed)
             try:
                 accepted, peer = sock.accept()
             except BlockingIOError:
+                ear.readable.clear()
                 break
             except OSError as error:
                 if error.errno in _SHORT:
                     _log.warning("out of descriptors: not accepting until a connection ends")
                     admission.freed.clear()
-                    with trio.move_on_after(_RESERVE):
-                        await admission.freed.wait_in_trio()
+                    await first(admission.freed, until=clock() + _RESERVE)
                 continue
             address = peer[0] if isinstance(peer, tuple) else ""
             if not admission.enter(address):
@@ -181,6 +219,10 @@ async def _accept(
             accepted.setblocking(False)
             facts = Facts((address, peer[1]) if address else ("", 0), local, listener.name)
             connections.start_soon(run, _connection, listener.handler, accepted, facts, admission)
+            if lane is not None:
+                lane.trio_due = True
+        else:
+            await breathe()
 
 
 async def _connection(

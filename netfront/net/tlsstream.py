@@ -13,6 +13,8 @@ from netfront.net.stream import CHUNK, Stream
 __all__ = ["TlsStream"]
 
 _ALWAYS = Signal(True)
+_RECORD = 16384
+"""Most content of one record (RFC 8446 §5.1), and so the most that one read of OpenSSL's gives."""
 
 
 class TlsStream:
@@ -94,9 +96,19 @@ class TlsStream:
 
     def receive_now(self, max_bytes: int = CHUNK) -> bytes | None:
         """Give what is there: bytes, b"" at the end, or None when one would have to wait."""
+        incoming, read = self._incoming, self._object.read
         while True:
+            if not incoming.pending and not self._object.pending():
+                # asking OpenSSL when it has nothing costs an exception, 2 us
+                raw = self._stream.receive_now(max_bytes)
+                if raw is None:
+                    return None
+                if raw:
+                    incoming.write(raw)
+                else:
+                    incoming.write_eof()
             try:
-                data = self._object.read(max_bytes)
+                data = read(_RECORD)
             except ssl.SSLWantReadError:
                 data = None
             except ssl.SSLZeroReturnError:
@@ -109,13 +121,6 @@ class TlsStream:
                 self.push()
             if data is not None:
                 return data
-            raw = self._stream.receive_now(max_bytes)
-            if raw is None:
-                return None
-            if raw:
-                self._incoming.write(raw)
-            else:
-                self._incoming.write_eof()
 
     async def receive_some(self, max_bytes: int = CHUNK) -> bytes:
         """Give the next bytes, at least one; b"" at the end."""
@@ -159,11 +164,12 @@ class TlsStream:
 
     def push(self) -> bool:
         """Send what is encrypted as far as it goes; tell whether all has left."""
+        data = self._unsent
         if self._outgoing.pending:
-            self._unsent += self._outgoing.read()
-        if self._unsent:
-            sent = self._stream.send_now(self._unsent)
-            self._unsent = self._unsent[sent:]
+            data = data + self._outgoing.read() if data else self._outgoing.read()
+        if data:
+            sent = self._stream.send_now(data)
+            self._unsent = data[sent:] if sent < len(data) else b""
         return not self._unsent
 
     async def _flush(self) -> None:
