@@ -1,17 +1,28 @@
-"""Async tests: `async def test_x()` runs under trio, on a clock that jumps where the test asks for `autojump_clock`."""
+"""Async tests: `async def test_x()` runs under trio, with what it asks for by its arguments.
+
+`autojump_clock` is a clock that jumps over every wait; `nursery` is open while the test runs, and what still runs
+in it at the end is cancelled.
+"""
 
 import inspect
-import math
 
 import pytest
 import trio
 import trio.testing
+
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="netfront-tests-")  # nobody's own local CA is touched
+atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 
 @pytest.fixture
 def autojump_clock():
     """A clock on which waiting takes no time. Never with real sockets: it jumps while the kernel works."""
     return trio.testing.MockClock(autojump_threshold=0)
+
+
+@pytest.fixture
+def nursery():
+    """A nursery of the test's own; opened where trio runs, by the hook below."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -22,8 +33,13 @@ def pytest_pyfunc_call(pyfuncitem):
     clock = next((value for value in arguments.values() if isinstance(value, trio.testing.MockClock)), None)
 
     async def run():
-        with trio.fail_after(30 if clock is None else math.inf):
-            await pyfuncitem.obj(**arguments)
+        with trio.fail_after(30):
+            if "nursery" not in arguments:
+                await pyfuncitem.obj(**arguments)
+                return
+            async with trio.open_nursery() as nursery:
+                await pyfuncitem.obj(**{**arguments, "nursery": nursery})
+                nursery.cancel_scope.cancel()
 
     trio.run(run, clock=clock)
     return True
