@@ -15,7 +15,15 @@ from itertools import pairwise
 from netfront.errors import UsageError
 from netfront.wire.certificate import Certificate, parse_certificate, pem_certificates, render_name
 
-__all__ = ["FileWatch", "LoadedCertificate", "covers", "load_authorities", "load_certificate", "load_key"]
+__all__ = [
+    "FileWatch",
+    "LoadedCertificate",
+    "covers",
+    "load_authorities",
+    "load_certificate",
+    "load_key",
+    "read_chain",
+]
 
 _MOST = 1 << 20
 """Bytes of a file that are read: a hundred times the longest chain."""
@@ -50,7 +58,7 @@ def load_certificate(
     Raises:
         UsageError: what is wrong with which of them.
     """
-    chain = _read_chain(cert)
+    chain = read_chain(cert)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load_key(context, cert, key, password, unlock="give its password by --key-password @FILE or env:NAME")
     _check_times(cert, chain, time.time() if now is None else now)
@@ -154,7 +162,8 @@ def _read(path: str, *, what: str | None = None) -> bytes:
         raise UsageError.of(what or path, (error.strerror or str(error)).lower()) from error
 
 
-def _read_chain(cert: str) -> list[Certificate]:
+def read_chain(cert: str) -> list[Certificate]:
+    """Read the certificates of a PEM file. Raises UsageError: it is none, or there are none in it."""
     text = _read(cert)
     if b"-----BEGIN" not in text:
         raise UsageError.of(

@@ -48,7 +48,7 @@ def hold_data() -> Iterator[Path]:
     lock = -1
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _own(directory, 0o700)
+        _check_directory(directory)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield directory
@@ -81,6 +81,15 @@ def write_private(path: Path, data: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _check_directory(directory: Path) -> None:
+    """Refuse a directory where others could put files in place of ours; it may be one we did not make, so no chmod."""
+    found = directory.stat()
+    if found.st_uid != os.geteuid():
+        raise UsageError.of(str(directory), f"it belongs to another user (uid {found.st_uid})", _HINT)
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise UsageError.of(str(directory), "others can write in it", f"chmod go-w it, or {_HINT}")
 
 
 def _own(path: Path, mode: int) -> None:

@@ -14,7 +14,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 
-from netfront.net.certfile import LoadedCertificate, load_authorities, load_key
+from netfront.net.certfile import LoadedCertificate, load_authorities, load_key, read_chain
 from netfront.wire.certificate import parse_certificate, render_name
 
 __all__ = ["ServerTls", "client_context", "client_fields", "handshake_failure"]
@@ -131,6 +131,7 @@ def client_context(
     else:
         context.load_default_certs()
     if cert is not None:
+        read_chain(cert)  # or a bad one would be blamed on its key
         load_key(
             context, cert, key or cert, unlock="a key without a password is needed: openssl pkey -in FILE"
         )

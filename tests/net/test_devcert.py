@@ -305,13 +305,19 @@ def test_all_is_private(place):
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
 
 
-def test_access_of_others_is_ended(place):
+def test_access_of_others_to_the_key_is_ended(place):
     ca_path()
-    place.chmod(0o755)
     (place / "ca-key.pem").chmod(0o644)
     leaf_for(["localhost"], time.time())
-    assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert stat.S_IMODE((place / "ca-key.pem").stat().st_mode) == 0o600
+
+
+def test_a_directory_that_others_can_write_in_is_refused_and_left_alone(place):
+    place.mkdir(parents=True)
+    place.chmod(0o1777)
+    with pytest.raises(UsageError, match="others can write"):
+        ca_path()
+    assert stat.S_IMODE(place.stat().st_mode) == 0o1777
 
 
 def test_authority_stays_the_same(place):
