@@ -19,7 +19,7 @@ CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENTS_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def test_bodies_of_all_sizes_come_down_as_they_are():
+def test_bodies_of_all_sizes_come_down_as_they_are(stage):
     sizes = [0, 1, 1023, 4096, 65535, 65536, 65537, 1 << 20, 3_000_001]
     content = bytes(range(256)) * 12_000
 
@@ -27,24 +27,18 @@ def test_bodies_of_all_sizes_come_down_as_they_are():
         part = content[: int(seen.target[1:])]
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(part), part)
 
-    with (
-        origin(answering(response)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    _, front = stage(answering(response))
+    with connect(front.port) as client:
         for size in sizes:
             client.send(b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % size)
             answer = client.read_answer()
             assert (answer.framing, answer.body) == ("length", content[:size])
 
 
-def test_head_tells_the_length_and_has_no_body():
+def test_head_tells_the_length_and_has_no_body(stage):
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\n"
-    with (
-        origin(answering(ok)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    behind, front = stage(answering(ok))
+    with connect(front.port) as client:
         for _ in range(3):
             client.send(HEAD)
             answer = client.read_answer(b"HEAD")
@@ -53,13 +47,10 @@ def test_head_tells_the_length_and_has_no_body():
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-def test_answers_without_a_body_keep_both_connections(status):
+def test_answers_without_a_body_keep_both_connections(stage, status):
     bare = b"HTTP/1.1 " + status + b'\r\nETag: "a"\r\n\r\n'
-    with (
-        origin(answering(bare)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    behind, front = stage(answering(bare))
+    with connect(front.port) as client:
         for _ in range(3):
             client.send(GET)
             answer = client.read_answer()
@@ -67,13 +58,10 @@ def test_answers_without_a_body_keep_both_connections(status):
         assert len(behind.connections) == 1
 
 
-def test_trailers_pass_and_extensions_do_not_matter():
+def test_trailers_pass_and_extensions_do_not_matter(stage):
     chunks = CHUNKED_HEAD + b"5;a=b\r\nhello\r\n6 ;c\r\n world\r\n0;d\r\nX-Sum: 11\r\nX-More: \r\n\r\n"
-    with (
-        origin(answering(chunks)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    behind, front = stage(answering(chunks))
+    with connect(front.port) as client:
         for _ in range(2):
             client.send(GET)
             answer = client.read_answer()
@@ -82,25 +70,19 @@ def test_trailers_pass_and_extensions_do_not_matter():
         assert len(behind.connections) == 1
 
 
-def test_a_body_until_close_becomes_chunks():
-    with (
-        origin(saying(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 200_000)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_a_body_until_close_becomes_chunks(stage):
+    _, front = stage(saying(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 200_000))
+    with connect(front.port) as client:
         for _ in range(2):
             client.send(GET)
             answer = client.read_answer()
             assert (answer.framing, answer.body) == ("chunked", b"x" * 200_000)
 
 
-def test_an_answer_byte_by_byte_is_put_together():
+def test_an_answer_byte_by_byte_is_put_together(stage):
     text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: b\r\n\r\n"
-    with (
-        origin(slowly(text)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    _, front = stage(slowly(text))
+    with connect(front.port) as client:
         for _ in range(2):
             client.send(GET)
             answer = client.read_answer()
@@ -153,7 +135,7 @@ def shared():
         yield behind, front
 
 
-def test_events_pass_one_by_one():
+def test_events_pass_one_by_one(stage):
     heard = threading.Event()
 
     def play(connection: Connection) -> None:
@@ -165,7 +147,8 @@ def test_events_pass_one_by_one():
             heard.clear()
         connection.send(b"0\r\n\r\n")
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+    _, front = stage(play)
+    with connect(front.port) as client:
         client.send(GET)
         assert client.read_head().get(b"content-type") == b"text/event-stream"
         for number in range(10):
@@ -174,7 +157,7 @@ def test_events_pass_one_by_one():
         assert client.read_chunk() == b""
 
 
-def test_a_head_is_not_held_back_for_its_body():
+def test_a_head_is_not_held_back_for_its_body(stage):
     seen_head = threading.Event()
 
     def play(connection: Connection) -> None:
@@ -183,7 +166,8 @@ def test_a_head_is_not_held_back_for_its_body():
         assert seen_head.wait(5), "the head was held back"
         connection.send(b"hello")
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+    _, front = stage(play)
+    with connect(front.port) as client:
         client.send(GET)
         assert client.read_head().status == 200
         seen_head.set()
@@ -307,7 +291,7 @@ def test_a_gibibyte_up_in_constant_memory(chunked):
         assert peak_mib(front) < 128
 
 
-def test_a_client_that_leaves_in_a_body_ends_the_backends_exchange():
+def test_a_client_that_leaves_in_a_body_ends_the_backends_exchange(stage):
     gone = []
 
     def play(connection: Connection) -> None:
@@ -316,12 +300,12 @@ def test_a_client_that_leaves_in_a_body_ends_the_backends_exchange():
         connection.wait_until_gone()
         gone.append(time.perf_counter())
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front:
-        with connect(front.port) as client:
-            client.send(GET)
-            client.read_head()
-            client.read_some(5)
-            time.sleep(0.2)
-            left = time.perf_counter()
-        behind.connections[0].ended.wait(5)
-        assert gone[0] - left < 0.1
+    behind, front = stage(play)
+    with connect(front.port) as client:
+        client.send(GET)
+        client.read_head()
+        client.read_some(5)
+        time.sleep(0.2)
+        left = time.perf_counter()
+    behind.connections[0].ended.wait(5)
+    assert gone[0] - left < 0.1

@@ -8,8 +8,7 @@ import threading
 import pytest
 
 from tests.support.client import connect
-from tests.support.netfront import running
-from tests.support.origins import Connection, answering, cutting, origin, saying
+from tests.support.origins import Connection, answering, cutting, saying
 
 POST = b"POST /p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
 OLD = b"GET /old HTTP/1.0\r\nHost: localhost\r\n\r\n"
@@ -27,49 +26,49 @@ def naming(seen):
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(seen.target), seen.target)
 
 
-def test_both_connections_are_kept():
-    with origin(answering(naming)) as behind, running("proxy", behind.url, "-q") as front:
+def test_both_connections_are_kept(stage):
+    behind, front = stage(answering(naming))
+    with connect(front.port) as client:
+        for number in range(50):
+            client.send(get(b"/%d" % number))
+            assert client.read_answer().body == b"/%d" % number
+    assert len(behind.connections) == 1
+
+
+def test_a_backend_connection_serves_one_client_after_another(stage):
+    behind, front = stage(answering(naming))
+    for number in range(10):
         with connect(front.port) as client:
-            for number in range(50):
-                client.send(get(b"/%d" % number))
-                assert client.read_answer().body == b"/%d" % number
-        assert len(behind.connections) == 1
+            client.send(get(b"/%d" % number))
+            assert client.read_answer().body == b"/%d" % number
+    assert len(behind.connections) == 1
 
 
-def test_a_backend_connection_serves_one_client_after_another():
-    with origin(answering(naming)) as behind, running("proxy", behind.url, "-q") as front:
-        for number in range(10):
-            with connect(front.port) as client:
-                client.send(get(b"/%d" % number))
-                assert client.read_answer().body == b"/%d" % number
-        assert len(behind.connections) == 1
-
-
-def test_http_client_keeps_its_connection():
-    with origin(answering(naming)) as behind, running("proxy", behind.url, "-q") as front:
-        kept = http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)
-        ports = set()
-        for number in range(5):
-            kept.request("GET", f"/{number}")
-            with kept.getresponse() as answer:
-                assert answer.read() == b"/%d" % number
-            ports.add(kept.sock.getsockname())
-        kept.close()
-        assert len(ports) == 1
-        assert len(behind.requests) == 5
+def test_http_client_keeps_its_connection(stage):
+    behind, front = stage(answering(naming))
+    kept = http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)
+    ports = set()
+    for number in range(5):
+        kept.request("GET", f"/{number}")
+        with kept.getresponse() as answer:
+            assert answer.read() == b"/%d" % number
+        ports.add(kept.sock.getsockname())
+    kept.close()
+    assert len(ports) == 1
+    assert len(behind.requests) == 5
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here")
-def test_curl_reuses_its_connection():
-    with origin(answering(naming)) as behind, running("proxy", behind.url, "-q") as front:
-        urls = [f"{front.url}/{number}" for number in range(3)]
-        line = ["curl", "-sS", "-w", " %{num_connects} ", *urls]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=20, check=True)
-        assert done.stdout == "/0 1 /1 0 /2 0 "
-        assert len(behind.connections) == 1
+def test_curl_reuses_its_connection(stage):
+    behind, front = stage(answering(naming))
+    urls = [f"{front.url}/{number}" for number in range(3)]
+    line = ["curl", "-sS", "-w", " %{num_connects} ", *urls]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "/0 1 /1 0 /2 0 "
+    assert len(behind.connections) == 1
 
 
-def test_pipelined_requests_are_answered_in_order():
+def test_pipelined_requests_are_answered_in_order(stage):
     slow = threading.Event()
 
     def play(connection: Connection) -> None:
@@ -79,32 +78,27 @@ def test_pipelined_requests_are_answered_in_order():
                 slow.wait(0.2)
             connection.send(naming(seen))
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+    behind, front = stage(play)
+    with connect(front.port) as client:
         client.send(b"".join(get(b"/%d" % number) for number in range(20)))
         assert [client.read_answer().body for _ in range(20)] == [b"/%d" % number for number in range(20)]
         assert [seen.target for seen in behind.requests] == [b"/%d" % number for number in range(20)]
 
 
-def test_pipelined_bodies_and_heads_do_not_mix():
+def test_pipelined_bodies_and_heads_do_not_mix(stage):
     chunks = (
         b"POST /c HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     )
-    with (
-        origin(answering(naming)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    behind, front = stage(answering(naming))
+    with connect(front.port) as client:
         client.send((POST + chunks + get(b"/g")) * 5)
         assert [client.read_answer().body for _ in range(15)] == [b"/p", b"/c", b"/g"] * 5
         assert {seen.body for seen in behind.requests} == {b"hello", b""}
 
 
-def test_a_pipelined_fault_is_answered_behind_the_good_ones():
-    with (
-        origin(answering(naming)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_a_pipelined_fault_is_answered_behind_the_good_ones(stage):
+    behind, front = stage(answering(naming))
+    with connect(front.port) as client:
         client.send(get(b"/a") + b"GET /b HTTP/1.1\r\n\r\n" + get(b"/c"))
         assert client.read_answer().body == b"/a"
         refused = client.read_answer()
@@ -113,12 +107,9 @@ def test_a_pipelined_fault_is_answered_behind_the_good_ones():
         assert [seen.target for seen in behind.requests] == [b"/a"]
 
 
-def test_connection_close_of_the_client_is_obeyed():
-    with (
-        origin(answering(naming)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_connection_close_of_the_client_is_obeyed(stage):
+    behind, front = stage(answering(naming))
+    with connect(front.port) as client:
         client.send(b"GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert client.read_answer().closes
         assert client.ends()
@@ -128,37 +119,28 @@ def test_connection_close_of_the_client_is_obeyed():
         assert len(behind.connections) == 1
 
 
-def test_connection_close_of_the_backend_stays_with_it():
+def test_connection_close_of_the_backend_stays_with_it(stage):
     closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
-    with (
-        origin(saying(closing)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    behind, front = stage(saying(closing))
+    with connect(front.port) as client:
         for _ in range(3):
             client.send(get(b"/"))
             assert not client.read_answer().closes
         assert len(behind.connections) == 3
 
 
-def test_an_http_10_client_is_closed_after_its_answer():
-    with (
-        origin(answering(naming)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_an_http_10_client_is_closed_after_its_answer(stage):
+    behind, front = stage(answering(naming))
+    with connect(front.port) as client:
         client.send(OLD)
         assert client.read_answer().body == b"/old"
         assert client.ends()
         assert behind.requests[0].version == b"HTTP/1.1"
 
 
-def test_an_http_10_client_may_ask_to_be_kept():
-    with (
-        origin(answering(naming)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_an_http_10_client_may_ask_to_be_kept(stage):
+    _, front = stage(answering(naming))
+    with connect(front.port) as client:
         for _ in range(3):
             client.send(OLD_KEPT)
             answer = client.read_answer()
@@ -166,24 +148,18 @@ def test_an_http_10_client_may_ask_to_be_kept():
             assert answer.get(b"content-length") == b"4"
 
 
-def test_an_http_10_client_gets_chunks_as_a_body_until_close():
-    with (
-        origin(answering(CHUNKED)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_an_http_10_client_gets_chunks_as_a_body_until_close(stage):
+    _, front = stage(answering(CHUNKED))
+    with connect(front.port) as client:
         client.send(OLD_KEPT)
         answer = client.read_answer()
         assert (answer.framing, answer.body) == ("close", b"hello")
 
 
-def test_an_http_10_backend_that_closes():
+def test_an_http_10_backend_that_closes(stage):
     old = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nhello"
-    with (
-        origin(saying(old)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    behind, front = stage(saying(old))
+    with connect(front.port) as client:
         for _ in range(3):
             client.send(get(b"/"))
             answer = client.read_answer()
@@ -191,13 +167,10 @@ def test_an_http_10_backend_that_closes():
         assert len(behind.connections) == 3
 
 
-def test_an_http_10_backend_that_keeps_its_connection():
+def test_an_http_10_backend_that_keeps_its_connection(stage):
     old = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello"
-    with (
-        origin(answering(old)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    behind, front = stage(answering(old))
+    with connect(front.port) as client:
         for _ in range(3):
             client.send(get(b"/"))
             answer = client.read_answer()
@@ -206,13 +179,10 @@ def test_an_http_10_backend_that_keeps_its_connection():
         assert len(behind.connections) == 1
 
 
-def test_an_http_10_backend_is_not_reused_unless_it_says_so():
+def test_an_http_10_backend_is_not_reused_unless_it_says_so(stage):
     old = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-    with (
-        origin(answering(old)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    behind, front = stage(answering(old))
+    with connect(front.port) as client:
         for _ in range(3):
             client.send(get(b"/"))
             assert client.read_answer().body == b"hello"
@@ -220,12 +190,9 @@ def test_an_http_10_backend_is_not_reused_unless_it_says_so():
 
 
 @pytest.mark.parametrize("request_", [get(b"/"), POST], ids=["GET", "POST"])
-def test_a_backend_that_closes_kept_connections_fails_no_request(request_):
-    with (
-        origin(answering(naming, times=2)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_a_backend_that_closes_kept_connections_fails_no_request(stage, request_):
+    behind, front = stage(answering(naming, times=2))
+    with connect(front.port) as client:
         for number in range(20):
             client.send(request_)
             assert client.read_answer().status == 200
@@ -233,20 +200,17 @@ def test_a_backend_that_closes_kept_connections_fails_no_request(request_):
                 behind.connections[-1].ended.wait(5)
 
 
-def test_a_connection_on_which_more_came_than_was_asked_for_is_not_used_again():
+def test_a_connection_on_which_more_came_than_was_asked_for_is_not_used_again(stage):
     more = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
-    with (
-        origin(answering(more)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+    behind, front = stage(answering(more))
+    with connect(front.port) as client:
         for _ in range(3):
             client.send(get(b"/"))
             assert client.read_answer().body == b"ok"
         assert len(behind.connections) == 3
 
 
-def test_what_a_backend_says_on_an_idle_connection_answers_nobody():
+def test_what_a_backend_says_on_an_idle_connection_answers_nobody(stage):
     said = threading.Event()
 
     def play(connection: Connection) -> None:
@@ -257,7 +221,8 @@ def test_what_a_backend_says_on_an_idle_connection_answers_nobody():
             said.set()
             connection.wait_until_gone()
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+    behind, front = stage(play)
+    with connect(front.port) as client:
         client.send(get(b"/first"))
         assert client.read_answer().body == b"/first"
         assert said.wait(5)
@@ -267,13 +232,14 @@ def test_what_a_backend_says_on_an_idle_connection_answers_nobody():
         assert len(behind.connections) == 2
 
 
-def test_half_closing_behind_a_request_still_gets_the_answer():
+def test_half_closing_behind_a_request_still_gets_the_answer(stage):
     def play(connection: Connection) -> None:
         seen = connection.read_request()
         threading.Event().wait(0.3)
         connection.send(naming(seen))
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+    behind, front = stage(play)
+    with connect(front.port) as client:
         client.send(get(b"/half"))
         client.send_eof()
         assert client.read_answer().body == b"/half"
@@ -281,24 +247,18 @@ def test_half_closing_behind_a_request_still_gets_the_answer():
         assert len(behind.requests) == 1
 
 
-def test_a_first_head_in_pieces_is_put_together():
-    with (
-        origin(answering(naming)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_a_first_head_in_pieces_is_put_together(stage):
+    behind, front = stage(answering(naming))
+    with connect(front.port) as client:
         for code in get(b"/pieces"):
             client.send(bytes([code]))
         assert client.read_answer().body == b"/pieces"
         assert len(behind.requests) == 1
 
 
-def test_a_backend_that_answers_nothing_is_a_502_and_the_client_stays():
-    with (
-        origin(cutting(b"")) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_a_backend_that_answers_nothing_is_a_502_and_the_client_stays(stage):
+    behind, front = stage(cutting(b""))
+    with connect(front.port) as client:
         for _ in range(2):
             client.send(POST)
             assert client.read_answer().status == 502

@@ -7,8 +7,7 @@ import time
 import pytest
 
 from tests.support.client import NotWhole, connect
-from tests.support.netfront import running
-from tests.support.origins import OK, Connection, early, echoing, interim, origin, silent
+from tests.support.origins import OK, Connection, early, echoing, interim, silent
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 EXPECTING = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
@@ -18,7 +17,7 @@ LARGE = b"PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n
 REFUSAL = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 7\r\n\r\ntoo big"
 
 
-def test_the_backends_100_is_what_the_client_gets():
+def test_the_backends_100_is_what_the_client_gets(stage):
     asked = threading.Event()
     may_continue = threading.Event()
 
@@ -31,7 +30,8 @@ def test_the_backends_100_is_what_the_client_gets():
         connection.read_body(seen)
         connection.send(OK)
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+    behind, front = stage(play)
+    with connect(front.port) as client:
         client.send(EXPECTING)
         assert asked.wait(5)
         client.socket.settimeout(0.2)
@@ -45,34 +45,25 @@ def test_the_backends_100_is_what_the_client_gets():
         assert behind.requests[0].body == b"hello"
 
 
-def test_a_final_answer_in_place_of_100_reaches_the_client():
-    with (
-        origin(early(REFUSAL)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_a_final_answer_in_place_of_100_reaches_the_client(stage):
+    _, front = stage(early(REFUSAL))
+    with connect(front.port) as client:
         client.send(EXPECTING)
         answer = client.read_answer(b"POST")
         assert (answer.status, answer.body, answer.interim) == (413, b"too big", [])
 
 
-def test_a_body_that_does_not_wait_for_100_is_sent_on():
-    with (
-        origin(interim(CONTINUE)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_a_body_that_does_not_wait_for_100_is_sent_on(stage):
+    behind, front = stage(interim(CONTINUE))
+    with connect(front.port) as client:
         client.send(EXPECTING + b"hello")
         assert client.read_answer(b"POST").body == b"ok"
         assert behind.requests[0].body == b"hello"
 
 
-def test_curls_expectation_is_met():
-    with (
-        origin(interim(CONTINUE)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_curls_expectation_is_met(stage):
+    behind, front = stage(interim(CONTINUE))
+    with connect(front.port) as client:
         client.send(EXPECTING.replace(b"Content-Length: 5", b"Transfer-Encoding: chunked"))
         assert client.read_head().status == 100
         client.send(b"5\r\nhello\r\n0\r\n\r\n")
@@ -80,7 +71,7 @@ def test_curls_expectation_is_met():
         assert behind.requests[0].body == b"hello"
 
 
-def test_early_hints_come_before_the_answer():
+def test_early_hints_come_before_the_answer(stage):
     going = threading.Event()
 
     def play(connection: Connection) -> None:
@@ -89,7 +80,8 @@ def test_early_hints_come_before_the_answer():
         assert going.wait(5), "the hints were held back"
         connection.send(OK)
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+    _, front = stage(play)
+    with connect(front.port) as client:
         client.send(GET)
         hints = client.read_head()
         assert (hints.status, hints.get(b"link")) == (103, b"</a.css>; rel=preload")
@@ -97,29 +89,23 @@ def test_early_hints_come_before_the_answer():
         assert client.read_answer().body == b"ok"
 
 
-def test_an_http_10_client_gets_no_interim_answer():
-    with (
-        origin(interim(HINTS)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_an_http_10_client_gets_no_interim_answer(stage):
+    _, front = stage(interim(HINTS))
+    with connect(front.port) as client:
         client.send(GET.replace(b"1.1", b"1.0"))
         answer = client.read_answer()
         assert (answer.status, answer.interim) == (200, [])
 
 
-def test_an_early_answer_comes_during_the_upload():
-    with (
-        origin(early(REFUSAL)) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_an_early_answer_comes_during_the_upload(stage):
+    _, front = stage(early(REFUSAL))
+    with connect(front.port) as client:
         client.send(LARGE + bytes(1000))
         answer = client.read_answer(b"PUT")
         assert (answer.status, answer.body) == (413, b"too big")
 
 
-def test_an_early_answer_reaches_a_client_that_goes_on_sending():
+def test_an_early_answer_reaches_a_client_that_goes_on_sending(stage):
     """A client that sends all before it reads sees the answer, not a reset."""
 
     def play(connection: Connection) -> None:
@@ -128,7 +114,8 @@ def test_an_early_answer_reaches_a_client_that_goes_on_sending():
         connection.send_eof()
         connection.wait_until_gone()
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+    _, front = stage(play)
+    with connect(front.port) as client:
         client.send(LARGE.replace(b"100000000", b"500000"))
         for _ in range(5):
             client.send(bytes(100_000))
@@ -136,7 +123,7 @@ def test_an_early_answer_reaches_a_client_that_goes_on_sending():
         assert client.read_answer(b"PUT").status == 413
 
 
-def test_an_early_answer_and_the_upload_go_on_side_by_side():
+def test_an_early_answer_and_the_upload_go_on_side_by_side(stage):
     """A backend may answer while it reads: neither direction waits for the other."""
 
     def play(connection: Connection) -> None:
@@ -148,7 +135,8 @@ def test_an_early_answer_and_the_upload_go_on_side_by_side():
         connection.read_fields()
         connection.send(b"0\r\n\r\n")
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+    _, front = stage(play)
+    with connect(front.port) as client:
         client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         assert client.read_head().status == 200
         for number in range(10):
@@ -158,12 +146,9 @@ def test_an_early_answer_and_the_upload_go_on_side_by_side():
         assert client.read_chunk() == b""
 
 
-def test_request_trailers_pass():
-    with (
-        origin(echoing()) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_request_trailers_pass(stage):
+    behind, front = stage(echoing())
+    with connect(front.port) as client:
         client.send(
             b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
             b"5;a=b\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n"
@@ -172,22 +157,22 @@ def test_request_trailers_pass():
         assert behind.requests[0].trailers == [(b"X-Sum", b"5")]
 
 
-def test_bodies_of_all_sizes_go_up_as_they_are():
+def test_bodies_of_all_sizes_go_up_as_they_are(stage):
     content = bytes(range(256)) * 12_000
-    with origin(echoing()) as behind, running("proxy", behind.url, "-q") as front:
-        client = http.client.HTTPConnection("127.0.0.1", front.port, timeout=20)
-        for size in (0, 1, 4096, 65535, 65536, 65537, 1 << 20, 3_000_001):
-            client.request("PUT", "/", body=content[:size])
-            assert client.getresponse().read() == content[:size]
-        client.request("PUT", "/", body=iter([content, content[:7]]), encode_chunked=True)
-        assert client.getresponse().read() == content + content[:7]
-        client.close()
-        assert len(behind.connections) == 1
+    behind, front = stage(echoing())
+    client = http.client.HTTPConnection("127.0.0.1", front.port, timeout=20)
+    for size in (0, 1, 4096, 65535, 65536, 65537, 1 << 20, 3_000_001):
+        client.request("PUT", "/", body=content[:size])
+        assert client.getresponse().read() == content[:size]
+    client.request("PUT", "/", body=iter([content, content[:7]]), encode_chunked=True)
+    assert client.getresponse().read() == content + content[:7]
+    client.close()
+    assert len(behind.connections) == 1
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("sent", [GET, LARGE + bytes(1000)], ids=["waiting", "uploading"])
-def test_a_client_that_leaves_ends_the_backends_exchange(sent, how):
+def test_a_client_that_leaves_ends_the_backends_exchange(stage, sent, how):
     left = []
 
     def play(connection: Connection) -> None:
@@ -195,7 +180,8 @@ def test_a_client_that_leaves_ends_the_backends_exchange(sent, how):
         connection.wait_until_gone()
         left.append(time.perf_counter())
 
-    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+    behind, front = stage(play)
+    with connect(front.port) as client:
         client.send(sent)
         behind.wait_requests(1)
         time.sleep(0.2)
@@ -208,23 +194,20 @@ def test_a_client_that_leaves_ends_the_backends_exchange(sent, how):
         assert left[0] - start < 0.1
 
 
-def test_an_upload_that_is_cut_is_never_whole_at_the_backend():
-    with origin(silent) as behind, running("proxy", behind.url, "-q") as front:
-        bodies = b"Content-Length: 10\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
-        for number, body in enumerate(bodies):
-            with connect(front.port) as client:
-                client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\n" + body)
-                behind.wait_requests(number + 1)
-            behind.connections[-1].ended.wait(5)
-        assert [seen.is_whole for seen in behind.requests] == [False, False]
+def test_an_upload_that_is_cut_is_never_whole_at_the_backend(stage):
+    behind, front = stage(silent)
+    bodies = b"Content-Length: 10\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    for number, body in enumerate(bodies):
+        with connect(front.port) as client:
+            client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\n" + body)
+            behind.wait_requests(number + 1)
+        behind.connections[-1].ended.wait(5)
+    assert [seen.is_whole for seen in behind.requests] == [False, False]
 
 
-def test_half_closing_behind_an_upload_still_gets_the_answer():
-    with (
-        origin(echoing()) as behind,
-        running("proxy", behind.url, "-q") as front,
-        connect(front.port) as client,
-    ):
+def test_half_closing_behind_an_upload_still_gets_the_answer(stage):
+    _, front = stage(echoing())
+    with connect(front.port) as client:
         client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello")
         client.send_eof()
         assert client.read_answer(b"POST").body == b"hello"

@@ -258,6 +258,17 @@ class Origin:
         with self._changed:
             self.requests = []
 
+    def start_anew(self, script: Script) -> None:
+        """Cut all connections, forget all of them and all requests, and play another script from here on."""
+        with self._changed:
+            self.script = script
+            before, self.connections = self.connections, []
+            self.requests, self.faults = [], []
+        self._cut(before)
+        for connection in before:
+            connection.ended.wait(1)
+        self.forget()
+
     def serve(self) -> None:
         """Accept until closed."""
         while True:
@@ -280,7 +291,7 @@ class Origin:
         except (EOFError, ConnectionError, TimeoutError):
             pass
         except BaseException as fault:
-            if not self._closing:
+            if not self._closing and connection in self.connections:
                 self.faults.append(fault)
         finally:
             connection.socket.close()
@@ -297,7 +308,10 @@ class Origin:
         except OSError:
             pass
         self._socket.close()
-        for connection in self.connections:
+        self._cut(self.connections)
+
+    def _cut(self, connections: list[Connection]) -> None:
+        for connection in connections:
             try:
                 connection.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
