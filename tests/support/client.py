@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 __all__ = ["Answer", "Client", "NotWhole", "Unlawful", "connect", "converse", "parse_answers"]
 
 PATIENCE = 10.0
-_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5]\d\d) ([\t\x20-\x7e\x80-\xff]*)").fullmatch
+_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-9]\d\d) ([\t\x20-\x7e\x80-\xff]*)").fullmatch
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)").fullmatch
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}").fullmatch
 
