@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+import time
 
 import pytest
 
@@ -66,6 +67,9 @@ def test_first_command_shows_what_the_readme_says():
         )  # fmt: skip
         assert shown.returncode == 0, shown.stderr
         assert json.loads(shown.stdout)["headers"]["x-forwarded-proto"] == "https"
+        until = time.monotonic() + 10
+        while "Ctrl-C" not in served.stderr and time.monotonic() < until:
+            time.sleep(0.01)
         banner = served.stderr.splitlines()
     assert banner[0].startswith("https://localhost:")
     assert banner[1] == "  -> demo: (answers)"

@@ -72,7 +72,7 @@ def test_local_certificate_is_made_at_first_use_and_verified_by_its_authority():
             with connect(netfront.port, context, name) as secure:
                 assert status(ask(secure)[0]) == 200
         assert {path.stat().st_mode & 0o777 for path in place.iterdir()} == {0o600}
-        assert 'to trust it: eval "$(netfront trust env)"' in netfront.stderr
+        wait_until(lambda: 'to trust it: eval "$(netfront trust env)"' in netfront.stderr)
 
 
 @pytest.mark.parametrize(
@@ -248,6 +248,7 @@ def test_backend_is_reached(backend, flags):
     flags = [str(place / flag) if flag == "ca.pem" else flag for flag in flags]
     with running("proxy", url, *flags) as netfront:
         assert through(netfront) == (200, b"hello")
+        wait_until(lambda: "stop with" in netfront.stderr)
         assert ("not verified" in netfront.stderr or "insecure" in netfront.stderr) is (flags == ["-k"])
 
 
