@@ -47,14 +47,16 @@ def router(table: Table[Served]) -> Handler:
     """Make the handler that serves every route of the table.
 
     No route is a Refusal with 404, no route for the method one with 405 and Allow. `OPTIONS *` asks about us, not
-    about a backend, and is answered here unless one route serves everything: then nothing of a request is looked
-    at, and every target passes as it is spelt.
+    about a backend, and is answered here. Where one route serves everything nothing else of a request is looked at,
+    and every other target passes as it is spelt.
     """
     only = table.only
     if only is not None and not only.value.variants:
         handler, scope = only.value.handler, only.scope
 
         def serve_only(request: Request) -> Awaitable[Response]:
+            if request.target.form == "asterisk":
+                return _answer(Response(200, Fields.of((b"Allow", _METHODS)), b""))
             request.route = scope
             return handler(request)
 
