@@ -66,11 +66,13 @@ class UsageError(Exception):
 
 
 class CannotListen(Exception):
-    """A listener could not be opened: exit 3."""
+    """A listener could not be opened: exit 3. `instead_of` is the port asked for, `instead` one that may be had."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, *, instead_of: int = 0, instead: int = 0) -> None:
         super().__init__(str(fault))
         self.fault = fault
+        self.instead_of = instead_of
+        self.instead = instead
 
 
 class BadMessage(Exception):

@@ -4,6 +4,7 @@ What a command needs is imported by its body, after its flags were found right, 
 flag cost neither trio nor TLS.
 """
 
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 
 from netfront.cli.command import Command
+from netfront.cli.elsewhere import elsewhere
 from netfront.cli.help import full_help, short_help
 from netfront.cli.proxy import proxy
 from netfront.cli.tree import TyperObject, read_tree
@@ -84,7 +86,7 @@ def _call(command: TyperObject, name: str, args: list[str]) -> int:
     except (UsageError, CannotListen, KeyboardInterrupt, BaseExceptionGroup) as error:
         if "--debug" in args:
             traceback.print_exc()
-        return _tell(name, error)
+        return _tell(name, error, args)
 
 
 def _descend(command: TyperObject, name: str, args: list[str]) -> int:
@@ -118,21 +120,31 @@ def _refuse(ctx: typer.Context) -> None:
         raise UsageError(*ctx.obj)
 
 
-def _tell(name: str, error: BaseException) -> int:
+def _tell(name: str, error: BaseException, args: Sequence[str]) -> int:
     """Write what went wrong in the form of all messages, and give the exit code it means."""
     if isinstance(error, BaseExceptionGroup):
         known = error.subgroup((UsageError, CannotListen, KeyboardInterrupt))
         if known is None or error.split((UsageError, CannotListen, KeyboardInterrupt))[1] is not None:
             raise error
-        return _tell(name, known.exceptions[0])
+        return _tell(name, known.exceptions[0], args)
     if isinstance(error, UsageError):
         faults, code = error.faults, ExitCode.USAGE
     elif isinstance(error, CannotListen):
-        faults, code = (error.fault,), ExitCode.CANNOT_LISTEN
+        faults, code = (_with_correction(name, error, args),), ExitCode.CANNOT_LISTEN
     else:
         return ExitCode.INTERRUPTED
     sys.stderr.write("".join(f"{name}: {_printable(str(fault))}\n" for fault in faults))
     return code
+
+
+def _with_correction(name: str, error: CannotListen, args: Sequence[str]) -> Fault:
+    """Add the command that would work, where another port would do."""
+    fault = error.fault
+    if not error.instead_of:
+        return fault
+    words = elsewhere(args, error.instead_of, error.instead)
+    command = f"try: {name} {shlex.join(words)}"
+    return Fault(fault.what, fault.why, f"{fault.hint}; {command}" if fault.hint else command)
 
 
 def _printable(text: str) -> str:

@@ -12,9 +12,10 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from netfront.cli.application import App, Front
+from netfront.cli.faults import Faults
 from netfront.cli.plan import BackendTlsPlan, RoutePlan, ServePlan, Settings, TargetPlan
 from netfront.cli.render import Console
-from netfront.errors import BadMessage
+from netfront.errors import BadMessage, UsageError
 from netfront.filters.access_log import access_log
 from netfront.filters.answer_errors import answer_errors
 from netfront.filters.edit_fields import (
@@ -78,15 +79,9 @@ def build(plan: ServePlan, console: Console) -> App:
     limits = plan.limits
     heads = HeadLimits(limits.max_line, limits.max_field, limits.max_head, limits.max_fields)
     trusted = _trusted(plan.tell.trust_proxy)
-    certificates = None
-    if plan.tls is not None:
-        from netfront.cli.certificates import Certificates
-
-        certificates = Certificates(plan.tls, [route.scope.host for route in plan.routes if route.scope.host])
-    logs, observers = _observers(plan, console)
+    certificates, contexts, logs, observers = _read_files(plan, console)
     has_demo = any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets)
     demo = _Demo() if has_demo else None
-    contexts = _backend_contexts(plan)
 
     async def open_connection(backend: Backend, request: Request) -> Stream:
         preamble = b""
@@ -247,6 +242,36 @@ def _member(target: TargetPlan, contexts: BackendContexts, demo: _Demo | None) -
         server_name=target.tls.server_name if target.tls is not None else None,
         proxy=target.proxy,
     )
+
+
+def _read_files(
+    plan: ServePlan, console: Console
+) -> tuple["Certificates | None", BackendContexts, list[LogFile], tuple[Observer, ...]]:
+    """Read and open every file of the plan. Raises UsageError: of all that is wrong with any of them."""
+    faults = Faults()
+    certificates = None
+    contexts: BackendContexts = {}
+    logs: list[LogFile] = []
+    observers: tuple[Observer, ...] = ()
+    if plan.tls is not None:
+        from netfront.cli.certificates import Certificates
+
+        try:
+            certificates = Certificates(
+                plan.tls, [route.scope.host for route in plan.routes if route.scope.host]
+            )
+        except UsageError as error:
+            faults.take(error)
+    try:
+        contexts = _backend_contexts(plan)
+    except UsageError as error:
+        faults.take(error)
+    try:
+        logs, observers = _observers(plan, console)
+    except OSError as error:
+        faults.add(f"--access-log {plan.log.access_log}", (error.strerror or str(error)).lower())
+    faults.raise_any()
+    return certificates, contexts, logs, observers
 
 
 def _backend_contexts(plan: ServePlan) -> BackendContexts:

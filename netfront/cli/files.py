@@ -1,10 +1,12 @@
-"""The files and variables that a command line names: whether they are there, before anything is opened.
+"""The files and variables that a command line names: whether they can be used, before anything is opened.
 
 What is in them is checked by those that read them; this look is taken early so that a missing file is told
 together with everything else that is wrong.
 """
 
+import errno
 import os
+import stat
 
 from netfront.cli.argv import path_of
 from netfront.cli.flags import ProxyFlags
@@ -15,7 +17,7 @@ __all__ = ["missing_files"]
 
 
 def missing_files(flags: ProxyFlags) -> list[Fault]:
-    """List what cannot be read."""
+    """List what cannot be read, or not be written."""
     several = {"--cert": flags.cert, "--key": flags.key}
     single = {
         "--client-ca": flags.client_ca,
@@ -28,6 +30,10 @@ def missing_files(flags: ProxyFlags) -> list[Fault]:
     faults = [_unreadable(f"{flag} {text}", path_of(text) or "") for flag, text in named]
     faults += [_unset(text) for text in flags.key_password or ()]
     faults.append(_closed(flags.ready_fd))
+    if flags.access_log not in (None, "-"):
+        faults.append(_unwritable(f"--access-log {flags.access_log}", path_of(flags.access_log) or ""))
+    if flags.port_file is not None:
+        faults.append(_unwritable(f"--port-file {flags.port_file}", path_of(flags.port_file) or ""))
     return [fault for fault in faults if fault is not None]
 
 
@@ -39,6 +45,22 @@ def _unreadable(what: str, path: str) -> Fault | None:
         hint = "its owner has to let you read it" if isinstance(error, PermissionError) else ""
         return Fault(what, (error.strerror or str(error)).lower(), hint)
     return None
+
+
+def _unwritable(what: str, path: str) -> Fault | None:
+    """Look whether a file may be written, or made; without making it."""
+    try:
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+        why = errno.EISDIR if is_directory else 0 if os.access(path, os.W_OK) else errno.EACCES
+    except FileNotFoundError:
+        directory = os.path.dirname(os.path.abspath(path))
+        if not path or not os.path.isdir(directory):
+            why = errno.ENOENT
+        else:
+            why = 0 if os.access(directory, os.W_OK | os.X_OK) else errno.EACCES
+    except OSError as error:
+        why = error.errno or errno.EIO
+    return Fault(what, os.strerror(why).lower()) if why else None
 
 
 def _unset(text: str) -> Fault | None:

@@ -142,12 +142,14 @@ def _host(target: TargetArg, endpoint: Endpoint, authority: str, change: bool | 
 
     A server on this machine is asked for by the name its users know; one elsewhere answers to its own.
     """
-    if target.host == "keep" or endpoint.is_demo:
+    if target.host == "keep":
         return None
     if target.host == "target":
         return authority
     if target.host is not None:
         return target.host
+    if endpoint.is_demo:
+        return None  # it has no name that Host could be changed to
     if change is None:
         change = endpoint.scheme == "https" and not is_loopback_name(endpoint.host)
     return authority if change else None

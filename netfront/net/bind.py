@@ -12,6 +12,7 @@ from netfront.errors import CannotListen, Fault
 __all__ = ["open_sockets", "raise_descriptor_limit"]
 
 _BACKLOG = 1024
+_NEAREST = 20
 
 
 def raise_descriptor_limit() -> int:
@@ -103,7 +104,7 @@ def _open(family: int, host: str, port: int, shown: str, *, both: bool = False) 
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise CannotListen(_listen_fault(error, port, shown)) from error
+        raise _refused(error, family, host, port, shown) from error
     return sock
 
 
@@ -126,21 +127,31 @@ def _is_answered(path: str) -> bool:
         return probe.connect_ex(path) != errno.ECONNREFUSED
 
 
-def _listen_fault(error: OSError, port: int, shown: str) -> Fault:
-    hint = ""
+def _refused(error: OSError, family: int, host: str, port: int, shown: str) -> CannotListen:
+    what = f"cannot listen on {shown}"
     if error.errno == errno.EADDRINUSE:
         holder = _who_listens(port)
-        by = f" by {holder}" if holder else ""
-        return Fault(f"cannot listen on {shown}", f"port {port} is in use{by}", _elsewhere(port + 1))
+        fault = Fault(what, f"port {port} is in use{f' by {holder}' if holder else ''}")
+        return CannotListen(fault, instead_of=port, instead=_free_port(family, host, port + 1))
     if error.errno in (errno.EACCES, errno.EPERM) and port < 1024:
-        hint = f"ports below 1024 need root or CAP_NET_BIND_SERVICE; {_elsewhere(port + 8000)}"
-    elif error.errno == errno.EADDRNOTAVAIL:
-        hint = "this machine does not have that address; '*' listens on all it has"
-    return Fault(f"cannot listen on {shown}", _words(error), hint)
+        fault = Fault(what, _words(error), "ports below 1024 need root or CAP_NET_BIND_SERVICE")
+        return CannotListen(fault, instead_of=port, instead=_free_port(family, host, port + 8000))
+    is_missing = error.errno == errno.EADDRNOTAVAIL
+    hint = "this machine does not have that address; '*' listens on all it has" if is_missing else ""
+    return CannotListen(Fault(what, _words(error), hint))
 
 
-def _elsewhere(port: int) -> str:
-    return f"try --listen :{port if port < 65536 else 0}"
+def _free_port(family: int, host: str, first: int) -> int:
+    """Find a port that could be listened on, from `first` on; 0, which is any, when the nearest are all taken."""
+    for port in range(first, min(first + _NEAREST, 1 << 16)):
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((host, port))
+            except OSError:
+                continue
+            return port
+    return 0
 
 
 def _who_listens(port: int) -> str:

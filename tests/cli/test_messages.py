@@ -1,7 +1,9 @@
 """What a person sees who mistypes: the message, the exit code, and that nothing was opened or imported for it."""
 
 import os
+import re
 import resource
+import socket
 import subprocess
 import sys
 
@@ -72,6 +74,69 @@ def test_all_mistakes_of_a_line_are_told_at_once():
         "netfront proxy: --max-line 0: too small",
         "netfront proxy: --access-log -: stdout carries the events of --json",
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/nowhere/log", "no such file or directory"),
+        ("/", "is a directory"),
+        ("", "no such file or directory"),
+    ],
+)
+@pytest.mark.parametrize("flag", ["--access-log", "--port-file"])
+def test_file_that_cannot_be_written_is_told_with_the_rest(flag, path, why):
+    done = run("proxy", "3000", "--timeout", "5", flag, path)
+    assert done.returncode == 2
+    assert f"netfront proxy: {flag} {path}: {why}\n" in done.stderr
+    assert "--timeout 5:" in done.stderr
+
+
+def test_looking_at_a_file_to_write_does_not_make_it(tmp_path):
+    run("proxy", "3000", "--timeout", "5", "--access-log", str(tmp_path / "log"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_files_are_told_at_once(tmp_path):
+    for name in ("a.pem", "a.key", "ca.pem", "own.pem"):
+        (tmp_path / name).write_text("nothing\n")
+    files = [str(tmp_path / name) for name in ("a.pem", "a.key")]
+    own = str(tmp_path / "own.pem")
+    done = run(
+        "proxy", "https://localhost:1", "--cert", files[0], "--key", files[1],
+        "--backend-cert", own, "--backend-key", own,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"netfront proxy: {files[0]}: " in done.stderr
+    assert f"netfront proxy: {own}: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "corrected"),
+    [
+        (["-l", "http://127.0.0.1:{}"], "-l http://127.0.0.1:{}"),
+        (["--listen=http://localhost:{}", "-q"], "--listen=http://localhost:{} -q"),
+        (["-l:{}"], "-l:{}"),
+        (["-l", "http://:0", "-l", "http://*:{}"], "-l http://:0 -l 'http://*:{}'"),
+    ],
+)
+def test_port_in_use_names_its_holder_and_the_corrected_command(words, corrected):
+    with socket.socket() as holder:
+        holder.bind(("0.0.0.0", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = run("proxy", "demo:", *[word.format(port) for word in words])
+    assert done.returncode == 3
+    assert f"port {port} is in use by {comm()} (pid {os.getpid()})\n  try: " in done.stderr
+    said = done.stderr.rpartition("try: ")[2].rstrip("\n")
+    other = int(re.findall(r"[0-9]+", said)[-1])
+    assert said == f"netfront proxy demo: {corrected.format(other)}"
+    assert port < other <= port + 20
+
+
+def comm():
+    with open("/proc/self/comm", encoding="utf-8") as name:
+        return name.read().strip()
 
 
 def test_no_command_shows_help_on_stderr():

@@ -144,6 +144,7 @@ def test_routes_of_a_listener_come_first_and_belong_to_it_alone():
         ("3000+host=a.test", False, "a.test"),
         ("unix:/x", True, "localhost"),
         ("demo:", True, None),
+        ("demo:+host=a.test", None, "a.test"),
     ],
 )
 def test_host_is_replaced_where_it_names_another_machine_or_where_told(text, change, host):
