@@ -198,6 +198,8 @@ class _Connection:
                 due.which = "idle"
                 due.at = clock() + patience
                 patience = server.limits.idle_time
+                if not stream.readable.is_set:
+                    await ready(stream.readable)
                 while (more := stream.receive_now()) is None:
                     await ready(stream.readable)
                 if not more:

@@ -66,7 +66,7 @@ class Transport:
                 says little of the backend.
             ClientGone, BadMessage, Overdue: see BackendConnection.exchange.
         """
-        idle = cast("list[BackendConnection]", backend.idle)  # ours; the pool does not know its type
+        idle: list[BackendConnection] = backend.idle  # type: ignore[assignment]  # ours; no pool looks into it
         if idle and not anew:
             if not idle[-1].stream.readable.is_set and request.method in IDEMPOTENT:
                 return idle.pop().exchange(request, head, patience, done)

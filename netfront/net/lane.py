@@ -444,8 +444,14 @@ class Lane:
             if event & _IN:
                 signal = stream.readable
                 signal.is_set = True
-                if signal.waiter is not None:
-                    signal.set()
+                waiter = signal.waiter
+                if waiter is not None:
+                    if waiter.__class__ is Seat and not signal._others:
+                        if not waiter.due and not waiter.attached:  # Seat.wake, for the wait that all make
+                            waiter.due = True
+                            self.due.append(waiter)
+                    else:
+                        signal.set()
             if event & _OUT:
                 signal = stream.writable
                 if not signal.is_set:
