@@ -128,10 +128,11 @@ def test_a_body_until_close_that_is_reset_never_ends_cleanly(shared):
             pass
 
 
-@pytest.fixture(scope="module")
-def shared():
+@pytest.fixture(scope="module", params=["lane", "plain"])
+def shared(request):
     """An origin whose script a test replaces, and netfront before it. Scripts must close after each answer."""
-    with origin(cutting(b"")) as behind, running("proxy", behind.url, "-q") as front:
+    environment = {"NETFRONT_NO_LANE": "1"} if request.param == "plain" else {}
+    with origin(cutting(b"")) as behind, running("proxy", behind.url, "-q", **environment) as front:
         yield behind, front
 
 

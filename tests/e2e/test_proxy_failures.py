@@ -9,6 +9,7 @@ from tests.support.client import NotWhole, connect
 from tests.support.netfront import running
 from tests.support.origins import OK, Connection, answering, closed_port, cutting, origin, resetting, silent
 
+pytestmark = pytest.mark.usefixtures("modes")
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
 PUT = POST.replace(b"POST", b"PUT")

@@ -10,6 +10,7 @@ from tests.support.client import NotWhole, connect
 from tests.support.netfront import running
 from tests.support.origins import OK, Connection, answering, origin, silent, switching
 
+pytestmark = pytest.mark.usefixtures("modes")
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SIGNALS = pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 

@@ -9,6 +9,7 @@ from tests.support.client import connect
 from tests.support.netfront import running
 from tests.support.origins import OK, Connection, answering, origin, switching
 
+pytestmark = pytest.mark.usefixtures("modes")
 UPGRADE = b"GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-Key: k\r\n\r\n"
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-Accept: a\r\n\r\n"
 EVIL = b"GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
