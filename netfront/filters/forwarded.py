@@ -6,12 +6,11 @@ and a Host, and appended to every section: a section that comes again costs one 
 """
 
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 
 from netfront.http.message import Client, Filter, Handler, Request, Response
 from netfront.wire.fields import Field, Fields, field
 
-__all__ = ["client_address", "forwarded"]
+__all__ = ["forwarded"]
 
 _CLIENTS = 4096
 Identify = Callable[[bytes], tuple[bytes, bytes]]
@@ -77,23 +76,6 @@ def forwarded(
         return handle
 
     return around
-
-
-def client_address(request: Request, trusted: Callable[[str], bool]) -> str:
-    """Give the client's own address: the last one in X-Forwarded-For that no trusted proxy has."""
-    address = request.client.facts.peer[0]
-    if not trusted(request.client.facts.direct[0]):
-        return address
-    listed = [row.value.decode("latin-1") for row in request.forwarded if row.name == b"x-forwarded-for"]
-    for part in reversed(",".join(listed).split(",")):
-        text = part.strip().removeprefix("[").removesuffix("]")
-        try:
-            address = str(ip_address(text))
-        except ValueError:
-            break
-        if not trusted(address):
-            break
-    return address
 
 
 def _rows(request: Request, *, via: bool, rfc7239: bool, identify: Identify | None) -> list[Field]:

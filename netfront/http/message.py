@@ -30,7 +30,6 @@ __all__ = [
     "Request",
     "Response",
     "Takeover",
-    "drop",
     "stack",
 ]
 
@@ -267,9 +266,3 @@ def stack(*filters: Filter | None, then: Handler) -> Handler:
         if around is not None:
             then = around(then)
     return then
-
-
-def drop(response: Response, why: BaseException | None = None) -> None:
-    """Give up a response that will not be sent."""
-    if not isinstance(response.body, bytes):
-        response.body.abort(why)

@@ -170,11 +170,6 @@ class Fields:
         """Give the values of every field of this name (lower case), in order."""
         return [row.value for row in self.rows if row.name == name]
 
-    def without(self, *names: bytes) -> "Fields":
-        """Give the section without the fields of these names (lower case); itself if there are none."""
-        kept = [row for row in self.rows if row.name not in names]
-        return self if len(kept) == len(self.rows) else Fields(kept)
-
     def plus(self, *added: Field) -> "Fields":
         """Give the section with these fields at its end."""
         return Fields(self.rows + added, self.kinds)

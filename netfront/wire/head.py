@@ -28,8 +28,6 @@ from netfront.wire.fields import (
     FORWARDED,
     HOST,
     LENGTH,
-    REQUEST_KINDS,
-    RESPONSE_KINDS,
     TAKEN,
     TE,
     UPGRADE,
@@ -445,13 +443,3 @@ class ResponseHeads:
         self._scanned = len(data)
         if len(data) > self._limits.head:
             raise BadMessage(502, f"a head of over {self._limits.head} bytes")
-
-
-def request_memory() -> FieldMemory:
-    """Make the table of request field lines that all client connections share."""
-    return FieldMemory(REQUEST_KINDS)
-
-
-def response_memory() -> FieldMemory:
-    """Make the table of response field lines that all backend connections share."""
-    return FieldMemory(RESPONSE_KINDS)
