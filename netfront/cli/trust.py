@@ -79,7 +79,7 @@ def _named(variable: str, ours: Path) -> Path | None:
 def _bundle(own: Path, source: Path, *, is_system: bool) -> Path:
     """Write a list of CAs with ours behind it; give its file."""
     from netfront.errors import UsageError
-    from netfront.net.datadir import hold_data, write_private
+    from netfront.net.datadir import hold_data, read_private, write_private
 
     mark = "" if is_system else "-" + sha256(os.fsencode(source)).hexdigest()[:8]
     path = own.with_name(f"bundle{mark}.pem")
@@ -88,5 +88,7 @@ def _bundle(own: Path, source: Path, *, is_system: bool) -> Path:
     except OSError as error:
         raise UsageError.of(str(source), (error.strerror or str(error)).lower()) from error
     with hold_data():
-        write_private(path, b"%b%b\n%b\n%b" % (_MADE_OF, os.fsencode(source), listed, own.read_bytes()))
+        bundle = b"%b%b\n%b\n%b" % (_MADE_OF, os.fsencode(source), listed, own.read_bytes())
+        if read_private(path) != bundle:
+            write_private(path, bundle)
     return path

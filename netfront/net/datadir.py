@@ -4,6 +4,7 @@ It holds private keys, so the directory is 0700 and each file 0600, both the use
 its lock: two processes that start at once see each other's work finished.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -49,7 +50,7 @@ def hold_data() -> Iterator[Path]:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_directory(directory)
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = _open_lock(directory / "lock")
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield directory
     except OSError as error:
@@ -58,6 +59,19 @@ def hold_data() -> Iterator[Path]:
     finally:
         if lock >= 0:
             os.close(lock)
+
+
+def _open_lock(path: Path) -> int:
+    """Open the lock; one that may only be read locks as well, for a directory that is complete and read-only."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS):
+            raise
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise error from None
 
 
 def read_private(path: Path) -> bytes | None:

@@ -1,5 +1,6 @@
 """The local CA: made once, private, bound to this machine's names, and leaves that are kept and renewed."""
 
+import errno
 import os
 import shutil
 import ssl
@@ -409,6 +410,23 @@ def test_directory_that_cannot_be_made_is_told(place, tmp_path, monkeypatch):
     assert str(raised.value) == (
         f"{blocked / 'below'}: not a directory\n  NETFRONT_DATA names another directory, of yours"
     )
+
+
+def test_directory_that_may_only_be_read_serves_what_it_holds(place, monkeypatch):
+    leaf_for(["localhost"], time.time())
+    opened = os.open
+
+    def read_only(path, flags, mode=0o777, **rest):
+        if os.fspath(path).startswith(str(place)) and flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(path))
+        return opened(path, flags, mode, **rest)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert ca_path() == place / "ca.pem"
+    leaf_for(["localhost"], time.time())
+    with pytest.raises(UsageError) as raised:
+        leaf_for(["other.test"], time.time())
+    assert "read-only file system" in str(raised.value)
 
 
 def test_directory_of_another_user_is_refused(place, monkeypatch):
