@@ -114,6 +114,11 @@ class App:
         for log in self._logs:
             log.flush()
 
+    def close_logs(self) -> None:
+        """Write what the logs hold, tell what was lost, and close them."""
+        for log in self._logs:
+            log.close()
+
     def reopen_logs(self) -> None:
         """Open the log files anew (SIGUSR1)."""
         for log in self._logs:
@@ -143,6 +148,7 @@ class App:
                     f"{pool.name} -> {backend.member.label}: {verdict}, in flight {backend.in_flight}, "
                     f"served {backend.served}, idle connections {len(backend.idle)}"
                 )
+        lines += [f"access log: lines lost: {log.lost}" for log in self._logs if log.lost]
         return lines
 
     async def probe_all(self) -> dict[str, str]:

@@ -133,7 +133,7 @@ class _Run:
             )
             nursery.cancel_scope.cancel()
         self._app.close()
-        self._app.flush_logs()
+        self._app.close_logs()
         return ExitCode.INTERRUPTED if self._is_cut else ExitCode.DONE
 
     async def _heed_signals(self, received: AsyncIterator[int], everything: trio.CancelScope) -> None:

@@ -59,7 +59,9 @@ class LogFile:
             self._lose(count, (error.strerror or str(error)).lower())
             return
         if self.lost:
-            self._complain(f"access log: writing again; {self.lost} lines were lost")
+            self._complain(
+                f"access log: writing again; {self.lost} line{'s were' if self.lost > 1 else ' was'} lost"
+            )
             self.lost = 0
 
     def _lose(self, count: int, why: str = "the reader is too slow") -> None:
@@ -81,7 +83,9 @@ class LogFile:
         self._fd = fresh
 
     def close(self) -> None:
-        """Write what is held, and close."""
+        """Write what is held, tell what was lost to the end, and close."""
         self.flush()
+        if self.lost:
+            self._complain(f"access log: {self.lost} line{'s were' if self.lost > 1 else ' was'} lost")
         if self._path is not None:
             os.close(self._fd)
