@@ -277,7 +277,8 @@ def test_backend_is_shown_our_certificate(backend):
     with running("proxy", url, *known, "--backend-cert", cert, "--backend-key", key) as netfront:
         assert through(netfront) == (200, b"hello")
     with running("proxy", url, *known) as netfront:
-        assert through(netfront)[0] == 502
+        code, body = through(netfront)
+    assert (code, b"give --backend-cert and --backend-key" in body) == (502, True), body
 
 
 def test_bad_files_for_backends_are_told(tmp_path):
