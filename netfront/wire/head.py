@@ -61,7 +61,8 @@ _ASKED = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]+)").fullmatch
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/(\d)\.(\d)").fullmatch
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?").fullmatch
 _LONE_BREAK = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)").search
-_BEGINS_METHOD = re.compile(_TOKEN + rb"(?: |\Z)").match
+_BEGINS_METHOD = re.compile(_TOKEN + rb"(?: |\Z)|\r\Z").match
+"""Or half of the empty line that may stand before."""
 _IS_TOKEN = re.compile(_TOKEN).fullmatch
 _REMEMBERED = 4096
 """Longest section kept on a connection: an idle one should cost little."""

@@ -112,6 +112,7 @@ def test_what_is_remembered_is_invisible(requests):
 @settings(max_examples=300, deadline=None)
 @given(heads_of_requests, st.data())
 def test_any_split_gives_the_same(data, choose):
+    data = choose.draw(st.sampled_from([b"", b"", b"\r\n", b"\r\n\r\n"])) + data
     cut = choose.draw(st.integers(0, len(data)))
     whole = read(fresh(remembers=True), data)
     heads = fresh(remembers=True)
@@ -121,6 +122,14 @@ def test_any_split_gives_the_same(data, choose):
         assert read(heads, data) == whole
     elif isinstance(early, int):
         assert isinstance(whole, int), "refused early what is good when whole"
+
+
+@pytest.mark.parametrize("cut", range(7))
+def test_an_empty_line_first_may_come_in_pieces(cut):
+    data = b"\r\nGET / HTTP/1.1\r\n" + HOST + b"\r\n"
+    heads = fresh(remembers=True)
+    assert read(heads, data[:cut]) is None
+    assert read(heads, data)[:3] == (b"GET", b"/", b"1")
 
 
 def h11_reads(data):
