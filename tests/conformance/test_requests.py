@@ -184,3 +184,17 @@ def test_no_row_is_answered_by_a_hang(front: Running) -> None:
         except NotWhole:
             pass
         assert client.ends()
+
+
+@pytest.mark.parametrize("target", [b"*", b"http://www.example.test"])
+def test_options_of_the_whole_server_is_answered_here(target: bytes, front: Running, behind: Origin) -> None:
+    """RFC 9110 §9.3.7, RFC 9112 §3.2.4: an absolute form without path and query is the same."""
+    behind.forget()
+    with connect(front.port) as client:
+        client.send(b"OPTIONS %b HTTP/1.1\r\nHost: www.example.test\r\n\r\n" % target)
+        answer = client.read_answer()
+        assert answer.status == 200
+        assert b"GET" in (answer.get(b"allow") or b"")
+        client.send(_PROBE)
+        assert client.read_answer().status == 200
+    assert [seen.target for seen in behind.requests] == [b"/probe"]
