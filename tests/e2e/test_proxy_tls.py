@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import ssl
+import threading
 import time
 from contextlib import closing
 
@@ -277,8 +278,41 @@ def test_backend_is_shown_our_certificate(backend):
     with running("proxy", url, *known, "--backend-cert", cert, "--backend-key", key) as netfront:
         assert through(netfront) == (200, b"hello")
     with running("proxy", url, *known) as netfront:
-        code, body = through(netfront)
+        assert through(netfront)[0] == 502
+
+
+def test_backend_that_wants_a_certificate_is_told_with_the_flags_for_it(tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*write_pem(tmp_path, "api", make_leaf(CA, "127.0.0.1")))
+    context.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=refuse_all, args=(listener, context), daemon=True).start()
+        with running("proxy", f"https://127.0.0.1:{listener.getsockname()[1]}", "-k") as netfront:
+            code, body = through(netfront)
     assert (code, b"give --backend-cert and --backend-key" in body) == (502, True), body
+
+
+def refuse_all(listener, context):
+    """Shake hands, and read to the end after the alert: a close over unread bytes would destroy it."""
+    while True:
+        try:
+            sock, _ = listener.accept()
+        except OSError:
+            return
+        secure = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        try:
+            secure.do_handshake()
+        except OSError:
+            pass
+        raw = socket.socket(fileno=secure.detach())
+        raw.settimeout(PATIENCE)
+        with raw:
+            try:
+                raw.shutdown(socket.SHUT_WR)
+                while raw.recv(65536):
+                    pass
+            except OSError:
+                pass
 
 
 def test_bad_files_for_backends_are_told(tmp_path):
