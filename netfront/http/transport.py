@@ -95,11 +95,12 @@ class Transport:
         return None
 
     def _release(self, connection: BackendConnection) -> None:
-        connection.is_kept = True
-        idle = self._homes[connection].idle
-        if len(idle) >= _MOST_IDLE:
-            connection.close()
+        backend = self._homes[connection]
+        idle = backend.idle
+        if backend.member.proxy or len(idle) >= _MOST_IDLE:
+            connection.close()  # one that began with a PROXY line speaks for one client alone
             return
+        connection.is_kept = True
         connection.idle_since = clock()
         idle.append(connection)
 
