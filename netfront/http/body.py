@@ -5,7 +5,7 @@ the patience we have for a client; the response's counterpart stands in `client`
 thing. Nothing is held but what one read brought.
 """
 
-from netfront.errors import BadMessage, Overdue
+from netfront.errors import BadMessage, ClientGone, Overdue
 from netfront.net.lane import Signal, clock, first
 from netfront.net.stream import Stream
 from netfront.wire.fields import EMPTY, Fields, trailer_fields
@@ -173,9 +173,13 @@ class RequestBody:
 
         Raises:
             BadMessage: 400, malformed; 413, over the limit.
+            ClientGone: the client ended or reset within it.
             Overdue: "body", it trickles.
         """
-        data = self._reader.receive_now()
+        try:
+            data = self._reader.receive_now()
+        except OSError as error:
+            raise ClientGone from error
         if data is None:
             if self._since is not None and clock() >= self._since + self._patience:
                 raise Overdue("body")

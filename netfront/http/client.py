@@ -83,7 +83,7 @@ class _Upload:
         """Move what can be moved without waiting; tell whether there may be more at once.
 
         Raises:
-            BadMessage, Overdue, ConnectionResetError: of the client's body.
+            BadMessage, ClientGone, Overdue: of the client's body.
         """
         for _ in range(_MOVES):
             try:

@@ -37,6 +37,8 @@ _IN_HAND = 1 << 18
 """Bytes of an unread request body that are read over to keep the connection, if they are here already."""
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _BODILESS = frozenset({204, 304})
+_EXPECTED = (BackendError, BadMessage, ClientGone, OSError, Overdue)
+"""What may befall an exchange without being a fault of our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class _Connection:
 
     __slots__ = (
         "_body",
+        "_has_begun",
         "_heads",
         "_is_11",
         "_server",
@@ -137,6 +140,8 @@ class _Connection:
         self.is_idle = True
         self._heads = RequestHeads(server.limits.head, server.memory, remembers=server.remembers)
         self._body: RequestBody | None = None
+        self._has_begun = False
+        """Whether a part of an answer is sent: nothing but the rest of it may follow."""
         self.due = deadline()
         self._whole_since = 0.0
         self._is_11 = True
@@ -160,10 +165,13 @@ class _Connection:
         return True
 
     async def interim(self, status: int, fields: Fields) -> None:
-        """Send an interim answer; an HTTP/1.0 client gets none (RFC 9110 §15.2)."""
+        """Send an interim answer; an HTTP/1.0 client gets none (RFC 9110 §15.2). Raises ClientGone, Overdue."""
         if self._is_11:
             phrase = _PHRASES.get(status, b"")
-            await self._send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, phrase, fields.rendered))
+            try:
+                await self._send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, phrase, fields.rendered))
+            except OSError as error:
+                raise ClientGone from error
 
     # -- the loop ---------------------------------------------------------------------------------------
 
@@ -351,9 +359,10 @@ class _Connection:
             if not isinstance(body, bytes):
                 body.abort(error)
             exchange.outcome = exchange.outcome or str(error) or type(error).__name__
-            if isinstance(error, (BackendError, OSError)):
+            if self._has_begun or isinstance(error, (BackendError, OSError)):
                 self.stream.reset()  # what is cut must not look whole, nor an upgraded stream like an end
-                return False, b""
+                if isinstance(error, _EXPECTED):
+                    return False, b""
             raise
         finally:
             self._observe(exchange)
@@ -391,6 +400,7 @@ class _Connection:
             await self._send(head)
             return keep
         data = body.receive_now()
+        self._has_begun = True
         if data is None:
             await self._send(head)
             data = await body.receive_some()
@@ -410,6 +420,7 @@ class _Connection:
             head += encode_trailers(body.trailers)
         if head:
             await self._send(head)
+        self._has_begun = False
         if not keep and not self._is_11 and body.length is None:
             await self.stream.aclose()
         return keep
@@ -497,5 +508,5 @@ def _read_over(body: RequestBody) -> None:
             if not data:
                 return
             left -= len(data)
-    except (BadMessage, Overdue, OSError):
+    except (BadMessage, ClientGone, Overdue):
         pass

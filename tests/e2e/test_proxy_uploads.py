@@ -146,6 +146,28 @@ def test_an_early_answer_and_the_upload_go_on_side_by_side(stage):
         assert client.read_chunk() == b""
 
 
+@pytest.mark.parametrize("rest", [b"no chunk\r\n", None], ids=["malformed", "ended"])
+def test_an_upload_that_fails_puts_nothing_into_the_answer_that_has_begun(stage, rest):
+    """An error page there would be taken for a part of the body."""
+
+    def play(connection: Connection) -> None:
+        connection.read_head()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n0123456789")
+        connection.wait_until_gone()
+
+    _, front = stage(play)
+    with connect(front.port) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        assert client.read_head().status == 200
+        assert client.read_some(10) == b"0123456789"
+        if rest is None:
+            client.send_eof()
+        else:
+            client.send(rest)
+        with pytest.raises(NotWhole, match="reset"):
+            client.read_to_end()
+
+
 def test_request_trailers_pass(stage):
     behind, front = stage(echoing())
     with connect(front.port) as client:
