@@ -161,7 +161,8 @@ class RequestBlock:
             elif kind == UPGRADE:
                 protocols += [protocol.strip(b" \t") for protocol in row.value.split(b",")]
             elif kind == TE:
-                self.takes_trailers |= b"trailers" in row.value.lower()
+                codings = row.value.lower().split(b",")
+                self.takes_trailers |= any(coding.strip(b" \t") == b"trailers" for coding in codings)
         self.forwarded = tuple(forwarded)
         if b"close" in options:
             self.keeps_alive = False

@@ -194,6 +194,15 @@ def _connection_rows() -> list[Row]:
             Want(has={b"te": None}),
         )
     )
+    for value, sent in {
+        b"trailers": b"trailers",
+        b"gzip;q=0.5, Trailers": b"trailers",
+        b"xtrailers": None,
+        b"gzip;a=trailers": None,
+        b"trailers;q=0": None,
+    }.items():
+        line = request(b"TE: " + value, b"Connection: TE")
+        rows.append(passes("9110-10.1.4", f"TE: {value.decode()}", line, Want(has={b"te": sent})))
     rows.append(refused("9110-10.1.1", "an unknown expectation", request(b"Expect: tea"), 417))
     expects = request(b"Expect: 100-continue", b"Content-Length: 5", **body)
     rows.append(passes("9110-10.1.1", "100-continue", expects, posted))
