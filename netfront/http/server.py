@@ -456,6 +456,7 @@ class _Connection:
                     body,
                 )
             )
+            exchange.sent = len(body)
             await self._linger()
         except (OSError, Overdue):
             pass
