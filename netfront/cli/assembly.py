@@ -46,8 +46,7 @@ from netfront.net.logfile import LogFile
 from netfront.net.pool import Backend, Member, Pool
 from netfront.net.stream import Stream
 from netfront.policy.route import Table
-from netfront.wire.fields import REQUEST_KINDS, FieldMemory
-from netfront.wire.head import HeadLimits
+from netfront.wire.head import HeadLimits, request_memory
 from netfront.wire.proxyline import render_v1, render_v2
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class _Demo:
             demo_origin(),
             limits=ServerLimits(),
             refuse=_refusal(explains=True),
-            memory=FieldMemory(ORIGIN_KINDS),
+            memory=request_memory(ORIGIN_KINDS),
         )
         sockets = open_sockets("127.0.0.1", 0, None, shown="demo:")
         self.listener = Listener("demo", sockets, server.serve, is_inner=True)
@@ -99,7 +98,7 @@ def build(plan: ServePlan, console: Console) -> App:
         for pool in plan.pools
     }
     ports = [front.endpoint.port for front in plan.listeners]
-    memory = FieldMemory(REQUEST_KINDS)
+    memory = request_memory()
     fronts = []
     for index, listener in enumerate(plan.listeners):
         server = HttpServer(

@@ -66,7 +66,7 @@ Place = Callable[[Request, str], Awaitable[Response]]
 
 
 def demo_origin() -> Handler:
-    """Make the origin's handler. Its server reads heads with `FieldMemory(ORIGIN_KINDS)`."""
+    """Make the origin's handler. Its server reads heads with `request_memory(ORIGIN_KINDS)`."""
 
     async def handle(request: Request) -> Response:
         try:

@@ -1,16 +1,15 @@
 """Edits of fields, by flags: of requests on their way in and of responses on their way out.
 
-An edit is a pure function of a section, so that the section remembers what the edit made of it.
+What an edit makes of a section is remembered with it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 
 from netfront.http.message import Filter, Handler, Request, Response
-from netfront.wire.fields import HIDDEN, Fields, field
+from netfront.wire.fields import HIDDEN, Edit, field
 
-__all__ = ["Edit", "ResponseEdit", "edit_requests", "editor", "fields_edit", "hide_server"]
+__all__ = ["ResponseEdit", "edit_requests", "editor", "fields_edit", "hide_server"]
 
-Edit = Callable[[Fields], Fields]
 ResponseEdit = Callable[[Request, Response], None]
 
 
@@ -20,14 +19,10 @@ def editor(changes: Sequence[tuple[bytes, tuple[bytes, ...]]]) -> Edit:
     Args:
         changes: (name, values): all lines of that name are replaced by these; none removes them.
     """
-    names = frozenset(name.lower() for name, _ in changes)
-    added = tuple(field(name, value) for name, values in changes for value in values)
-
-    def edit(fields: Fields) -> Fields:
-        kept = tuple(row for row in fields.rows if row.name not in names)
-        return Fields(kept + added)
-
-    return edit
+    return Edit(
+        names=[name.lower() for name, _ in changes],
+        added=[field(name, value) for name, values in changes for value in values],
+    )
 
 
 def fields_edit(edit: Edit) -> ResponseEdit:
@@ -43,14 +38,11 @@ def hide_server(_: Request, response: Response) -> None:
     """Remove Server and X-Powered-By."""
     fields = response.fields
     if fields.kinds & _HIDDEN:
-        response.fields = fields.edited(_without_hidden)
+        response.fields = fields.edited(_WITHOUT_HIDDEN)
 
 
 _HIDDEN = 1 << HIDDEN
-
-
-def _without_hidden(fields: Fields) -> Fields:
-    return Fields([row for row in fields.rows if row.kind != HIDDEN], fields.kinds & ~_HIDDEN)
+_WITHOUT_HIDDEN = Edit(kind=HIDDEN)
 
 
 def edit_requests(edit: Edit) -> Filter:

@@ -8,7 +8,7 @@ and a Host, and appended to every section: a section that comes again costs one 
 from collections.abc import Awaitable, Callable
 
 from netfront.http.message import Client, Filter, Handler, Request, Response
-from netfront.wire.fields import Field, Fields, field
+from netfront.wire.fields import Edit, Field, field
 
 __all__ = ["forwarded"]
 
@@ -25,7 +25,7 @@ class _Told:
         self.authority = authority
         self.version = version
         self.rows = rows
-        self.edit = lambda fields: Fields(fields.rows + rows, fields.kinds)
+        self.edit = Edit(added=rows)
 
 
 def forwarded(
@@ -68,7 +68,7 @@ def forwarded(
             ):
                 client.told = told = tell(request)
             if request.forwarded and trusted(client.facts.direct[0]):
-                request.fields = Fields(request.fields.rows + _continued(request.forwarded, told.rows))
+                request.fields = request.fields.plus(*_continued(request.forwarded, told.rows))
             else:
                 request.fields = request.fields.edited(told.edit)
             return then(request)

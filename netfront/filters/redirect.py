@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from netfront.errors import BadMessage
 from netfront.http.message import Handler, Request, Response
-from netfront.wire.fields import REQUEST_KINDS, FieldMemory, Fields
-from netfront.wire.head import HeadLimits, RequestHeads
+from netfront.wire.fields import Fields
+from netfront.wire.head import HeadLimits, RequestHeads, request_memory
 from netfront.wire.target import parse_authority, parse_target
 
 __all__ = ["plain_on_tls", "redirect"]
@@ -33,12 +33,12 @@ def plain_on_tls(port: Callable[[], int]) -> Callable[[bytes], bytes]:
     """Make the answer to plain HTTP on a TLS port: 308 for GET and HEAD, else a 400 that says it."""
 
     def answer(data: bytes) -> bytes:
-        heads = RequestHeads(HeadLimits(), FieldMemory(REQUEST_KINDS, remembers=False), remembers=False)
+        heads = RequestHeads(HeadLimits(), request_memory(remembers=False))
         try:
             parsed = heads.parse(data)
             if parsed is None:
                 return b""
-            method, raw, _, block, _ = parsed
+            method, raw, block, _, _ = parsed
             target = parse_target(method, raw)
             location = None
             if method in _SAFE and target.form in ("origin", "absolute"):

@@ -225,7 +225,7 @@ class BackendConnection:
         if interim > _MOST_INTERIM:
             raise BackendError("head", retry_safe=False, why="too many interim answers")
         if answer.status != 100 or request.expects_continue:
-            await request.client.interim(answer.status, answer.block.fields)
+            await request.client.interim(answer.status, answer.fields)
 
     def _send(self, request: Request, head: bytes) -> None:
         """Send what goes without waiting; the rest becomes the upload."""
@@ -292,17 +292,17 @@ class BackendConnection:
         block = head.block
         if head.status == 101:
             return self._upgraded(request, head, rest, patience, done)
-        framing = block.framing
+        framing = head.framing
         if framing is None or request.method == b"HEAD":
             framing = _framing(request, head)
         kind = framing.kind
         reusable = block.keeps_alive and kind != UNTIL_CLOSE
         if kind == NONE:
-            length = int(block.lengths[0]) if block.lengths and not block.codings else None
+            length = int(head.lengths[0]) if head.lengths and not block.codings else None
             self._finish(reusable and not rest)
             done(DONE)
             return Response(
-                head.status, block.fields, b"", head.reason, length=length, has_date=block.has_date
+                head.status, head.fields, b"", head.reason, length=length, has_date=block.has_date
             )
         body: bytes | _ResponseBody
         if kind == LENGTH and framing.length <= len(rest):
@@ -310,11 +310,11 @@ class BackendConnection:
             self._finish(reusable and framing.length == len(rest))
             done(DONE)
         else:
-            is_events = (block.fields.get(b"content-type") or b"").startswith(b"text/event-stream")
+            is_events = (head.fields.get(b"content-type") or b"").startswith(b"text/event-stream")
             read = patience.stream if is_events else patience.read
             reader = BodyReader(self.stream, framing, rest, asks=False)
             body = _ResponseBody(self, reader, read, reusable, done)
-        return Response(head.status, block.fields, body, head.reason, has_date=block.has_date)
+        return Response(head.status, head.fields, body, head.reason, has_date=block.has_date)
 
     def _upgraded(
         self, request: Request, head: ResponseHead, rest: bytes, patience: Patience, done: Done
@@ -323,7 +323,7 @@ class BackendConnection:
         if request.upgrade is None or protocol is None:
             raise BackendError("head", retry_safe=False, why="switched protocols unasked")
         takeover = RelayTakeover(self.stream, rest, patience.stream, self._relayed(done))
-        fields = head.block.fields.plus(field(b"Upgrade", protocol))
+        fields = head.fields.plus(field(b"Upgrade", protocol))
         return Response(101, fields, takeover, head.reason, has_date=head.block.has_date)
 
     def _relayed(self, done: Done) -> Callable[[bool], None]:
@@ -421,11 +421,11 @@ def _framing(request: Request, head: ResponseHead) -> Framing:
     """Find where the body ends; that of a head that comes again is remembered with it."""
     block = head.block
     try:
-        framing = response_framing(request.method, head.status, head.minor, block.lengths, block.codings)
+        framing = response_framing(request.method, head.status, block.minor, head.lengths, block.codings)
     except BadMessage as error:
         raise BackendError("head", retry_safe=False, why=error.why) from error
     if request.method != b"HEAD":
-        block.framing = framing
+        head.framing = framing
     return framing
 
 

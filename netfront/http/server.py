@@ -20,9 +20,9 @@ from netfront.http.date import DateLine
 from netfront.http.message import Body, Exchange, Handler, Observer, Request, Response
 from netfront.net.lane import Signal, breathe, clock, deadline, first, lane, ready
 from netfront.net.stream import CHUNK, Stream
-from netfront.wire.fields import REQUEST_KINDS, FieldMemory, Fields
+from netfront.wire.fields import Fields
 from netfront.wire.framing import NONE, encode_chunk, encode_trailers, request_framing
-from netfront.wire.head import HeadLimits, RequestBlock, RequestHeads
+from netfront.wire.head import HeadLimits, HeadMemory, RequestBlock, RequestHeads, request_memory
 from netfront.wire.target import parse_target
 
 __all__ = ["HttpServer", "ServerLimits"]
@@ -79,15 +79,14 @@ class HttpServer:
         observers: tuple[Observer, ...] = (),
         scheme: bytes = b"http",
         remembers: bool = True,
-        memory: FieldMemory | None = None,
+        memory: HeadMemory[RequestBlock] | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits
         self.refuse = refuse
         self.observers = observers
         self.scheme = scheme
-        self.remembers = remembers
-        self.memory = memory or FieldMemory(REQUEST_KINDS, remembers=remembers)
+        self.memory = memory or request_memory(remembers=remembers)
         self.date = DateLine()
         self.is_draining = False
         self.open: set[_Connection] = set()
@@ -138,7 +137,7 @@ class _Connection:
         self.facts = stream.facts
         self.told: object = None
         self.is_idle = True
-        self._heads = RequestHeads(server.limits.head, server.memory, remembers=server.remembers)
+        self._heads = RequestHeads(server.limits.head, server.memory)
         self._body: RequestBody | None = None
         self._has_begun = False
         """Whether a part of an answer is sent: nothing but the rest of it may follow."""
@@ -232,7 +231,7 @@ class _Connection:
                 if not keep:
                     return
 
-    async def _receive_rest(self, data: bytes) -> tuple[bytes, bytes, bytes, RequestBlock, bytes]:
+    async def _receive_rest(self, data: bytes) -> tuple[bytes, bytes, RequestBlock, Fields, bytes]:
         """Receive the rest of a head of which some has come."""
         due, stream = self.due, self.stream
         due.which = "head"
@@ -264,9 +263,10 @@ class _Connection:
         return self._server.refuse(BadMessage(500, "an error of the proxy's own"))
 
     def _request(
-        self, method: bytes, raw: bytes, minor: bytes, block: RequestBlock, data: bytes
+        self, method: bytes, raw: bytes, block: RequestBlock, fields: Fields, data: bytes
     ) -> tuple[Request, bytes]:
         server = self._server
+        minor = block.minor
         self._is_11 = minor == b"1"
         self._whole_since = now = clock()
         target = parse_target(method, raw)
@@ -288,8 +288,8 @@ class _Connection:
                     held = body.receive_now() or b""
                     data, body, self._body = body.rest, held, None
         exchange = Exchange(now, self, method, raw, minor)
-        exchange.request_fields = block.fields
-        request = Request(method, target, minor, server.scheme, authority, block.fields, body, self, exchange)
+        exchange.request_fields = fields
+        request = Request(method, target, minor, server.scheme, authority, fields, body, self, exchange)
         request.forwarded = block.forwarded
         request.upgrade = block.upgrade
         request.expects_continue = block.expects and self._body is not None

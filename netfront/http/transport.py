@@ -13,8 +13,7 @@ from netfront.http.message import Request, Response
 from netfront.net.lane import clock
 from netfront.net.pool import Backend
 from netfront.net.stream import Stream
-from netfront.wire.fields import RESPONSE_KINDS, FieldMemory
-from netfront.wire.head import HeadLimits, ResponseHeads
+from netfront.wire.head import HeadLimits, ResponseHeads, response_memory
 
 __all__ = ["Dial", "Transport", "may_repeat"]
 
@@ -36,8 +35,7 @@ class Transport:
         self._dial = dial
         self._idle = idle
         self._limits = limits
-        self._remembers = remembers
-        self._memory = FieldMemory(RESPONSE_KINDS, remembers=remembers)
+        self._memory = response_memory(remembers=remembers)
         self._homes: dict[BackendConnection, Backend] = {}
 
     @property
@@ -79,7 +77,7 @@ class Transport:
         self, backend: Backend, request: Request, head: bytes, patience: Patience, done: Callable[[str], None]
     ) -> Response:
         stream = await self._dial(backend, request)
-        heads = ResponseHeads(self._limits, self._memory, remembers=self._remembers)
+        heads = ResponseHeads(self._limits, self._memory)
         connection = BackendConnection(stream, heads, self._release, self._forget)
         self._homes[connection] = backend
         return await connection.exchange(request, head, patience, done)

@@ -10,7 +10,8 @@ or are ours to say (X-Forwarded-*, Client-Cert).
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 from netfront.errors import BadMessage
 
@@ -27,6 +28,7 @@ __all__ = [
     "HOST",
     "IDENTITY",
     "LENGTH",
+    "LITERAL",
     "LOCATION",
     "PLAIN",
     "REQUEST_KINDS",
@@ -35,9 +37,11 @@ __all__ = [
     "TE",
     "TRAILER_REFUSED",
     "UPGRADE",
+    "Edit",
     "Field",
     "FieldMemory",
     "Fields",
+    "Layout",
     "field",
     "trailer_fields",
 ]
@@ -48,6 +52,8 @@ DATE, HIDDEN, LOCATION, COOKIE = 1, 2, 3, 4
 name the backend; Set-Cookie."""
 TAKEN = 10
 HOST, LENGTH, CODING, CONNECTION, EXPECT, UPGRADE, TE, HOP, FORWARDED, IDENTITY, _LOOKALIKE = range(10, 21)
+LITERAL = frozenset({HOST, CODING, CONNECTION, EXPECT, UPGRADE, TE})
+"""Kinds of which each byte decides what a message means."""
 
 _HOP_BY_HOP = (b"keep-alive", b"proxy-connection", b"http2-settings")
 REQUEST_KINDS: Mapping[bytes, int] = {
@@ -98,15 +104,20 @@ _SPACE = 0x20
 
 
 class Field:
-    """One field line. `name` is in lower case; `raw` is the line as we write it, CRLF included."""
+    """One field line. `name` is in lower case; `raw` is the line as we write it, CRLF included.
 
-    __slots__ = ("kind", "name", "raw", "value")
+    `key` is what a head's shape (wire.shape) goes by: the whole line where each byte of it counts, else its name as it
+    came; empty where the line came in another spelling than `raw`.
+    """
 
-    def __init__(self, name: bytes, value: bytes, raw: bytes, kind: int) -> None:
+    __slots__ = ("key", "kind", "name", "raw", "value")
+
+    def __init__(self, name: bytes, value: bytes, raw: bytes, kind: int, key: bytes = b"") -> None:
         self.name = name
         self.value = value
         self.raw = raw
         self.kind = kind
+        self.key = key
 
     def __repr__(self) -> str:
         return f"<{self.name.decode('latin-1')}: {self.value.decode('latin-1')}>"
@@ -124,27 +135,98 @@ def field(name: bytes, value: bytes) -> Field:
     return Field(name.lower(), value.strip(b" \t"), raw + b"\r\n", PLAIN)
 
 
+class Edit:
+    """A change to a section: which rows it drops, and which it adds at the end. Known again by identity.
+
+    Args:
+        names: in lower case; all rows of these names go.
+        kind: all rows of this kind go.
+    """
+
+    __slots__ = ("added", "drops", "kind", "names", "tail")
+
+    def __init__(
+        self, *, names: Iterable[bytes] = (), kind: int = PLAIN, added: Iterable[Field] = ()
+    ) -> None:
+        self.names = frozenset(names)
+        self.kind = kind
+        self.added = tuple(added)
+        self.drops = (self.names, kind) if self.names or kind else None
+        self.tail = b"".join([row.raw for row in self.added])
+
+    def keeps(self, row: Field) -> bool:
+        """Tell whether a row stays."""
+        return row.name not in self.names and (row.kind == PLAIN or row.kind != self.kind)
+
+
+class Layout:
+    """Which parts of a head of known shape make up a section: (place among the parts, a row like the one there)."""
+
+    __slots__ = ("_narrowed", "kinds", "places", "take")
+
+    def __init__(self, places: Sequence[tuple[int, Field]]) -> None:
+        self.places = places
+        self.kinds = _kinds([row for _, row in places])
+        self.take: Callable[[tuple[bytes, ...]], Iterable[bytes]]
+        if len(places) > 1:
+            self.take = itemgetter(*[at for at, _ in places])
+        else:
+            only = [at for at, _ in places]
+            self.take = lambda parts: [parts[at] for at in only]
+        self._narrowed: dict[object, Layout] = {}
+        """By what an edit drops; the edits are those of flags, so they are few."""
+
+    def without(self, edit: Edit) -> "Layout":
+        """Give what an edit leaves of it."""
+        if edit.drops is None:
+            return self
+        known = self._narrowed.get(edit.drops)
+        if known is None:
+            known = Layout([place for place in self.places if edit.keeps(place[1])])
+            self._narrowed[edit.drops] = known
+        return known
+
+
 class Fields:
     """A row of fields: immutable, and remembers how it is written and what the last edit made of it.
+
+    A section of a head whose shape is known (`laid_out`) is not taken apart until somebody looks at a field.
 
     Args:
         kinds: where they are known already.
     """
 
-    __slots__ = ("_edit", "_edited", "_rendered", "kinds", "rows")
+    __slots__ = ("_added", "_edit", "_edited", "_layout", "_parts", "_rendered", "_rows", "_tail", "kinds")
+    _layout: Layout
+    _parts: tuple[bytes, ...]
+    _added: tuple[Field, ...]
+    _tail: bytes
+    _edited: "Fields"
 
     def __init__(self, rows: Iterable[Field] = (), kinds: int = -1) -> None:
-        self.rows: tuple[Field, ...] = tuple(rows)
+        self._rows: tuple[Field, ...] | None = tuple(rows)
         self._rendered: bytes | None = None
-        if kinds < 0:
-            kinds = 0
-            for row in self.rows:
-                if row.kind:
-                    kinds |= 1 << row.kind
-        self.kinds = kinds
+        self.kinds = kinds if kinds >= 0 else _kinds(self._rows)
         """The kinds among the fields, a bit each (`1 << HIDDEN`): whether there is work for a filter at all."""
-        self._edit: object = None
-        self._edited: Fields | None = None
+        self._edit: Edit | None = None
+
+    @classmethod
+    def laid_out(
+        cls, layout: Layout, parts: tuple[bytes, ...], added: tuple[Field, ...] = (), tail: bytes = b""
+    ) -> "Fields":
+        """Make a section of the parts of a head, which are field lines with their CRLF.
+
+        Args:
+            added: further fields, and how they are written together.
+        """
+        section = cls.__new__(cls)
+        section._layout = layout
+        section._parts = parts
+        section._added = added
+        section._tail = tail
+        section._rows = section._rendered = section._edit = None
+        section.kinds = layout.kinds
+        return section
 
     @classmethod
     def of(cls, *pairs: tuple[bytes, bytes]) -> "Fields":
@@ -152,11 +234,28 @@ class Fields:
         return cls([field(name, value) for name, value in pairs])
 
     @property
+    def rows(self) -> tuple[Field, ...]:
+        """The fields, in order."""
+        rows = self._rows
+        if rows is None:
+            parts = self._parts
+            laid = [
+                Field(row.name, parts[at][len(row.name) + 2 : -2], parts[at], row.kind, row.key)
+                for at, row in self._layout.places
+            ]
+            rows = self._rows = (*laid, *self._added)
+        return rows
+
+    @property
     def rendered(self) -> bytes:
         """The field lines as they are written, without the empty line that ends them."""
         rendered = self._rendered
         if rendered is None:
-            rendered = self._rendered = b"".join([row.raw for row in self.rows])
+            if self._rows is None:
+                rendered = b"".join(self._layout.take(self._parts)) + self._tail
+            else:
+                rendered = b"".join([row.raw for row in self._rows])
+            self._rendered = rendered
         return rendered
 
     def get(self, name: bytes) -> bytes | None:
@@ -172,14 +271,24 @@ class Fields:
 
     def plus(self, *added: Field) -> "Fields":
         """Give the section with these fields at its end."""
-        return Fields(self.rows + added, self.kinds)
+        return self.edited(Edit(added=added))
 
-    def edited(self, edit: Callable[["Fields"], "Fields"]) -> "Fields":
-        """Give `edit(self)`, remembered: `edit` must be pure, and is known again by identity."""
+    def edited(self, edit: Edit) -> "Fields":
+        """Give the section as an edit leaves it; the last one is remembered."""
         if self._edit is not edit:
-            self._edited = edit(self)
+            if self._rows is None:
+                added, tail = edit.added, edit.tail
+                if self._added:
+                    added = (*[row for row in self._added if edit.keeps(row)], *added)
+                    tail = b"".join([row.raw for row in added])
+                self._edited = Fields.laid_out(self._layout.without(edit), self._parts, added, tail)
+            else:
+                rows = self._rows
+                if edit.drops is None:
+                    self._edited = Fields(rows + edit.added, self.kinds)
+                else:
+                    self._edited = Fields((*[row for row in rows if edit.keeps(row)], *edit.added))
             self._edit = edit
-        assert self._edited is not None
         return self._edited
 
     def __iter__(self) -> Iterator[Field]:
@@ -190,6 +299,14 @@ class Fields:
 
     def __repr__(self) -> str:
         return f"Fields{self.rows!r}"
+
+
+def _kinds(rows: Iterable[Field]) -> int:
+    kinds = 0
+    for row in rows:
+        if row.kind:
+            kinds |= 1 << row.kind
+    return kinds
 
 
 EMPTY = Fields()
@@ -210,7 +327,7 @@ class FieldMemory:
         self._recent: dict[bytes, Field] = {}
         self._older: dict[bytes, Field] = {}
         self._recent_bytes = 0
-        self._names: dict[bytes, tuple[bytes, int]] = {}
+        self._names: dict[bytes, tuple[bytes, int, bytes]] = {}
         self._seen: set[int] = set()
 
     def fields(self, lines: list[bytes]) -> list[Field]:
@@ -249,13 +366,13 @@ class FieldMemory:
             raise BadMessage(400, "a malformed field line")
         name, rest = match.groups()
         value = rest.strip(b" \t")
-        lower, kind = self._names.get(name) or self._name(name)
-        is_canonical = len(rest) == len(value) + 1 and rest[0] == _SPACE
-        raw = line + b"\r\n" if is_canonical else b"%b: %b\r\n" % (name, value)
-        return Field(lower, value, raw, kind)
+        lower, kind, spelt = self._names.get(name) or self._name(name)
+        if len(rest) == len(value) + 1 and rest[0] == _SPACE and value:
+            return Field(lower, value, line + b"\r\n", kind, line if kind in LITERAL else spelt)
+        return Field(lower, value, b"%b: %b\r\n" % (name, value), kind)
 
-    def _name(self, name: bytes) -> tuple[bytes, int]:
-        """Tell a name in lower case and its kind; remembered for a bounded number of them."""
+    def _name(self, name: bytes) -> tuple[bytes, int, bytes]:
+        """Tell a name in lower case, its kind, and the name itself; remembered for a bounded number of them."""
         lower = name.lower()
         kind = self._kinds.get(lower, PLAIN)
         if kind == PLAIN and self._asks:
@@ -265,8 +382,8 @@ class FieldMemory:
         if self._remembers and len(name) <= _LONGEST_NAME:
             if len(self._names) >= _NAMES:
                 self._names.clear()
-            self._names[name] = lower, kind
-        return lower, kind
+            self._names[name] = lower, kind, name
+        return lower, kind, name
 
 
 def _kind_of_spelling(lower: bytes) -> int:

@@ -1,23 +1,24 @@
 """Heads: the start line and field section of a message, parsed strictly or refused (RFC 9112 §2-5).
 
 A head is split at CRLF; each line is looked up or matched whole by one pattern (`FieldMemory`); what the lines
-mean together (Host, Connection, framing) is worked out anew for each head that differs from the last one on
-its connection. Two things are remembered, each immutable and invisible in what comes out:
+mean together (Host, Connection, framing) is worked out from those that mean anything. Three things are remembered, each
+immutable and invisible in what comes out:
 
 - *The same connection, the same section*: a client mostly repeats its fields. The next request is then one
   `endswith` and one match of the method and target before it. This is sound because that pattern admits no CR
   or LF, and the section remembered begins with the version and the CRLF that ends the request line.
 - *The same backend connection, the same head*: likewise with `startswith`.
-
-And where only plain lines differ from the last head's, what its other lines mean together holds again: they have to be
-the very same `Field`s in the same order, and none of them may nominate others.
+- *The same shape* (wire.shape): the lines are the same but for the values of those that mean nothing to us.
 
 What is ambiguous is refused, never repaired: bare LF or CR, folded lines, space before a colon, a second Host.
 """
 
 import re
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from netfront.errors import BadMessage
 from netfront.wire.fields import (
@@ -28,6 +29,8 @@ from netfront.wire.fields import (
     FORWARDED,
     HOST,
     LENGTH,
+    REQUEST_KINDS,
+    RESPONSE_KINDS,
     TAKEN,
     TE,
     UPGRADE,
@@ -36,9 +39,22 @@ from netfront.wire.fields import (
     Fields,
 )
 from netfront.wire.framing import Framing
+from netfront.wire.shape import SIGHTS, Shape, Shapes
 from netfront.wire.target import parse_authority
 
-__all__ = ["HeadLimits", "RequestBlock", "RequestHeads", "ResponseBlock", "ResponseHead", "ResponseHeads"]
+__all__ = [
+    "HeadLimits",
+    "HeadMemory",
+    "RequestBlock",
+    "RequestHeads",
+    "ResponseBlock",
+    "ResponseHead",
+    "ResponseHeads",
+    "request_memory",
+    "response_memory",
+]
+
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,19 @@ class HeadLimits:
         """A Cookie line may be twice as long: browsers send several KiB of them."""
         return 2 * self.field
 
+    @property
+    def least(self) -> int:
+        """Bytes of a head that cannot be too large in any part."""
+        return min(self.line, self.field, self.head)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMemory(Generic[B]):
+    """What the heads of many connections have in common: lines, and shapes unless nothing is to be remembered."""
+
+    lines: FieldMemory
+    shapes: Shapes[B] | None
+
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _ASKED = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]+)").fullmatch
@@ -67,28 +96,51 @@ _IS_TOKEN = re.compile(_TOKEN).fullmatch
 _REMEMBERED = 4096
 """Longest section kept on a connection: an idle one should cost little."""
 _HTTP_11 = b" HTTP/1.1"
+_REQUEST_START = rb"(" + _TOKEN + rb"+) ([^\x00-\x20\x7f]++) HTTP/1\.1\r\n"
+_RESPONSE_START = rb"(HTTP/1\.1 [1-9]\d\d(?: [\t\x20-\x7e\x80-\xff]*+)?)\r\n"
+
+
+def request_memory(
+    kinds: Mapping[bytes, int] = REQUEST_KINDS, *, remembers: bool = True, sights: int = SIGHTS
+) -> HeadMemory["RequestBlock"]:
+    """Make a memory of request heads; what comes out of them is the same if it remembers nothing.
+
+    Args:
+        sights: after how many heads of one shape it is remembered.
+    """
+    return HeadMemory(
+        FieldMemory(kinds, remembers=remembers), Shapes(_REQUEST_START, 2, sights=sights) if remembers else None
+    )
+
+
+def response_memory(*, remembers: bool = True, sights: int = SIGHTS) -> HeadMemory["ResponseBlock"]:
+    """Make a memory of response heads; see `request_memory`."""
+    lines = FieldMemory(RESPONSE_KINDS, remembers=remembers)
+    return HeadMemory(lines, Shapes(_RESPONSE_START, 1, sights=sights) if remembers else None)
 
 
 class RequestBlock:
-    """What the field section of a request says. Immutable.
+    """What the field section of a request means to us. Immutable.
 
     Args:
-        fields: the end-to-end ones, without Host and without what belongs to this connection.
+        rows: all fields of the section.
+        minor: b"0" or b"1", of the version.
+
+    Attributes:
         host: the value of Host, validated; None only from an HTTP/1.0 client.
         keeps_alive: whether the client wants the connection kept.
+        nominated: names that Connection gives to this connection alone.
     """
 
     __slots__ = (
         "codings",
         "expects",
-        "fields",
         "forwarded",
         "host",
         "keeps_alive",
         "lengths",
         "minor",
-        "nominates",
-        "special",
+        "nominated",
         "takes_trailers",
         "upgrade",
     )
@@ -103,35 +155,22 @@ class RequestBlock:
         self.takes_trailers = False
         self.forwarded: tuple[Field, ...] = ()
         self.keeps_alive = minor == b"1"
-        self.special = special = [row for row in rows if row.kind]
-        nominated: frozenset[bytes] = _NONE
-        if special:
-            nominated = self._read(special, minor)
-            rows = [row for row in rows if not row.kind]
-        self.nominates = bool(nominated)
-        if nominated:
-            rows = [row for row in rows if row.name not in nominated]
+        self.nominated = self._read([row for row in rows if row.kind], minor)
         if self.host is None and minor == b"1":
             raise BadMessage(400, "no Host field")
-        self.fields = Fields(rows, 0)
 
-    def says_of(self, rows: list[Field], minor: bytes) -> "RequestBlock | None":
-        """Give the block of another section if those of its lines that mean something are the very same."""
-        if self.nominates or minor != self.minor or [row for row in rows if row.kind] != self.special:
-            return None
-        block = RequestBlock.__new__(RequestBlock)
-        block.minor = minor
-        block.host = self.host
-        block.lengths = self.lengths
-        block.codings = self.codings
-        block.expects = self.expects
-        block.upgrade = self.upgrade
-        block.takes_trailers = self.takes_trailers
-        block.forwarded = self.forwarded
-        block.keeps_alive = self.keeps_alive
-        block.special = self.special
-        block.nominates = False
-        block.fields = Fields([row for row in rows if not row.kind], 0)
+    def fields(self, rows: list[Field]) -> Fields:
+        """Give the end-to-end fields: without Host and without what belongs to this connection."""
+        nominated = self.nominated
+        if nominated:
+            return Fields([row for row in rows if not row.kind and row.name not in nominated], 0)
+        return Fields([row for row in rows if not row.kind], 0)
+
+    def varied(self, lengths: list[bytes], forwarded: tuple[Field, ...]) -> "RequestBlock":
+        """Give the block of a section that differs in these values alone."""
+        block = copy(self)
+        block.lengths = lengths
+        block.forwarded = forwarded
         return block
 
     def _read(self, special: list[Field], minor: bytes) -> frozenset[bytes]:
@@ -214,25 +253,36 @@ class RequestHeads:
 
     Args:
         memory: shared by all connections.
-        remembers: whether the last section is kept; the answers are the same without.
     """
 
-    __slots__ = ("_block", "_limits", "_memory", "_remembers", "_scanned", "_section")
+    __slots__ = (
+        "_block",
+        "_fields",
+        "_least",
+        "_limits",
+        "_match",
+        "_memory",
+        "_scanned",
+        "_section",
+        "_shape",
+    )
 
-    def __init__(self, limits: HeadLimits, memory: FieldMemory, *, remembers: bool = True) -> None:
+    def __init__(self, limits: HeadLimits, memory: HeadMemory[RequestBlock]) -> None:
         self._limits = limits
+        self._least = limits.least
         self._memory = memory
-        self._remembers = remembers
         self._section: bytes | None = None
-        self._block: RequestBlock | None = None
+        self._block: RequestBlock
+        self._fields: Fields
+        self._shape: Shape[RequestBlock] | None = None
         self._scanned = 0
 
-    def parse(self, data: bytes) -> tuple[bytes, bytes, bytes, RequestBlock, bytes] | None:
+    def parse(self, data: bytes) -> tuple[bytes, bytes, RequestBlock, Fields, bytes] | None:
         """Read one head from the start of `data`.
 
         Returns:
-            method, target as it came, minor version (b"0" or b"1"), what the fields say, and the bytes behind
-            the head; None while the head is not whole.
+            method, target as it came, what the fields mean to us, the end-to-end fields, and the bytes behind the
+            head; None while the head is not whole.
         Raises:
             BadMessage: 400, 414, 417, 431 or 505.
         """
@@ -240,9 +290,15 @@ class RequestHeads:
         if section is not None and data.endswith(section):
             size = len(data) - len(section)
             if size <= self._limits.line and (asked := _ASKED(data, 0, size)) is not None:
+                self._scanned = 0
                 method, target = asked.groups()
-                assert self._block is not None
-                return method, target, b"1", self._block, b""
+                return method, target, self._block, self._fields, b""
+        shape = self._shape
+        if shape is not None and (match := shape.match(data)) is not None:
+            size = match.end()
+            if size <= self._least:
+                self._scanned = 0
+                return self._shaped(shape, match.groups(), data, size)
         if data.startswith(b"\r\n"):
             data = data[2:]  # RFC 9112 §2.2: one empty line before a request is let pass
         end = data.find(b"\r\n\r\n")
@@ -252,7 +308,22 @@ class RequestHeads:
         self._scanned = 0
         return self._parse_whole(data, end)
 
-    def _parse_whole(self, data: bytes, end: int) -> tuple[bytes, bytes, bytes, RequestBlock, bytes]:
+    def _shaped(
+        self, shape: Shape[RequestBlock], parts: tuple[bytes, ...], data: bytes, size: int
+    ) -> tuple[bytes, bytes, RequestBlock, Fields, bytes]:
+        method, target = parts[0], parts[1]
+        block, fields = shape.block, shape.fields(parts)
+        if shape.varies_meaning:
+            block = block.varied(shape.lengths(parts), shape.forwarded(parts))
+        if size < len(data):
+            return method, target, block, fields, data[size:]
+        if size < _REMEMBERED and not block.lengths and not block.codings:
+            self._section = data[len(method) + 1 + len(target) :]
+            self._block = block
+            self._fields = fields
+        return method, target, block, fields, b""
+
+    def _parse_whole(self, data: bytes, end: int) -> tuple[bytes, bytes, RequestBlock, Fields, bytes]:
         limits = self._limits
         lines = data[:end].split(b"\r\n")
         line = lines.pop(0)
@@ -265,21 +336,19 @@ class RequestHeads:
         if major != b"1" or minor not in b"01":
             raise BadMessage(505, f"HTTP/{major.decode()}.{minor.decode()}")
         _check_size(lines, end, limits)
-        rows = self._memory.fields(lines)
-        last = self._block
-        block = (last.says_of(rows, minor) if last is not None else None) or RequestBlock(rows, minor)
+        rows = self._memory.lines.fields(lines)
+        block = RequestBlock(rows, minor)
+        fields = block.fields(rows)
         rest = data[end + 4 :]
-        if (
-            self._remembers
-            and not rest
-            and minor == b"1"
-            and end - len(line) < _REMEMBERED
-            and not block.lengths
-            and not block.codings
-        ):
-            self._section = data[len(line) - len(_HTTP_11) :]
-            self._block = block
-        return method, target, minor, block, rest
+        shapes = self._memory.shapes
+        if shapes is not None and minor == b"1":
+            if not block.nominated:
+                self._shape = shapes.seen(rows, block)
+            if not rest and end - len(line) < _REMEMBERED and not block.lengths and not block.codings:
+                self._section = data[len(line) - len(_HTTP_11) :]
+                self._block = block
+                self._fields = fields
+        return method, target, block, fields, rest
 
     def _check_part(self, data: bytes) -> None:
         """Refuse early what no further byte can mend."""
@@ -310,105 +379,91 @@ def _check_size(lines: list[bytes], size: int, limits: HeadLimits) -> None:
 
 
 class ResponseBlock:
-    """What the field section of a response says. Immutable."""
+    """What the field section of a response means to us, its Content-Length left out. Immutable.
 
-    __slots__ = (
-        "codings",
-        "fields",
-        "framing",
-        "has_date",
-        "keeps_alive",
-        "lengths",
-        "minor",
-        "nominates",
-        "special",
-        "upgrade",
-    )
+    Args:
+        rows: all fields of the section.
+        minor: b"0" or b"1", of the version.
+    """
+
+    __slots__ = ("codings", "has_date", "keeps_alive", "kinds", "minor", "nominated", "upgrade")
 
     def __init__(self, rows: list[Field], minor: bytes) -> None:
         self.minor = minor
-        self.nominates = False
-        self.framing: Framing | None = None
-        """How the body ends where the request was no HEAD: kept by whoever worked it out."""
-        self.lengths: list[bytes] = []
         self.codings: list[bytes] = []
         self.upgrade: bytes | None = None
-        self.has_date = False
+        self.nominated: frozenset[bytes] = _NONE
         self.keeps_alive = minor == b"1"
-        self.special = special = [row for row in rows if row.kind]
         kinds = 0
-        if special:
-            options = _NONE
-            for row in special:
-                kind = row.kind
+        options = _NONE
+        for row in rows:
+            kind = row.kind
+            if kind:
                 kinds |= 1 << kind
-                if kind == DATE:
-                    self.has_date = True
-                elif kind == LENGTH:
-                    self.lengths.append(row.value)
-                elif kind == CODING:
+                if kind == CODING:
                     self.codings.append(row.value)
                 elif kind == CONNECTION:
                     options |= _options(row.value)
                 elif kind == UPGRADE:
                     self.upgrade = row.value
-            if kinds >> TAKEN:
-                rows = [row for row in rows if row.kind < TAKEN]
-            if options:
-                rows = self._heed(options, rows, minor)
-        self.fields = Fields(rows, kinds & _STAYING)
+        self.kinds = kinds
+        self.has_date = bool(kinds & 1 << DATE)
+        if options:
+            if b"close" in options:
+                self.keeps_alive = False
+            elif minor == b"0":
+                self.keeps_alive = b"keep-alive" in options
+            self.nominated = options - _OWN_OPTIONS
 
-    def _heed(self, options: frozenset[bytes], rows: list[Field], minor: bytes) -> list[Field]:
-        """Heed Connection; give the rows that it does not name."""
-        if b"close" in options:
-            self.keeps_alive = False
-        elif minor == b"0":
-            self.keeps_alive = b"keep-alive" in options
-        nominated = options - _OWN_OPTIONS
-        self.nominates = bool(nominated)
-        return [row for row in rows if row.name not in nominated] if nominated else rows
-
-    def says_of(self, rows: list[Field], minor: bytes) -> "ResponseBlock | None":
-        """Give the block of another section if those of its lines that mean something are the very same."""
-        if self.nominates or minor != self.minor or [row for row in rows if row.kind] != self.special:
-            return None
-        block = ResponseBlock.__new__(ResponseBlock)
-        block.minor = minor
-        block.framing = None
-        block.lengths = self.lengths
-        block.codings = self.codings
-        block.upgrade = self.upgrade
-        block.has_date = self.has_date
-        block.keeps_alive = self.keeps_alive
-        block.special = self.special
-        block.nominates = False
-        block.fields = Fields([row for row in rows if row.kind < TAKEN], self.fields.kinds)
-        return block
+    def fields(self, rows: list[Field]) -> Fields:
+        """Give the end-to-end fields."""
+        nominated = self.nominated
+        if self.kinds >> TAKEN:
+            rows = [row for row in rows if row.kind < TAKEN]
+        if nominated:
+            return Fields([row for row in rows if row.name not in nominated])
+        return Fields(rows, self.kinds & _STAYING)
 
 
 class ResponseHead:
-    """One response head. Immutable."""
+    """One response head. Immutable.
 
-    __slots__ = ("block", "minor", "reason", "status")
+    Args:
+        lengths: the values of Content-Length.
 
-    def __init__(self, minor: bytes, status: int, reason: bytes, block: ResponseBlock) -> None:
-        self.minor = minor
+    Attributes:
+        framing: how the body ends where the request was no HEAD: kept by whoever worked it out.
+    """
+
+    __slots__ = ("block", "fields", "framing", "lengths", "reason", "status")
+
+    def __init__(
+        self, status: int, reason: bytes, block: ResponseBlock, fields: Fields, lengths: list[bytes]
+    ) -> None:
         self.status = status
         self.reason = reason
         self.block = block
+        self.fields = fields
+        self.lengths = lengths
+        self.framing: Framing | None = None
 
 
 class ResponseHeads:
-    """Reads the response heads of one backend connection."""
+    """Reads the response heads of one backend connection.
 
-    __slots__ = ("_head", "_limits", "_memory", "_raw", "_remembers", "_scanned")
+    Args:
+        memory: shared by all connections.
+    """
 
-    def __init__(self, limits: HeadLimits, memory: FieldMemory, *, remembers: bool = True) -> None:
+    __slots__ = ("_head", "_least", "_limits", "_memory", "_raw", "_scanned", "_shape")
+
+    def __init__(self, limits: HeadLimits, memory: HeadMemory[ResponseBlock]) -> None:
         self._limits = limits
+        self._least = limits.least
         self._memory = memory
-        self._remembers = remembers
         self._raw: bytes | None = None
-        self._head: ResponseHead | None = None
+        self._head: ResponseHead
+        self._shape: Shape[ResponseBlock] | None = None
         self._scanned = 0
 
     def parse(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
@@ -419,8 +474,19 @@ class ResponseHeads:
         """
         raw = self._raw
         if raw is not None and data.startswith(raw):
-            assert self._head is not None
+            self._scanned = 0
             return self._head, data[len(raw) :]
+        shape = self._shape
+        if shape is not None and (match := shape.match(data)) is not None:
+            size = match.end()
+            if size <= self._least:
+                self._scanned = 0
+                parts = match.groups()
+                _, status, reason = _status_line(parts[0])
+                head = ResponseHead(status, reason, shape.block, shape.fields(parts), shape.lengths(parts))
+                if size < _REMEMBERED:
+                    self._raw, self._head = data[:size], head
+                return head, data[size:]
         end = data.find(b"\r\n\r\n")
         if end < 0:
             self._check_part(data)
@@ -429,12 +495,16 @@ class ResponseHeads:
         lines = data[:end].split(b"\r\n")
         minor, status, reason = _status_line(lines.pop(0))
         _check_size(lines, end, self._limits)
-        rows = self._memory.fields(lines)
-        last = self._head.block if self._head is not None else None
-        block = (last.says_of(rows, minor) if last is not None else None) or ResponseBlock(rows, minor)
-        head = ResponseHead(minor, status, reason, block)
-        if self._remembers and end < _REMEMBERED:
-            self._raw, self._head = data[: end + 4], head
+        rows = self._memory.lines.fields(lines)
+        block = ResponseBlock(rows, minor)
+        lengths = [row.value for row in rows if row.kind == LENGTH] if block.kinds & 1 << LENGTH else []
+        head = ResponseHead(status, reason, block, block.fields(rows), lengths)
+        shapes = self._memory.shapes
+        if shapes is not None:
+            if minor == b"1" and not block.nominated:
+                self._shape = shapes.seen(rows, block)
+            if end < _REMEMBERED:
+                self._raw, self._head = data[: end + 4], head
         return head, data[end + 4 :]
 
     def _check_part(self, data: bytes) -> None:

@@ -18,7 +18,8 @@ from netfront.http.server import HttpServer, ServerLimits
 from netfront.net.bind import open_sockets
 from netfront.net.lane import Lane, Signal
 from netfront.net.listen import Admission, Listener, serve
-from netfront.wire.fields import EMPTY, FieldMemory
+from netfront.wire.fields import EMPTY
+from netfront.wire.head import request_memory
 
 MODES = [pytest.param(False, id="plain")]
 if hasattr(os, "eventfd"):
@@ -32,7 +33,7 @@ def served(*, on_lane):
         demo_origin(),
         limits=ServerLimits(),
         refuse=lambda error: Response(error.status, EMPTY, b""),
-        memory=FieldMemory(ORIGIN_KINDS),
+        memory=request_memory(ORIGIN_KINDS),
     )
     sockets = open_sockets("127.0.0.1", 0, None, shown="demo")
     listener = Listener("demo", sockets, server.serve)

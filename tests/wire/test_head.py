@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netfront.errors import BadMessage
-from netfront.wire.fields import REQUEST_KINDS, RESPONSE_KINDS, FieldMemory
-from netfront.wire.head import HeadLimits, RequestHeads, ResponseHeads
+from netfront.wire.fields import HIDDEN, Edit, field
+from netfront.wire.head import HeadLimits, RequestHeads, ResponseHeads, request_memory, response_memory
 
 HOST = b"Host: a.test\r\n"
 LINES = [
@@ -63,11 +63,11 @@ def read(heads, data):
         return error.status
     if parsed is None:
         return None
-    method, target, minor, block, rest = parsed
+    method, target, block, fields, rest = parsed
     return (
         method,
         target,
-        minor,
+        block.minor,
         rest,
         block.host,
         block.lengths,
@@ -76,14 +76,28 @@ def read(heads, data):
         block.expects,
         block.upgrade,
         block.takes_trailers,
-        [row.raw for row in block.forwarded],
-        block.fields.rendered,
-        block.fields.kinds,
+        [(row.name, row.value, row.raw) for row in block.forwarded],
+        *seen_of(fields),
+    )
+
+
+def seen_of(fields):
+    """All that can be seen of a section: as it is written, edited in two ways, and taken apart."""
+    edit = Edit(names=[b"x-a", b"cookie"], kind=HIDDEN, added=[field(b"X-Ours", b"1")])
+    edited = fields.plus(field(b"X-Told", b"2")).edited(edit)
+    return (
+        fields.rendered,
+        fields.kinds,
+        edited.rendered,
+        edited.kinds,
+        [(row.name, row.value, row.raw, row.kind) for row in edited],
+        [(row.name, row.value, row.raw, row.kind) for row in fields],
+        edited.edited(edit).rendered,
     )
 
 
 def fresh(*, remembers):
-    return RequestHeads(HeadLimits(), FieldMemory(REQUEST_KINDS, remembers=remembers), remembers=remembers)
+    return RequestHeads(HeadLimits(), request_memory(remembers=remembers))
 
 
 heads_of_requests = st.builds(
@@ -100,7 +114,7 @@ heads_of_requests = st.builds(
 @given(st.lists(heads_of_requests, min_size=1, max_size=6))
 def test_what_is_remembered_is_invisible(requests):
     """Each head twice, so that its lines and its section are remembered when it comes again."""
-    memory = FieldMemory(REQUEST_KINDS)
+    memory = request_memory(sights=1)
     warm = RequestHeads(HeadLimits(), memory)
     other = RequestHeads(HeadLimits(), memory)
     for data in [one for request in requests for one in (request, request)] + requests:
@@ -248,11 +262,11 @@ def test_responses_are_read_the_same_when_remembered(answers):
             return None
         head, rest = parsed
         block = head.block
-        return (head.minor, head.status, head.reason, rest, block.lengths, block.codings, block.keeps_alive,
-                block.has_date, block.fields.rendered, block.fields.kinds)  # fmt: skip
+        return (block.minor, head.status, head.reason, rest, head.lengths, block.codings, block.keeps_alive,
+                block.has_date, *seen_of(head.fields))  # fmt: skip
 
-    warm = ResponseHeads(HeadLimits(), FieldMemory(RESPONSE_KINDS))
+    warm = ResponseHeads(HeadLimits(), response_memory(sights=1))
     for start, lines in answers * 3:
         data = b"\r\n".join([start, *lines]) + b"\r\n\r\nbody"
-        cold = ResponseHeads(HeadLimits(), FieldMemory(RESPONSE_KINDS, remembers=False), remembers=False)
+        cold = ResponseHeads(HeadLimits(), response_memory(remembers=False))
         assert seen(warm, data) == seen(cold, data)
