@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 
 from netfront.errors import BackendError, BadMessage, ClientGone, Overdue
@@ -311,7 +312,7 @@ class _Connection:
         exchange.status = response.status
         exchange.response_fields = response.fields
         keep = request.keeps_alive and not self._server.is_draining
-        data = self._head(request, response, b"Content-Length: %d\r\n" % len(body), keep)
+        data = self._head(request, response, _length_line(len(body)), keep)
         if body and request.method != b"HEAD":
             exchange.sent = len(body)
             data += body
@@ -380,8 +381,8 @@ class _Connection:
         elif not self._is_11:
             framing += b"Connection: keep-alive\r\n"
         date = b"" if response.has_date else self._server.date.at(clock())
-        reason = response.reason or _PHRASES.get(status, b"")
-        return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (status, reason, response.fields.rendered, date, framing)
+        line = _status_line(status, response.reason)
+        return b"".join((line, response.fields.rendered, date, framing, b"\r\n"))
 
     async def _stream_body(self, request: Request, response: Response, body: Body, keep: bool) -> bool:
         """Send a body as it comes; tell whether the connection may be kept."""
@@ -498,6 +499,16 @@ class _Connection:
                     left -= len(data)
         except OSError:
             pass
+
+
+@lru_cache(maxsize=1024)
+def _length_line(length: int) -> bytes:
+    return b"Content-Length: %d\r\n" % length
+
+
+@lru_cache(maxsize=256)
+def _status_line(status: int, reason: bytes) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (status, reason or _PHRASES.get(status, b""))
 
 
 def _read_over(body: RequestBody) -> None:

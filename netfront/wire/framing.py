@@ -8,6 +8,7 @@ read differently is how requests are smuggled.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from netfront.errors import BadMessage
 from netfront.wire.fields import Field
@@ -67,7 +68,7 @@ def request_framing(method: bytes, minor: bytes, lengths: list[bytes], codings: 
         _check_codings(minor, lengths, codings, unknown=501)
         return _IN_CHUNKS
     if lengths:
-        return Framing(LENGTH, _length(lengths))
+        return _counted(lengths)
     return _NO_BODY
 
 
@@ -87,14 +88,14 @@ def response_framing(
     """
     if codings:
         _check_codings(minor, lengths, codings, unknown=502)
-    length = _length(lengths) if lengths else -1
+        framing = _IN_CHUNKS
+    else:
+        framing = _counted(lengths) if lengths else _TO_THE_END
     if status < 200 or status == 204 or status == 304 or method == b"HEAD":
-        if status == 204 and (codings or length > 0):
+        if status == 204 and (codings or framing.length > 0):
             raise BadMessage(502, "a 204 with a body")
         return _NO_BODY
-    if codings:
-        return _IN_CHUNKS
-    return Framing(LENGTH, length) if length >= 0 else _TO_THE_END
+    return framing
 
 
 class ChunkedDecoder:
@@ -226,12 +227,18 @@ def encode_trailers(trailers: Iterable[Field]) -> bytes:
     return b"0\r\n%b\r\n" % b"".join([row.raw for row in trailers])
 
 
-def _length(lengths: list[bytes]) -> int:
+def _counted(lengths: list[bytes]) -> Framing:
     if len(lengths) > 1:
         raise BadMessage(400, "two Content-Length fields")
-    if _LENGTH(lengths[0]) is None or (length := int(lengths[0])) > _LARGEST:
+    return _framing_of(lengths[0])
+
+
+@lru_cache(maxsize=1024)
+def _framing_of(length: bytes) -> Framing:
+    """Read a length; remembered, as most of them come again."""
+    if _LENGTH(length) is None or (count := int(length)) > _LARGEST:
         raise BadMessage(400, "a malformed Content-Length")
-    return length
+    return Framing(LENGTH, count)
 
 
 def _check_codings(minor: bytes, lengths: list[bytes], codings: list[bytes], *, unknown: int) -> None:
