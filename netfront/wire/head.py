@@ -77,12 +77,20 @@ class HeadLimits:
         return min(self.line, self.field, self.head)
 
 
-@dataclass(frozen=True, slots=True)
 class HeadMemory(Generic[B]):
-    """What the heads of many connections have in common: lines, and shapes unless nothing is to be remembered."""
+    """What the heads of many connections have in common: lines, and shapes unless nothing is to be remembered.
 
-    lines: FieldMemory
-    shapes: Shapes[B] | None
+    Attributes:
+        latest: the section that some connection remembered last, and what it says: a new connection begins with it,
+            as a client that opens many mostly says the same on each.
+    """
+
+    __slots__ = ("latest", "lines", "shapes")
+
+    def __init__(self, lines: FieldMemory, shapes: Shapes[B] | None) -> None:
+        self.lines = lines
+        self.shapes = shapes
+        self.latest: tuple[bytes, B, Fields] | None = None
 
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -274,6 +282,8 @@ class RequestHeads:
         self._section: bytes | None = None
         self._block: RequestBlock
         self._fields: Fields
+        if memory.latest is not None:
+            self._section, self._block, self._fields = memory.latest
         self._shape: Shape[RequestBlock] | None = None
         self._scanned = 0
 
@@ -345,9 +355,10 @@ class RequestHeads:
             if not block.nominated:
                 self._shape = shapes.seen(rows, block)
             if not rest and end - len(line) < _REMEMBERED and not block.lengths and not block.codings:
-                self._section = data[len(line) - len(_HTTP_11) :]
+                self._section = section = data[len(line) - len(_HTTP_11) :]
                 self._block = block
                 self._fields = fields
+                self._memory.latest = section, block, fields
         return method, target, block, fields, rest
 
     def _check_part(self, data: bytes) -> None:
