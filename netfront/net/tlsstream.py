@@ -16,6 +16,10 @@ _ALWAYS = Signal(True)
 _RECORD = 16384
 """Most content of one record (RFC 8446 §5.1), and so the most that one read of OpenSSL's gives."""
 
+_AT_ONCE = 2 * _RECORD
+"""Content encrypted before it is sent: what OpenSSL and the kernel touch in turn stays in the processor's cache.
+64 KiB at once cost 0.92 to 0.98 of nginx, 32 KiB 0.87, 16 KiB 1.08 (tests/bench, big-tls)."""
+
 
 class TlsStream:
     """TLS over another stream, handshake included (MemoryBIO).
@@ -139,12 +143,20 @@ class TlsStream:
         """Encrypt and take all of `data`, unless bytes encrypted before wait still: then nothing."""
         if self._unsent and not self.push():
             return 0
+        size = len(data)
         try:
-            self._object.write(data)
+            if size <= _AT_ONCE:
+                self._object.write(data)
+                self.push()
+            else:
+                view = memoryview(data)
+                for at in range(0, size, _AT_ONCE):
+                    self._object.write(view[at : at + _AT_ONCE])
+                    if not self._unsent:
+                        self.push()
         except ssl.SSLError as error:
             raise _broken(error) from error
-        self.push()
-        return len(data)
+        return size
 
     async def send_all(self, data: bytes) -> None:
         """Send all of it, 64 KiB encrypted at a time."""

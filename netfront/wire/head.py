@@ -117,7 +117,8 @@ def request_memory(
         sights: after how many heads of one shape it is remembered.
     """
     return HeadMemory(
-        FieldMemory(kinds, remembers=remembers), Shapes(_REQUEST_START, 2, sights=sights) if remembers else None
+        FieldMemory(kinds, remembers=remembers),
+        Shapes(_REQUEST_START, 2, sights=sights) if remembers else None,
     )
 
 
