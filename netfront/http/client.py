@@ -17,6 +17,7 @@ from netfront.http.upgrade import RelayTakeover
 from netfront.net.lane import Signal, Wait, breathe, clock, either, first
 from netfront.net.pool import DONE, GIVEN_UP
 from netfront.net.stream import Stream
+from netfront.policy.retry import IDEMPOTENT
 from netfront.wire.fields import Fields, field
 from netfront.wire.framing import (
     LENGTH,
@@ -29,10 +30,8 @@ from netfront.wire.framing import (
 )
 from netfront.wire.head import ResponseHead, ResponseHeads
 
-__all__ = ["IDEMPOTENT", "BackendConnection", "Patience"]
+__all__ = ["BackendConnection", "Patience"]
 
-IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
-"""Methods whose request may be sent twice (RFC 9110 §9.2.2)."""
 Done = Callable[[str], None]
 _MOST_INTERIM = 32
 _MOVES = 16

@@ -8,11 +8,12 @@ meanwhile is already an event of the lane, and for a method that must not be sen
 from collections.abc import Awaitable, Callable, Iterable
 from typing import cast
 
-from netfront.http.client import IDEMPOTENT, BackendConnection, Patience
+from netfront.http.client import BackendConnection, Patience
 from netfront.http.message import Request, Response
 from netfront.net.lane import clock
 from netfront.net.pool import Backend
 from netfront.net.stream import Stream
+from netfront.policy.retry import IDEMPOTENT
 from netfront.wire.head import HeadLimits, ResponseHeads, response_memory
 
 __all__ = ["Dial", "Transport", "may_repeat"]
