@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from netfront.cli.plan import Secret, TlsPlan
 from netfront.errors import Fault, UsageError
-from netfront.net.certfile import FileWatch, LoadedCertificate, covers, load_certificate
+from netfront.net.certfile import LoadedCertificate, covers, load_certificate
 from netfront.net.tls import ServerTls
+from netfront.net.watchfile import FileWatch
 
 __all__ = ["Certificates"]
 

@@ -1,11 +1,10 @@
-"""Certificates out of files: loaded whole and checked, or refused in words; and whether their files have changed.
+"""Certificates out of files: loaded whole and checked, or refused in words.
 
 OpenSSL does the loading. What it would find out only in a handshake, or would tell as "PEM lib", is found here: a file
 that is none, a key that is another's or locked, a certificate that is over, not begun, or no server's, and a
 chain in disorder (RFC 5246 §7.4.2 wants each member certified by the next; some clients insist).
 """
 
-import os
 import ssl
 import time
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,6 @@ from netfront.errors import UsageError
 from netfront.wire.certificate import Certificate, parse_certificate, pem_certificates, render_name
 
 __all__ = [
-    "FileWatch",
     "LoadedCertificate",
     "covers",
     "load_authorities",
@@ -125,33 +123,6 @@ def covers(names: Iterable[str], host: str) -> bool:
     """Tell whether one of a certificate's names is this host or a wildcard for it (RFC 9525 §6.3)."""
     host = host.lower().rstrip(".")
     return bool({host, "*." + host.partition(".")[2]}.intersection(names))
-
-
-class FileWatch:
-    """Whether files have changed since the last look: by time, size and inode."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = tuple(paths)
-        self._seen = self._look()
-
-    def changed(self) -> bool:
-        """Tell whether any has changed since the last call; one that is missing now has not."""
-        seen = self._look()
-        if None in seen or seen == self._seen:
-            return False
-        self._seen = seen
-        return True
-
-    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
-        return tuple(map(_stamp, self._paths))
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _read(path: str, *, what: str | None = None) -> bytes:

@@ -1,12 +1,11 @@
 """Certificates out of files: what is taken, and what is refused in which words."""
 
-import os
 import time
 
 import pytest
 
 from netfront.errors import UsageError
-from netfront.net.certfile import FileWatch, covers, load_certificate
+from netfront.net.certfile import covers, load_certificate
 from tests.support.certificates import CLIENT, make_ca, make_leaf, write_pem
 
 ROOT = make_ca("root")
@@ -168,49 +167,3 @@ def test_self_signed_certificate_without_names_is_taken(tmp_path):
 )
 def test_wildcard_covers_one_label(host, is_covered):
     assert covers(LEAF_NAMES, host) is is_covered
-
-
-def test_watch_tells_each_change_once(tmp_path):
-    one, other = tmp_path / "one", tmp_path / "other"
-    one.write_text("a")
-    other.write_text("b")
-    watch = FileWatch([str(one), str(other)])
-    assert not watch.changed()
-    one.write_text("aa")
-    assert [watch.changed(), watch.changed()] == [True, False]
-    replacement = tmp_path / "new"
-    replacement.write_text("bb")
-    os.replace(replacement, other)
-    assert [watch.changed(), watch.changed()] == [True, False]
-
-
-def test_watch_sees_a_file_of_the_same_size_and_time(tmp_path):
-    file, replacement = tmp_path / "file", tmp_path / "new"
-    file.write_text("a")
-    replacement.write_text("b")
-    stamp = file.stat().st_mtime_ns
-    os.utime(replacement, ns=(stamp, stamp))
-    watch = FileWatch([str(file)])
-    os.replace(replacement, file)
-    assert watch.changed()
-
-
-def test_watch_follows_links(tmp_path):
-    for name in ("old", "new"):
-        (tmp_path / name).write_text(name)
-    link = tmp_path / "live"
-    link.symlink_to("old")
-    watch = FileWatch([str(link)])
-    link.unlink()
-    link.symlink_to("new")
-    assert watch.changed()
-
-
-def test_watch_waits_for_a_file_that_is_missing_for_a_moment(tmp_path):
-    file = tmp_path / "file"
-    file.write_text("a")
-    watch = FileWatch([str(file)])
-    file.unlink()
-    assert not watch.changed()
-    file.write_text("longer")
-    assert watch.changed()
