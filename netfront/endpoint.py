@@ -14,7 +14,15 @@ from difflib import get_close_matches
 
 from netfront.errors import UsageError
 
-__all__ = ["DEFAULT_PORTS", "Endpoint", "is_loopback_name", "parse_listen", "parse_place"]
+__all__ = [
+    "DEFAULT_PORTS",
+    "Endpoint",
+    "is_loopback_name",
+    "parse_listen",
+    "parse_place",
+    "parse_resolver",
+    "service_domain",
+]
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "h2c": 80, "tls": 443}
 """The port of a scheme where none is given."""
@@ -99,6 +107,32 @@ def is_loopback_name(host: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return bool((mapped or address).is_loopback)
+
+
+def service_domain(name: str) -> str:
+    """Give the domain of a service's name: shop.internal of _http._tcp.shop.internal (RFC 2782).
+
+    That is who is asked for, and so what certificates are checked for: targets come from DNS, which anybody may forge.
+    """
+    labels = name.split(".")
+    while len(labels) > 1 and labels[0].startswith("_"):
+        del labels[0]
+    return ".".join(labels)
+
+
+def parse_resolver(text: str) -> tuple[str, int]:
+    """Parse a DNS server: an address, and a port where it is not 53.
+
+    Raises:
+        UsageError: of a single fault, which names the text as given.
+    """
+    if _is_address(text):
+        return str(ipaddress.ip_address(text)), 53
+    host, port, base = _split_authority(text, text)
+    if base or not _is_address(host):
+        hint = "as in 10.0.0.53, 127.0.0.1:5353 or [::1]:53"
+        raise UsageError.of(text, "a resolver is the address of a DNS server", hint)
+    return host, _port(text, port, least=1) if port else 53
 
 
 def parse_place(text: str) -> Endpoint:

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netfront.endpoint import Endpoint, is_loopback_name, parse_listen, parse_place
+from netfront.endpoint import (
+    Endpoint,
+    is_loopback_name,
+    parse_listen,
+    parse_place,
+    parse_resolver,
+    service_domain,
+)
 from netfront.errors import UsageError
 
 
@@ -153,10 +160,40 @@ def test_place_survives_render_and_parse(scheme, host, port, base):
 
 @given(st.text(max_size=40))
 def test_any_text_is_read_or_refused_by_its_name(text):
-    for parse in (parse_place, parse_listen):
+    for parse in (parse_place, parse_listen, parse_resolver):
         refused = []
         try:
             parse(text)
         except UsageError as error:
             refused = [fault.what for fault in error.faults]
         assert refused in ([], [text])
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("10.0.0.53", ("10.0.0.53", 53)),
+        ("127.0.0.1:5353", ("127.0.0.1", 5353)),
+        ("::1", ("::1", 53)),
+        ("[::1]", ("::1", 53)),
+        ("[FD00::0001]:5353", ("fd00::1", 5353)),
+    ],
+)
+def test_resolver_is_read(text, server):
+    assert parse_resolver(text) == server
+
+
+@pytest.mark.parametrize(
+    "text", ["", "dns.test", "dns.test:53", ":53", "10.0.0.1:0", "10.0.0.1:x", "10.0.0.1/x", "1.2.3"]
+)
+def test_resolver_that_is_no_address_is_refused(text):
+    with pytest.raises(UsageError):
+        parse_resolver(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [("_http._tcp.shop.internal", "shop.internal"), ("_db.shop", "shop"), ("shop", "shop"), ("_x._y", "_y")],
+)
+def test_domain_of_a_service_is_what_its_labels_belong_to(name, domain):
+    assert service_domain(name) == domain
