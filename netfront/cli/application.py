@@ -107,7 +107,8 @@ class App:
     def sweep(self, now: float) -> None:
         """Close backend connections that have been idle for too long."""
         for pool in self._pools.values():
-            self._transport.sweep(pool.backends, now)
+            self._transport.sweep((*pool.backends, *pool.leaving), now)
+            pool.forget_drained()
 
     def flush_logs(self) -> None:
         """Write what the logs hold."""

@@ -118,7 +118,17 @@ class BackendConnection:
         closed: called when it has been closed.
     """
 
-    __slots__ = ("_client", "_closed", "_heads", "_released", "_upload", "idle_since", "is_kept", "stream")
+    __slots__ = (
+        "_client",
+        "_closed",
+        "_heads",
+        "_released",
+        "_upload",
+        "generation",
+        "idle_since",
+        "is_kept",
+        "stream",
+    )
 
     def __init__(
         self,
@@ -133,6 +143,8 @@ class BackendConnection:
         self._closed = closed
         self.idle_since = 0.0
         self.is_kept = False
+        self.generation = 0
+        """The transport's own: the backend's when it was opened."""
         self._upload: _Upload | None = None
         self._client: Client | None = None
 

@@ -77,9 +77,11 @@ class Transport:
     async def _exchange_anew(
         self, backend: Backend, request: Request, head: bytes, patience: Patience, done: Callable[[str], None]
     ) -> Response:
+        generation = backend.generation
         stream = await self._dial(backend, request)
         heads = ResponseHeads(self._limits, self._memory)
         connection = BackendConnection(stream, heads, self._release, self._forget)
+        connection.generation = generation
         self._homes[connection] = backend
         return await connection.exchange(request, head, patience, done)
 
@@ -96,8 +98,12 @@ class Transport:
     def _release(self, connection: BackendConnection) -> None:
         backend = self._homes[connection]
         idle = backend.idle
-        if backend.member.proxy or len(idle) >= _MOST_IDLE:
-            connection.close()  # one that began with a PROXY line speaks for one client alone
+        if (
+            backend.member.proxy  # one that began with a PROXY line speaks for one client alone
+            or connection.generation != backend.generation
+            or len(idle) >= _MOST_IDLE
+        ):
+            connection.close()
             return
         connection.is_kept = True
         connection.idle_since = clock()
@@ -107,12 +113,20 @@ class Transport:
         self._homes.pop(connection, None)
 
     def sweep(self, backends: Iterable[Backend], now: float) -> None:
-        """Close idle connections that are too old, or that the backend has ended; call it every second or so."""
+        """Close idle connections that are too old, or ended by the backend, or lead to where it is no longer.
+
+        Call it every second or so, also for backends that are leaving.
+        """
         for backend in backends:
             idle = cast(list[BackendConnection], backend.idle)
             kept = []
             for connection in idle:
-                if now - connection.idle_since < self._idle and connection.is_alive(look=False):
+                is_current = connection.generation == backend.generation
+                if (
+                    is_current
+                    and now - connection.idle_since < self._idle
+                    and connection.is_alive(look=False)
+                ):
                     kept.append(connection)
                 else:
                     connection.close()

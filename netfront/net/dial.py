@@ -1,8 +1,9 @@
 """Dialling: from a member of a pool to a connected stream.
 
-A numeric address and a unix socket are dialled without leaving the lane; a name is looked up in a thread, and
-its addresses are tried one beside the other (RFC 8305, happy eyeballs). A loopback name is both loopback
-addresses, so that a server that listens on one of them only is found.
+A numeric address and a unix socket are dialled without leaving the lane, and so is a name that somebody follows:
+its member says where it leads. Any other name is looked up in a thread. The addresses are tried one beside the other
+(RFC 8305, happy eyeballs). A loopback name is both loopback addresses, so that a server that listens on one of
+them only is found.
 """
 
 import errno
@@ -14,10 +15,10 @@ from collections.abc import Sequence
 
 import trio
 
-from netfront.endpoint import Endpoint, is_loopback_name
+from netfront.endpoint import is_loopback_name
 from netfront.errors import BackendError, Overdue
 from netfront.net.lane import clock, first, in_trio
-from netfront.net.pool import Backend
+from netfront.net.pool import Backend, Member
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tlsstream import TlsStream
 
@@ -40,13 +41,16 @@ async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> St
     member = backend.member
     until = clock() + timeout
     if not backend.addresses:
-        backend.addresses = await _addresses(member.endpoint, until)
+        backend.addresses = await _addresses(member, until)
+    known = backend.addresses
     try:
-        stream, used = await _connect_any(backend.addresses, until)  # type: ignore[arg-type]
+        stream, used = await _connect_any(known, until)  # type: ignore[arg-type]
     except BackendError:
-        backend.addresses = ()
+        if backend.addresses is known:
+            backend.addresses = ()
         raise
-    backend.addresses = [used, *(address for address in backend.addresses if address != used)]
+    if backend.addresses is known:  # else the name has come to lead elsewhere
+        backend.addresses = [used, *(address for address in known if address != used)]
     try:
         if preamble:
             await stream.send_all(preamble)
@@ -75,9 +79,15 @@ async def _handshake(stream: TlsStream, until: float) -> None:
         ) from error
 
 
-async def _addresses(endpoint: Endpoint, until: float) -> Sequence[Address]:
+async def _addresses(member: Member, until: float) -> Sequence[Address]:
+    endpoint = member.endpoint
     if endpoint.path is not None:
         return [(socket.AF_UNIX, endpoint.path)]
+    if member.addresses:
+        return [
+            (socket.AF_INET6 if ":" in address else socket.AF_INET, (address, endpoint.port))
+            for address in member.addresses
+        ]
     host, port = endpoint.host or "localhost", endpoint.port
     if is_loopback_name(host):
         try:

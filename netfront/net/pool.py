@@ -33,6 +33,9 @@ class Member:
         tls: how TLS is spoken to it; None for none.
         server_name: for SNI and for the certificate's check.
         proxy: the version of the PROXY line sent first, or 0.
+        addresses: where the endpoint's host leads, as whoever follows the name found out; empty leaves the name to
+            the dialler. Where each address of a name is a member of its own, the address is the endpoint's host, and
+            the name is in `authority` and `server_name` only.
     """
 
     endpoint: Endpoint
@@ -45,12 +48,29 @@ class Member:
     tls: ssl.SSLContext | None = field(default=None, compare=False)
     server_name: str | None = None
     proxy: int = 0
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> tuple[Endpoint, str | None, bytes | None, int]:
+        """What makes it the same backend as before: where it is dialled, and as whom it is spoken to."""
+        return self.endpoint, self.server_name, self.host, self.proxy
 
 
 class Backend:
     """One server we forward to: a member, and what is known of it."""
 
-    __slots__ = ("addresses", "idle", "in_flight", "is_up", "member", "served", "turn", "weight", "why")
+    __slots__ = (
+        "addresses",
+        "generation",
+        "idle",
+        "in_flight",
+        "is_up",
+        "member",
+        "served",
+        "turn",
+        "weight",
+        "why",
+    )
 
     def __init__(self, member: Member) -> None:
         self.member = member
@@ -64,6 +84,9 @@ class Backend:
         """The transport's own: connections not in use, the last used one last."""
         self.addresses: Sequence[object] = ()
         """The dialler's own: where the name led last time."""
+        self.generation = 0
+        """Counts how often it left the pool or an address of its name went: a connection of an earlier one may end
+        what it is doing, and is not used again."""
 
     def __repr__(self) -> str:
         return f"<Backend {self.member.label} in_flight={self.in_flight} {'up' if self.is_up else 'down'}>"
@@ -113,6 +136,8 @@ class Pool:
         self.changed = Signal()
         self._notice = notice
         self.backends: list[Backend] = []
+        self.leaving: list[Backend] = []
+        """Those that are no longer picked, and have leases or connections left."""
         self._preferred: list[Backend] = []
         self._backups: list[Backend] = []
         self.replace(list(members))
@@ -141,19 +166,36 @@ class Pool:
         return Lease(self, backend)
 
     def replace(self, members: Sequence[Member]) -> None:
-        """Change who is in the pool; what is known of a member that stays is kept."""
-        known = {backend.member.endpoint: backend for backend in self.backends}
+        """Change who is in the pool; what is known of a member that stays is kept.
+
+        One that leaves is picked no more and drains: its leases end as they will, and its connections are closed as
+        they turn idle. If it comes back while it drains, it is the same backend again.
+        """
+        known = {backend.member.identity: backend for backend in (*self.leaving, *self.backends)}
         self.backends = []
         for member in members:
-            backend = known.get(member.endpoint)
+            backend = known.pop(member.identity, None)
             if backend is None:
                 backend = Backend(member)
+            elif backend.member.addresses != member.addresses:
+                backend.addresses = ()
+                if not set(backend.member.addresses) <= set(member.addresses):
+                    backend.generation += 1
             backend.member = member
             backend.weight = member.weight
             self.backends.append(backend)
+        for backend in known.values():
+            if backend not in self.leaving:
+                backend.generation += 1
+        self.leaving = [backend for backend in known.values() if backend.in_flight or backend.idle]
         self._preferred = [backend for backend in self.backends if not backend.member.backup]
         self._backups = [backend for backend in self.backends if backend.member.backup]
         self.changed.set()
+
+    def forget_drained(self) -> None:
+        """Let go of those that have left and have nothing left to do."""
+        if self.leaving:
+            self.leaving = [backend for backend in self.leaving if backend.in_flight or backend.idle]
 
     def tell(self, backend: Backend, *, is_up: bool, why: str) -> None:
         """Note that a backend has come or gone, and pass it on."""

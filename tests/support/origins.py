@@ -319,14 +319,17 @@ class Origin:
 
 
 @contextmanager
-def origin(script: Script, *, port: int = 0, expect_faults: bool = False) -> Iterator[Origin]:
+def origin(
+    script: Script, *, host: str = "127.0.0.1", port: int = 0, expect_faults: bool = False
+) -> Iterator[Origin]:
     """Run an origin that plays `script` on each connection.
 
     Args:
+        host: a loopback address of IPv4.
         port: 0 for a free one.
         expect_faults: do not fail when a script raised; the test looks at `faults` itself.
     """
-    sock = socket.create_server(("127.0.0.1", port), backlog=512)
+    sock = socket.create_server((host, port), backlog=512)
     served = Origin(script, sock)
     thread = threading.Thread(target=served.serve, daemon=True)
     thread.start()
