@@ -16,6 +16,8 @@ Wall = Callable[[float], float]
 Format = Callable[[Exchange, "_Stamp"], bytes]
 _UNSAFE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
 _BARE = re.compile(r'[^\s"=\\]+').fullmatch
+_VERSIONS = {b"0": b" HTTP/1.0", b"1": b" HTTP/1.1", b"": b""}
+"""By the minor version; a request that was refused may have none."""
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
@@ -70,12 +72,12 @@ def _peer(exchange: Exchange) -> bytes:
 
 
 def _common(exchange: Exchange, stamp: _Stamp) -> bytes:
-    line = b'%b - - %b "%b %b HTTP/1.%b"' % (
+    line = b'%b - - %b "%b %b%b"' % (
         _peer(exchange),
         stamp.common,
         exchange.method,
         _escaped(exchange.target),
-        exchange.version,
+        _VERSIONS[exchange.version],
     )
     return b"%b %d %d\n" % (line, exchange.status, exchange.sent)
 

@@ -24,6 +24,7 @@ from netfront.net.stream import CHUNK, Stream
 from netfront.wire.fields import Fields
 from netfront.wire.framing import NONE, encode_chunk, encode_trailers, request_framing
 from netfront.wire.head import HeadLimits, HeadMemory, RequestBlock, RequestHeads, request_memory
+from netfront.wire.requestline import read_request_line
 from netfront.wire.target import parse_target
 
 __all__ = ["HttpServer", "ServerLimits"]
@@ -123,6 +124,7 @@ class _Connection:
         "_has_begun",
         "_heads",
         "_is_11",
+        "_refused",
         "_server",
         "_whole_since",
         "due",
@@ -142,6 +144,8 @@ class _Connection:
         self._body: RequestBody | None = None
         self._has_begun = False
         """Whether a part of an answer is sent: nothing but the rest of it may follow."""
+        self._refused = b""
+        """What came of a request that is refused: the log tells its first line."""
         self.due = deadline()
         self._whole_since = 0.0
         self._is_11 = True
@@ -197,9 +201,7 @@ class _Connection:
         patience = server.limits.head_time
         data = b""
         while True:
-            if data:
-                parsed = parse(data)
-            else:
+            if not data:
                 self.is_idle = True
                 if server.is_draining:
                     stream.stop_receiving()
@@ -214,11 +216,15 @@ class _Connection:
                     return
                 data = more
                 self.is_idle = False
+            try:
                 parsed = parse(data)
-            if parsed is None:
-                parsed = await self._receive_rest(data)
-            due.at = math.inf
-            request, data = self._request(*parsed)
+                if parsed is None:
+                    parsed, data = await self._receive_rest(data)
+                due.at = math.inf
+                request, data = self._request(*parsed)
+            except (BadMessage, Overdue):
+                self._refused = self._refused or data
+                raise
             try:
                 response = await handler(request)
             except Exception as error:
@@ -232,20 +238,26 @@ class _Connection:
                 if not keep:
                     return
 
-    async def _receive_rest(self, data: bytes) -> tuple[bytes, bytes, RequestBlock, Fields, bytes]:
-        """Receive the rest of a head of which some has come."""
+    async def _receive_rest(
+        self, data: bytes
+    ) -> tuple[tuple[bytes, bytes, RequestBlock, Fields, bytes], bytes]:
+        """Receive the rest of a head of which some has come; give it parsed, and as it came."""
         due, stream = self.due, self.stream
         due.which = "head"
         due.at = clock() + self._server.limits.head_time
-        while True:
-            while (more := stream.receive_now()) is None:
-                await ready(stream.readable)
-            if not more:
-                raise BadMessage(400, "ended within a head")
-            data += more
-            parsed = self._heads.parse(data)
-            if parsed is not None:
-                return parsed
+        try:
+            while True:
+                while (more := stream.receive_now()) is None:
+                    await ready(stream.readable)
+                if not more:
+                    raise BadMessage(400, "ended within a head")
+                data += more
+                parsed = self._heads.parse(data)
+                if parsed is not None:
+                    return parsed, data
+        except (BadMessage, Overdue):
+            self._refused = data
+            raise
 
     def _failed(self, request: Request, error: Exception) -> Response:
         """Deal with a handler that raised: the client left, or the fault is our own."""
@@ -439,7 +451,7 @@ class _Connection:
     async def _refuse(self, error: BadMessage) -> None:
         """Answer what is no request, and close."""
         response = self._server.refuse(error)
-        exchange = Exchange(clock(), self, b"-", b"-", b"1")
+        exchange = Exchange(clock(), self, *read_request_line(self._refused))
         exchange.status = response.status
         exchange.outcome = error.why
         body = response.body
