@@ -111,6 +111,7 @@ def _limits(flags: ProxyFlags, faults: Faults) -> LimitsPlan:
     for name, (fewest, highest) in _COUNTS.items():
         count = partial(parse_count, least=fewest, most=highest)
         given[name] = _read(name, getattr(flags, name), count, getattr(LimitsPlan(), name), faults)
+    _fit(given, flags)
     limits = LimitsPlan(**given)
     for name in ("max_line", "max_field"):
         part = getattr(limits, name)
@@ -120,6 +121,15 @@ def _limits(flags: ProxyFlags, faults: Faults) -> LimitsPlan:
                 what, f"more than --max-head, which is {render_size(limits.max_head)}", "raise --max-head too"
             )
     return limits
+
+
+def _fit(sizes: dict[str, Any], flags: ProxyFlags) -> None:
+    """Fit the defaults to what was given: a head has room for its line and a field, and they are no longer than it."""
+    if flags.max_head is None:
+        sizes["max_head"] = max(sizes["max_head"], sizes["max_line"] + sizes["max_field"])
+    for name in ("max_line", "max_field"):
+        if getattr(flags, name) is None:
+            sizes[name] = min(sizes[name], sizes["max_head"])
 
 
 def _tell(flags: ProxyFlags, faults: Faults) -> TellPlan:
