@@ -4,7 +4,7 @@ Builtin exceptions stay builtin inside a package; at its edge they become one of
 for each kind of caller that can act on it, and no class that nobody catches apart.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -66,13 +66,18 @@ class UsageError(Exception):
 
 
 class CannotListen(Exception):
-    """A listener could not be opened: exit 3. `instead_of` is the port asked for, `instead` one that may be had."""
+    """Listeners could not be opened: exit 3.
 
-    def __init__(self, fault: Fault, *, instead_of: int = 0, instead: int = 0) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
-        self.instead_of = instead_of
-        self.instead = instead
+    Args:
+        port: the one that was asked for, where another would do.
+        instead: by each such port, one that may be had; 0 is any.
+    """
+
+    def __init__(self, *faults: Fault, port: int = 0, instead: Mapping[int, int] | None = None) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+        self.port = port
+        self.instead = instead or {}
 
 
 class BadMessage(Exception):

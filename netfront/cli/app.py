@@ -130,21 +130,22 @@ def _tell(name: str, error: BaseException, args: Sequence[str]) -> int:
     if isinstance(error, UsageError):
         faults, code = error.faults, ExitCode.USAGE
     elif isinstance(error, CannotListen):
-        faults, code = (_with_correction(name, error, args),), ExitCode.CANNOT_LISTEN
+        faults, code = _with_correction(name, error, args), ExitCode.CANNOT_LISTEN
     else:
         return ExitCode.INTERRUPTED
     sys.stderr.write("".join(f"{name}: {_printable(str(fault))}\n" for fault in faults))
     return code
 
 
-def _with_correction(name: str, error: CannotListen, args: Sequence[str]) -> Fault:
-    """Add the command that would work, where another port would do."""
-    fault = error.fault
-    if not error.instead_of:
-        return fault
-    words = elsewhere(args, error.instead_of, error.instead)
+def _with_correction(name: str, error: CannotListen, args: Sequence[str]) -> tuple[Fault, ...]:
+    """Add the command that would work, where other ports would do; behind the last fault, as it mends them all."""
+    words = elsewhere(args, error.instead)
+    if not words:
+        return error.faults
+    *others, last = error.faults
     command = f"try: {name} {shlex.join(words)}"
-    return Fault(fault.what, fault.why, f"{fault.hint}; {command}" if fault.hint else command)
+    hint = f"{last.hint}; {command}" if last.hint else command
+    return (*others, Fault(last.what, last.why, hint))
 
 
 def _printable(text: str) -> str:

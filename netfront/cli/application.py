@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from netfront.cli.plan import ListenerPlan
-from netfront.errors import BackendError
+from netfront.errors import BackendError, CannotListen
 from netfront.http.server import HttpServer
 from netfront.http.transport import Transport
-from netfront.net.bind import open_sockets
+from netfront.net.bind import free_port, open_sockets
 from netfront.net.dial import dial
 from netfront.net.listen import Admission, Listener, StreamHandler, close_listeners
 from netfront.net.logfile import LogFile
@@ -65,15 +65,26 @@ class App:
         self.has_files = certificates is not None
 
     def open_listeners(self) -> tuple[Listener, ...]:
-        """Open every listener of the plan, in its order, and then our own. Raises CannotListen; none stays open."""
+        """Open every listener of the plan, in its order, and then our own.
+
+        Raises:
+            CannotListen: of all that could not be opened; none stays open.
+        """
         opened: list[Listener] = []
+        refused: list[tuple[str, CannotListen]] = []
         try:
             for index, front in enumerate(self._fronts):
                 place = front.plan.endpoint
-                sockets = open_sockets(place.host, place.port, place.path, shown=str(place))
+                try:
+                    sockets = open_sockets(place.host, place.port, place.path, shown=str(place))
+                except CannotListen as error:
+                    refused.append((place.host, error))
+                    continue
                 listener = Listener(str(index), sockets, front.handler, place.path)
                 opened.append(listener)
                 self._ports[index] = listener.port
+            if refused:
+                raise _together(refused)
         except BaseException:
             close_listeners(tuple(opened))
             raise
@@ -171,6 +182,15 @@ class App:
                     for backend in pool.backends:
                         nursery.start_soon(probe, backend)
         return verdicts
+
+
+def _together(refused: list[tuple[str, CannotListen]]) -> CannotListen:
+    """Make one error of several, and find for each port one that may be had; while those that opened are held."""
+    instead: dict[int, int] = {}
+    for host, error in refused:
+        if error.port and error.port not in instead:
+            instead[error.port] = free_port(host, error.port, avoid=instead.values())
+    return CannotListen(*[fault for _, error in refused for fault in error.faults], instead=instead)
 
 
 def _is_loopback(address: str) -> bool:

@@ -1,28 +1,44 @@
 """A command line corrected: the same words with another port to listen on."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from netfront.endpoint import parse_listen
 from netfront.errors import UsageError
 
 __all__ = ["elsewhere"]
 
+_ROUTE = re.compile(r":([0-9]{1,5})(?==)")
+"""A route that belongs to the listener with that port."""
 _SHORT = "-l"
-_LONG = ("--listen", "--redirect-http")
+_LONG = ("--listen", "--redirect-http", "--from")
 
 
-def elsewhere(args: Sequence[str], taken: int, port: int) -> list[str]:
-    """Replace a port wherever it is listened on; where no word names it, it was the default, and --listen is added."""
+def elsewhere(args: Sequence[str], instead: Mapping[int, int]) -> list[str]:
+    """Replace ports wherever they are listened on, and where a route names the listener by its port.
+
+    A port that no word names was the default, and --listen is added.
+
+    Returns:
+        the words; none where there is nothing to replace, or where a port stands in an @file.
+    """
     words: list[str] = []
-    is_replaced = False
+    named: set[int] = set()
     before = ""
     for word in args:
         lead, text = _split(before, word)
         before = word
-        other = _moved(text, taken, port) if text else ""
-        is_replaced = is_replaced or bool(other)
-        words.append(lead + other if other else word)
-    return words if is_replaced else [*words, "--listen", f":{port}"]
+        taken = _port(text) if text else None
+        if taken is not None and taken in instead:
+            named.add(taken)
+            word = f"{lead}{text.rpartition(':')[0]}:{instead[taken]}"
+        elif (route := _ROUTE.match(word)) and int(route[1]) in instead and not lead + text:
+            word = f":{instead[int(route[1])]}{word[route.end() :]}"
+        words.append(word)
+    left = [port for taken, port in instead.items() if taken not in named]
+    if not instead or (left and any(word.startswith("@") for word in args)):
+        return []
+    return [*words, *(part for port in left for part in ("--listen", f":{port}"))]
 
 
 def _split(before: str, word: str) -> tuple[str, str]:
@@ -37,10 +53,8 @@ def _split(before: str, word: str) -> tuple[str, str]:
     return "", ""
 
 
-def _moved(text: str, taken: int, port: int) -> str:
+def _port(text: str) -> int | None:
     try:
-        if parse_listen(text).port != taken:
-            return ""
+        return parse_listen(text).port
     except UsageError:
-        return ""
-    return f"{text.rpartition(':')[0]}:{port}"
+        return None

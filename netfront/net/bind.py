@@ -5,14 +5,18 @@ import os
 import resource
 import socket
 import stat
-import sys
+from collections.abc import Container
 
 from netfront.errors import CannotListen, Fault
+from netfront.net.holder import who_listens, who_listens_at
 
-__all__ = ["open_sockets", "raise_descriptor_limit"]
+__all__ = ["free_port", "open_sockets", "raise_descriptor_limit"]
 
 _BACKLOG = 1024
 _NEAREST = 20
+_PRIVILEGED = 1024
+_MISSING = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""What opening an address of a family says that the machine lacks."""
 
 
 def raise_descriptor_limit() -> int:
@@ -76,7 +80,7 @@ def _open_loopback(port: int, shown: str) -> tuple[socket.socket, ...]:
 
 def _is_missing(error: CannotListen) -> bool:
     cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return isinstance(cause, OSError) and cause.errno in _MISSING
 
 
 def _open_any(port: int, shown: str) -> socket.socket:
@@ -104,7 +108,7 @@ def _open(family: int, host: str, port: int, shown: str, *, both: bool = False) 
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise _refused(error, family, host, port, shown) from error
+        raise _refused(error, host, port, shown) from error
     return sock
 
 
@@ -118,65 +122,78 @@ def _open_unix(path: str, shown: str) -> socket.socket:
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise CannotListen(Fault(f"cannot listen on {shown}", _words(error))) from error
+        raise _refused_file(error, path, shown) from error
     return sock
 
 
 def _is_answered(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         return probe.connect_ex(path) != errno.ECONNREFUSED
 
 
-def _refused(error: OSError, family: int, host: str, port: int, shown: str) -> CannotListen:
+def _refused_file(error: OSError, path: str, shown: str) -> CannotListen:
+    what = f"cannot listen on {shown}"
+    if error.errno != errno.EADDRINUSE:
+        return CannotListen(Fault(what, _words(error)))
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        return CannotListen(Fault(what, "there is such a file, and it is no socket", "give another name"))
+    holder = who_listens_at(path)
+    return CannotListen(Fault(what, f"the socket is in use{f' by {holder}' if holder else ''}"))
+
+
+def _refused(error: OSError, host: str, port: int, shown: str) -> CannotListen:
     what = f"cannot listen on {shown}"
     if error.errno == errno.EADDRINUSE:
-        holder = _who_listens(port)
-        fault = Fault(what, f"port {port} is in use{f' by {holder}' if holder else ''}")
-        return CannotListen(fault, instead_of=port, instead=_free_port(family, host, port + 1))
-    if error.errno in (errno.EACCES, errno.EPERM) and port < 1024:
-        fault = Fault(what, _words(error), "ports below 1024 need root or CAP_NET_BIND_SERVICE")
-        return CannotListen(fault, instead_of=port, instead=_free_port(family, host, port + 8000))
+        holder = who_listens(port)
+        return CannotListen(
+            Fault(what, f"port {port} is in use{f' by {holder}' if holder else ''}"), port=port
+        )
+    if error.errno in (errno.EACCES, errno.EPERM) and port < _PRIVILEGED:
+        hint = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        return CannotListen(Fault(what, _words(error), hint), port=port)
     is_missing = error.errno == errno.EADDRNOTAVAIL
     hint = "this machine does not have that address; '*' listens on all it has" if is_missing else ""
     return CannotListen(Fault(what, _words(error), hint))
 
 
-def _free_port(family: int, host: str, first: int) -> int:
-    """Find a port that could be listened on, from `first` on; 0, which is any, when the nearest are all taken."""
-    for port in range(first, min(first + _NEAREST, 1 << 16)):
-        with socket.socket(family, socket.SOCK_STREAM) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind((host, port))
-            except OSError:
-                continue
-            return port
+def free_port(host: str, taken: int, *, avoid: Container[int] = ()) -> int:
+    """Find a port that could be listened on in place of one that could not.
+
+    Args:
+        host: as `open_sockets` takes it.
+        avoid: ports that are promised already.
+
+    Returns:
+        the next free one, or the next from 8000 more where low ports are forbidden; 0, which is any, when the
+        nearest are all taken.
+    """
+    first = [taken + 1, taken + 8000] if taken < _PRIVILEGED else [taken + 1]
+    for start in first:
+        for port in range(start, min(start + _NEAREST, 1 << 16)):
+            if port not in avoid and _is_free(host, port):
+                return port
     return 0
 
 
-def _who_listens(port: int) -> str:
-    """Name the process that listens on a port, "name (pid N)", as far as /proc shows it."""
-    if not sys.platform.startswith("linux"):
-        return ""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+def _is_free(host: str, port: int) -> bool:
+    """Tell whether every address that a host stands for can be had on a port; those that are missing are not asked."""
+    places = {"localhost": ("127.0.0.1", "::1"), "*": ("0.0.0.0", "::")}.get(host, (host,))
+    free = 0
+    for place in places:
         try:
-            with open(table, encoding="ascii") as lines:
-                for line in list(lines)[1:]:
-                    columns = line.split()
-                    if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
-                        inodes.add(f"socket:[{columns[9]}]")
-        except OSError:
-            continue
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                if os.readlink(f"/proc/{pid}/fd/{fd}") in inodes:
-                    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as name:
-                        return f"{name.read().strip()} (pid {pid})"
-        except OSError:
-            continue
-    return ""
+            with socket.socket(
+                socket.AF_INET6 if ":" in place else socket.AF_INET, socket.SOCK_STREAM
+            ) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if sock.family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.bind((place, port))
+        except OSError as error:
+            if error.errno not in _MISSING:
+                return False
+        else:
+            free += 1
+    return free > 0
 
 
 def _words(error: OSError) -> str:

@@ -134,6 +134,54 @@ def test_port_in_use_names_its_holder_and_the_corrected_command(words, corrected
     assert port < other <= port + 20
 
 
+def test_all_ports_in_use_are_told_at_once_with_one_corrected_command():
+    with socket.socket() as one, socket.socket() as other:
+        ports = []
+        for holder in (one, other):
+            holder.bind(("0.0.0.0", 0))
+            holder.listen()
+            ports.append(holder.getsockname()[1])
+        done = run(
+            "proxy", "demo:", "-l", f"http://:{ports[0]}", "-l", f"http://*:{ports[1]}", "-l", "http://:0"
+        )
+    *refused, command = done.stderr.splitlines()
+    assert done.returncode == 3
+    assert refused == [
+        f"netfront proxy: cannot listen on http://{host}:{port}: port {port} is in use by {comm()} (pid {os.getpid()})"
+        for host, port in zip(("localhost", "*"), ports, strict=True)
+    ]
+    moved = re.fullmatch(
+        r"  try: netfront proxy demo: -l http://:(\d+) -l 'http://\*:(\d+)' -l http://:0", command
+    )
+    assert moved
+    assert len({*map(int, moved.groups()), *ports}) == 4
+
+
+@pytest.mark.parametrize("is_relative", [True, False])
+def test_unix_socket_in_use_names_its_holder(tmp_path, monkeypatch, is_relative):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as holder:
+        holder.bind("sock" if is_relative else str(tmp_path / "sock"))
+        holder.listen()
+        done = run("proxy", "demo:", "-l", f"unix:{tmp_path}/sock")
+    assert (done.returncode, done.stderr) == (
+        3,
+        f"netfront proxy: cannot listen on unix:{tmp_path}/sock: "
+        f"the socket is in use by {comm()} (pid {os.getpid()})\n",
+    )
+
+
+def test_file_that_is_no_socket_is_left_alone(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    done = run("proxy", "demo:", "-l", f"unix:{tmp_path}/notes")
+    assert (done.returncode, done.stderr) == (
+        3,
+        f"netfront proxy: cannot listen on unix:{tmp_path}/notes: there is such a file, and it is no socket\n"
+        "  give another name\n",
+    )
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 def comm():
     with open("/proc/self/comm", encoding="utf-8") as name:
         return name.read().strip()
