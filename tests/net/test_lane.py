@@ -2,35 +2,16 @@
 
 import gc
 import socket
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
 from netfront.errors import Overdue
-from netfront.net.lane import Lane, Signal, breathe, clock, deadline, either, first, in_trio, ready
+from netfront.net.lane import Signal, breathe, clock, deadline, either, first, in_trio, ready
 from netfront.net.stream import Facts, SocketStream
+from tests.support.lane import running_lane
 
 NOBODY = ("", 0)
-
-
-@asynccontextmanager
-async def running_lane():
-    """A lane, and a nursery whose connections end before it does."""
-    async with trio.open_nursery() as outer:
-        lane = Lane()
-        scope = trio.CancelScope(shield=True)
-
-        async def serve():
-            with scope:
-                await lane.serve()
-
-        outer.start_soon(serve)
-        try:
-            async with trio.open_nursery() as connections:
-                yield lane, connections
-        finally:
-            lane.stop()
 
 
 def pair():
