@@ -31,14 +31,14 @@ def print_ca_path() -> None:
     """Print the file of the local CA's certificate; it is made if there is none."""
     from netfront.net.devcert import ca_path
 
-    sys.stdout.write(f"{ca_path()}\n")
+    sys.stdout.write(f"{ca_path(_tell)}\n")
 
 
 def print_env_lines() -> None:
     """Print lines for sh, bash, zsh or fish to evaluate."""
     from netfront.net.devcert import ca_path
 
-    own = ca_path()
+    own = ca_path(_tell)
     system = _system_list()
     lines = []
     for name in (*_REPLACING, _ADDING):
@@ -52,6 +52,10 @@ def print_env_lines() -> None:
         else:
             lines.append(f"# {name} is left alone: no list of this system's CAs was found")
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"netfront: {line}\n")
 
 
 def _system_list() -> Path | None:
@@ -87,7 +91,7 @@ def _bundle(own: Path, source: Path, *, is_system: bool) -> Path:
         listed = source.read_bytes()
     except OSError as error:
         raise UsageError.of(str(source), (error.strerror or str(error)).lower()) from error
-    with hold_data():
+    with hold_data(_tell):
         bundle = b"%b%b\n%b\n%b" % (_MADE_OF, os.fsencode(source), listed, own.read_bytes())
         if read_private(path) != bundle:
             write_private(path, bundle)

@@ -10,14 +10,20 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from netfront.errors import UsageError
+from netfront.net.holder import who_holds_lock
 
-__all__ = ["data_directory", "hold_data", "read_private", "write_private"]
+__all__ = ["PATIENCE", "data_directory", "hold_data", "read_private", "write_private"]
 
+PATIENCE = 10.0
+"""Seconds. A new CA takes a tenth of one: who holds the lock for longer is stopped, or hangs."""
+_TELL_AFTER = 0.5
+_AGAIN = 0.02
 _HINT = "NETFRONT_DATA names another directory, of yours"
 
 
@@ -38,12 +44,20 @@ def data_directory() -> Path:
     return home / ".local" / "share" / "netfront"
 
 
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
 @contextmanager
-def hold_data() -> Iterator[Path]:
+def hold_data(tell: Callable[[str], None] = _silent, *, patience: float = PATIENCE) -> Iterator[Path]:
     """Give the directory, made if there is none, and hold its lock.
 
+    Args:
+        tell: told, after half a second, what is waited for.
+        patience: seconds that another's lock is waited for.
+
     Raises:
-        UsageError: it cannot be used, or what is done inside the block raised OSError.
+        UsageError: it cannot be used, is locked for too long, or what is done inside the block raised OSError.
     """
     directory = data_directory()
     lock = -1
@@ -51,7 +65,7 @@ def hold_data() -> Iterator[Path]:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_directory(directory)
         lock = _open_lock(directory / "lock")
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _take_lock(lock, directory, tell, patience)
         yield directory
     except OSError as error:
         path = error.filename or directory
@@ -72,6 +86,34 @@ def _open_lock(path: Path) -> int:
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise error from None
+
+
+def _take_lock(lock: int, directory: Path, tell: Callable[[str], None], patience: float) -> None:
+    """Take the lock. flock has no time-out, so it is asked for again and again."""
+    began = time.monotonic()
+    is_told = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = time.monotonic() - began
+        else:
+            return
+        if waited >= patience:
+            why = f"its lock is held{_by(directory)}"
+            hint = f"end that process, or {_HINT}"
+            raise UsageError.of(
+                str(directory), f"{why}, for over {patience:.0f} s" if patience else why, hint
+            )
+        if waited >= _TELL_AFTER and not is_told:
+            is_told = True
+            tell(f"waiting for the lock of {directory}, held{_by(directory)}")
+        time.sleep(_AGAIN)
+
+
+def _by(directory: Path) -> str:
+    holder = who_holds_lock(str(directory / "lock"))
+    return f" by {holder}" if holder else ""
 
 
 def read_private(path: Path) -> bytes | None:

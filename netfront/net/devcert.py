@@ -10,7 +10,7 @@ under a name made of the CA and of what it is for. A kept one is loaded without 
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from netfront.errors import UsageError
 from netfront.net.certfile import LoadedCertificate, load_certificate
-from netfront.net.datadir import hold_data, read_private, write_private
+from netfront.net.datadir import PATIENCE, hold_data, read_private, write_private
 from netfront.wire.certificate import Certificate, parse_certificate, pem_certificates
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ca_path", "leaf_for", "permitted", "renewal_due"]
 
+Tell = Callable[[str], None]
+"""Takes a line for whoever started us."""
 _DAY = 86400.0
 _CA_DAYS = 3650
 """Who trusts it does so by hand: not again each year. What it may do is bounded by its constraint, not by time."""
@@ -34,9 +36,15 @@ _CA_LEFT = 60 * _DAY
 _LEAF_DAYS = 30
 """Browsers take 398 days at most; a leaf that is renewed by itself may be much shorter."""
 _BACK = timedelta(days=1)
-"""How much earlier they begin, for clocks that are behind."""
+"""How much earlier leaves begin, for clocks that are behind."""
+_CA_BACK = timedelta(days=365)
+"""How much earlier the CA begins: it is made once, and has to outlive a clock that was ahead, or is set back."""
 _SUFFIXES = ("localhost", "test")
 _NETWORKS = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""
 
 
 def permitted(name: str) -> bool:
@@ -50,18 +58,25 @@ def permitted(name: str) -> bool:
     return any(address in network for network in _NETWORKS if network.version == address.version)
 
 
-def ca_path() -> Path:
-    """Give the file of the CA's certificate; it is made if there is none. Raises UsageError as `leaf_for` does."""
-    with hold_data() as directory:
-        _authority(directory, time.time())
+def ca_path(tell: Tell = _silent) -> Path:
+    """Give the file of the CA's certificate; it is made if there is none.
+
+    Args, Raises: as for `leaf_for`.
+    """
+    with hold_data(tell) as directory:
+        _authority(directory, time.time(), tell)
         return directory / "ca.pem"
 
 
-def leaf_for(names: Sequence[str], now: float) -> LoadedCertificate:
+def leaf_for(
+    names: Sequence[str], now: float, *, tell: Tell = _silent, patience: float = PATIENCE
+) -> LoadedCertificate:
     """Give a certificate for these names, kept from an earlier time or made.
 
     Args:
         now: seconds since 1970.
+        tell: told what is waited for, and that the clock makes the CA useless.
+        patience: seconds that another process is waited for.
 
     Raises:
         UsageError: a name that the CA cannot vouch for, the directory cannot be used, or the CA is damaged.
@@ -74,8 +89,8 @@ def leaf_for(names: Sequence[str], now: float) -> LoadedCertificate:
                 "give a certificate for it: --cert FILE --key FILE",
             )
     wanted = sorted({_normal(name) for name in names})
-    with hold_data() as directory:
-        authority = _authority(directory, now)
+    with hold_data(tell, patience=patience) as directory:
+        authority = _authority(directory, now, tell)
         key = hashlib.sha256(b"\n".join([authority, *(name.encode() for name in wanted)])).hexdigest()
         path = directory / f"leaf-{key[:24]}.pem"
         kept = _kept_leaf(path, now)
@@ -125,13 +140,24 @@ def _sweep(directory: Path, now: float) -> None:
         path.unlink()
 
 
-def _authority(directory: Path, now: float) -> bytes:
-    """Give the CA's certificate in DER; it is made if there is none or it ends soon, and ca.pem with it."""
+def _authority(directory: Path, now: float, tell: Tell) -> bytes:
+    """Give the CA's certificate in DER; it is made if there is none or it ends soon, and ca.pem with it.
+
+    One that has not begun stays: not the CA is wrong then but the clock, today or on the day it was made, and whoever
+    trusts the CA would have to trust another when the clock is right again.
+    """
     path = directory / "ca-key.pem"
     text = read_private(path)
-    if text is None or not _lasts(_read_authority(path, text), now):
+    kept = _read_authority(path, text) if text is not None else None
+    if text is None or kept is None or now >= kept.not_after - _CA_LEFT:
         text = _make_authority(now)
         write_private(path, text)
+    elif now < kept.not_before:
+        day = time.strftime("%Y-%m-%d", time.gmtime(kept.not_before))
+        tell(
+            f"the local CA is not valid before {day}, so clients will refuse it: set this machine's clock; "
+            f"or, if that is right, remove {path} to have another made"
+        )
     certificate = text[text.index(b"-----BEGIN CERTIFICATE-----") :]
     if read_private(directory / "ca.pem") != certificate:
         write_private(directory / "ca.pem", certificate)
@@ -148,10 +174,6 @@ def _read_authority(path: Path, text: bytes) -> Certificate:
         return parse_certificate(certificates[0])
     except ValueError as error:
         raise _damaged(path, error) from error
-
-
-def _lasts(authority: Certificate, now: float) -> bool:
-    return authority.not_before <= now < authority.not_after - _CA_LEFT
 
 
 def _damaged(path: Path, error: Exception) -> UsageError:
@@ -180,9 +202,9 @@ def _make_authority(now: float) -> bytes:
     )
     bounds: list[x509.GeneralName] = [x509.DNSName(suffix) for suffix in _SUFFIXES]
     bounds += [x509.IPAddress(network) for network in _NETWORKS]
-    start = datetime.fromtimestamp(now, UTC) - _BACK
+    made = datetime.fromtimestamp(now, UTC)
     certificate = (
-        _builder(name, name, key.public_key(), start, start + timedelta(days=_CA_DAYS))
+        _builder(name, name, key.public_key(), made - _CA_BACK, made + timedelta(days=_CA_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.NameConstraints(bounds, None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -1,6 +1,7 @@
 """The local CA: made once, private, bound to this machine's names, and leaves that are kept and renewed."""
 
 import errno
+import fcntl
 import os
 import shutil
 import ssl
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 from cryptography import x509
@@ -249,13 +251,35 @@ def test_leaf_is_renewed_when_a_third_of_its_life_is_left():
     assert leaf_for(["localhost"], last + 1).not_after > leaf.not_after + 10 * DAY
 
 
-def test_clock_that_was_set_back_makes_others(place):
+@pytest.mark.parametrize("days", [2, 30, 363])
+def test_clock_that_was_set_back_keeps_the_authority_and_makes_another_leaf(days, place):
     now = time.time()
     leaf = leaf_for(["localhost"], now)
-    before = now - 5 * 365 * DAY
+    first = authority().certificate
+    told = []
+    before = now - days * DAY
     assert renewal_due(leaf, before)
-    earlier = leaf_for(["localhost"], before)
+    earlier = leaf_for(["localhost"], before, tell=told.append)
     assert earlier.not_before <= before < earlier.not_after
+    assert first.not_valid_before_utc.timestamp() <= before  # so whoever trusts it finds it valid
+    assert (authority().certificate, told) == (first, [])
+    assert leaf_for(["localhost"], now).not_after > now
+    assert authority().certificate == first
+
+
+def test_authority_that_has_not_begun_stays_and_the_clock_is_blamed(place):
+    now = time.time()
+    ahead = leaf_for(["localhost"], now + 800 * DAY)  # made while the clock was ahead
+    first = authority().certificate
+    told = []
+    leaf = leaf_for(["localhost"], now, tell=told.append)
+    assert authority().certificate == first
+    assert leaf.not_before <= now < leaf.not_after < ahead.not_before
+    day = time.strftime("%Y-%m-%d", time.gmtime(first.not_valid_before_utc.timestamp()))
+    assert told == [
+        f"the local CA is not valid before {day}, so clients will refuse it: set this machine's clock; "
+        f"or, if that is right, remove {place / 'ca-key.pem'} to have another made"
+    ]
 
 
 def test_damaged_leaf_is_made_anew(place):
@@ -399,6 +423,52 @@ def test_processes_that_start_at_once_end_with_the_same_authority(place):
     assert told == {ca_path().read_text() + "\n"}
     assert len(leaves(place)) == 1
     assert not list(place.glob(".new-*"))
+
+
+@contextmanager
+def locked(directory):
+    """Another process, as far as flock is concerned, works in the directory."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def this_process():
+    with open("/proc/self/comm", encoding="utf-8") as name:
+        return f"{name.read().strip()} (pid {os.getpid()})"
+
+
+def test_lock_that_is_held_is_given_up_in_the_end_and_its_holder_told(place):
+    told = []
+    with locked(place), pytest.raises(UsageError) as raised:
+        leaf_for(["localhost"], time.time(), tell=told.append, patience=1.0)
+    assert told == [f"waiting for the lock of {place}, held by {this_process()}"]
+    assert str(raised.value) == (
+        f"{place}: its lock is held by {this_process()}, for over 1 s\n"
+        "  end that process, or NETFRONT_DATA names another directory, of yours"
+    )
+
+
+def test_lock_that_is_let_go_is_taken(place):
+    held = locked(place)
+    held.__enter__()
+    told = []
+
+    def let_go(line):
+        told.append(line)
+        held.__exit__(None, None, None)
+
+    assert leaf_for(["localhost"], time.time(), tell=let_go).names
+    assert len(told) == 1
+
+
+def test_renewal_while_connections_are_served_waits_for_nobody(place):
+    now = time.time()
+    leaf_for(["localhost"], now)
+    with locked(place), pytest.raises(UsageError, match="its lock is held by") as raised:
+        leaf_for(["localhost"], now, patience=0.0)
+    assert "for over" not in str(raised.value)
 
 
 def test_directory_that_cannot_be_made_is_told(place, tmp_path, monkeypatch):
