@@ -46,15 +46,15 @@ _netfront_proxy() {
         '--port-file=[once all listeners are open, write their ports here, one a line]:file:_files' \
         '--ready-fd=[once all listeners are open, write a line to this descriptor and close it]:value: ' \
         '--drain=[when stopped, how long what is under way may take (default 30s)]:value: ' \
-        '*--cert=[a certificate with its chain (PEM); again for more names (default\: from a local CA)]:file:_files' \
-        '*--key=[the private key of the --cert at the same place]:file:_files' \
+        '*--cert=[a certificate with its chain, and its key unless --key is given (PEM); again for more names (default\: from a local CA)]:file:_files' \
+        '*--key=[the private key of the --cert at the same place (default\: in its file)]:file:_files' \
         '*--key-password=[the password of the --key at the same place\: @FILE or env\:NAME]:secret:_files' \
         '*--name=[a name that clients call us by, for the certificate; again for more]:value: ' \
         '--client-ca=[let in only clients with a certificate from these CAs (PEM)]:file:_files' \
         '--hsts=[tell browsers to insist on https for so long\: 31536000 or 365d; not for local names]:value: ' \
         '--backend-ca=[verify backends by these CAs (PEM), not the system'\''s]:file:_files' \
         '--backend-cert=[our certificate for backends (PEM)]:file:_files' \
-        '--backend-key=[the private key of --backend-cert]:file:_files' \
+        '--backend-key=[the private key of --backend-cert (default\: in its file)]:file:_files' \
         '--backend-name=[the name that backends'\'' certificates must have; sent as SNI]:value: ' \
         '--insecure[do not verify the certificates of backends]' \
         '-k[do not verify the certificates of backends]' \

@@ -63,10 +63,8 @@ SAMPLES = {
 }
 NEEDS = {
     "accept_proxy": ["trust_proxy"],
-    "cert": ["key"],
     "key": ["cert"],
-    "key_password": ["cert", "key"],
-    "backend_cert": ["backend_key"],
+    "key_password": ["cert"],
     "backend_key": ["backend_cert"],
     "log_format": ["access_log"],
 }

@@ -3,7 +3,6 @@
 A feature nobody asked for is not in the chain, so it costs nothing.
 """
 
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from netfront.cli.application import App, Front
 from netfront.cli.faults import Faults
-from netfront.cli.plan import BackendTlsPlan, RoutePlan, ServePlan, Settings, TargetPlan
+from netfront.cli.plan import RoutePlan, ServePlan, Settings, TargetPlan
 from netfront.cli.render import Console
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.access_log import access_log
@@ -51,10 +50,9 @@ from netfront.wire.proxyline import render_v1, render_v2
 
 if TYPE_CHECKING:
     from netfront.cli.certificates import Certificates
+    from netfront.cli.filecheck import BackendContexts
 
 __all__ = ["build"]
-
-BackendContexts = dict[BackendTlsPlan, ssl.SSLContext]
 
 
 class _Demo:
@@ -225,7 +223,7 @@ def _server_limits(plan: ServePlan, heads: HeadLimits) -> ServerLimits:
     )
 
 
-def _member(target: TargetPlan, contexts: BackendContexts, demo: _Demo | None) -> Member:
+def _member(target: TargetPlan, contexts: "BackendContexts", demo: _Demo | None) -> Member:
     endpoint = target.endpoint
     if endpoint.is_demo and demo is not None:
         endpoint = replace(endpoint, scheme="http", host="127.0.0.1", port=demo.listener.port)
@@ -245,7 +243,7 @@ def _member(target: TargetPlan, contexts: BackendContexts, demo: _Demo | None) -
 
 def _read_files(
     plan: ServePlan, console: Console
-) -> tuple["Certificates | None", BackendContexts, list[LogFile], tuple[Observer, ...]]:
+) -> tuple["Certificates | None", "BackendContexts", list[LogFile], tuple[Observer, ...]]:
     """Read and open every file of the plan. Raises UsageError: of all that is wrong with any of them."""
     faults = Faults()
     certificates = None
@@ -255,37 +253,21 @@ def _read_files(
     if plan.tls is not None:
         from netfront.cli.certificates import Certificates
 
+        hosts = [route.scope.host for route in plan.routes if route.scope.host]
         try:
-            certificates = Certificates(
-                plan.tls, [route.scope.host for route in plan.routes if route.scope.host]
-            )
+            certificates = Certificates(plan.tls, hosts, console.note)
         except UsageError as error:
             faults.take(error)
-    try:
-        contexts = _backend_contexts(plan)
-    except UsageError as error:
-        faults.take(error)
+    if any(target.tls is not None for pool in plan.pools for target in pool.targets):
+        from netfront.cli.filecheck import backend_contexts, spoken_to_backends
+
+        contexts = backend_contexts(spoken_to_backends(plan), faults)
     try:
         logs, observers = _observers(plan, console)
     except OSError as error:
         faults.add(f"--access-log {plan.log.access_log}", (error.strerror or str(error)).lower())
     faults.raise_any()
     return certificates, contexts, logs, observers
-
-
-def _backend_contexts(plan: ServePlan) -> BackendContexts:
-    """Make the TLS contexts towards backends, one for each way in which TLS is spoken."""
-    contexts: BackendContexts = {}
-    for pool in plan.pools:
-        for target in pool.targets:
-            spoken = target.tls
-            if spoken is not None and spoken not in contexts:
-                from netfront.net.tls import client_context
-
-                contexts[spoken] = client_context(
-                    ca=spoken.ca, cert=spoken.cert, key=spoken.key, insecure=spoken.insecure
-                )
-    return contexts
 
 
 def _observers(plan: ServePlan, console: Console) -> tuple[list[LogFile], tuple[Observer, ...]]:

@@ -4,15 +4,17 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from netfront.cli.faults import Faults
 from netfront.cli.plan import Secret, TlsPlan
 from netfront.errors import Fault, UsageError
-from netfront.net.certfile import LoadedCertificate, covers, load_certificate
+from netfront.net.certfile import LoadedCertificate, covers, load_authorities, load_certificate
+from netfront.net.files import Files
 from netfront.net.tls import ServerTls
 from netfront.net.watchfile import FileWatch
 
-__all__ = ["Certificates"]
+__all__ = ["Certificates", "read_given"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TRY_AGAIN = 3600.0
@@ -24,16 +26,27 @@ class Certificates:
 
     Args:
         hosts: of routes: what given certificates do not cover of them is noted.
+        tell: told of what the start waits for, and of a clock that is wrong.
 
     Raises:
-        UsageError: when made: a file is unreadable, a key does not fit, a certificate is over, or none covers a --name.
+        UsageError: when made: all that is wrong: a file is unreadable, a key does not fit, a certificate is over, or
+            none covers a --name.
     """
 
-    def __init__(self, plan: TlsPlan, hosts: Sequence[str] = ()) -> None:
+    def __init__(
+        self, plan: TlsPlan, hosts: Sequence[str] = (), tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._plan = plan
-        self._watch = FileWatch(_files(plan))
-        self._loaded = self._load()
-        self._tls = ServerTls(self._loaded, client_ca=plan.client_ca)
+        self._files = Files()
+        self._loaded = self._load(tell)
+        self._tls = ServerTls(self._loaded, client_ca=plan.client_ca, files=self._files)
+        named = _files(plan)
+        self._pipes = [path for path in named if self._files.is_pipe(path)]
+        self._watch = FileWatch([path for path in named if path not in self._pipes])
+        self._suspects: set[str] = set()
+        """Files that were missing at the last look."""
+        self._lost: set[str] = set()
+        """Files that were told to be missing."""
         self._next_renewal = 0.0
         self.note = self._describe(hosts)
         _silence_odd_names()
@@ -44,40 +57,69 @@ class Certificates:
 
     def look(self) -> list[str]:
         """Read the files again if they changed, renew a certificate of the local CA that grows old; tell of it."""
-        if self._watch.changed():
-            return self.reload()
+        has_changed = self._watch.changed()
+        told = self._tell_missing()
         now = time.time()
-        if self._plan.is_local and now >= self._next_renewal and self._grows_old(now):
+        if has_changed:
+            told += self._read_again()
+        elif self._plan.is_local and now >= self._next_renewal and self._grows_old(now):
             self._next_renewal = now + _TRY_AGAIN
-            return self.reload()
-        return []
+            told += self._read_again()
+        return told
 
     def reload(self) -> list[str]:
         """Read the files again; what is wrong is told, and the old certificates stay."""
         self._watch.changed()
+        self._lost |= set(self._watch.missing)
+        if not self._pipes:
+            return self._read_again()
+        once = f"{', '.join(dict.fromkeys(self._pipes))}: a pipe is read but once"
+        if set(_files(self._plan)) == set(self._pipes):
+            return [f"nothing to read again: {once}"]
+        return [*self._read_again(), once]
+
+    def _read_again(self) -> list[str]:
         try:
-            loaded = self._load()
+            loaded = self._load(None)
             self._tls.replace(loaded)
         except UsageError as error:
             return [f"the old certificates stay: {error}"]
         self._loaded = loaded
         return ["certificates read again"]
 
-    def _load(self) -> list[LoadedCertificate]:
-        if self._plan.is_local:
+    def _tell_missing(self) -> list[str]:
+        """Tell once that a file is gone, and once that it is back; not of one that is missing at one look alone."""
+        missing = self._watch.missing
+        back = sorted(self._lost - set(missing))
+        gone = [path for path in missing if path in self._suspects and path not in self._lost]
+        self._suspects = set(missing)
+        self._lost = (self._lost & self._suspects) | set(gone)
+        return [
+            *(f"{path} is back" for path in back),
+            *(f"{path}: {missing[path]}; what was read of it stays in use" for path in gone),
+        ]
+
+    def _load(self, tell: Callable[[str], None] | None) -> list[LoadedCertificate]:
+        """Load what is shown.
+
+        Args:
+            tell: of what is waited for; None: nothing may be waited for, as connections are being served.
+        """
+        plan, faults = self._plan, Faults()
+        loaded: list[LoadedCertificate] = []
+        if plan.is_local:
             from netfront.net.devcert import leaf_for
 
-            return [leaf_for([*_LOOPBACK, *self._plan.names], time.time())]
-        loaded: list[LoadedCertificate] = []
-        faults: list[Fault] = []
-        for given in self._plan.certificates:
             try:
-                loaded.append(load_certificate(given.cert, given.key, _read(given.password)))
+                names = [*_LOOPBACK, *plan.names]
+                if tell is not None:
+                    loaded.append(leaf_for(names, time.time(), tell=tell))
+                else:
+                    loaded.append(leaf_for(names, time.time(), patience=0.0))
             except UsageError as error:
-                faults += error.faults
-        faults += [] if faults else _uncovered(self._plan.names, loaded)
-        if faults:
-            raise UsageError(*faults)
+                faults.take(error)
+        read_given(plan, self._files, loaded, faults)
+        faults.raise_any()
         return loaded
 
     def _grows_old(self, now: float) -> bool:
@@ -96,8 +138,27 @@ class Certificates:
         return f"{note}; not for {', '.join(missed)}" if missed else note
 
 
+def read_given(plan: TlsPlan, files: Files, loaded: list[LoadedCertificate], faults: Faults) -> None:
+    """Load the certificates that were given, and look into the file of clients' CAs; note all that is wrong."""
+    are_whole = True
+    for given in plan.certificates:
+        try:
+            loaded.append(load_certificate(given.cert, given.key, _read(given.password, files), files=files))
+        except UsageError as error:
+            are_whole = False
+            faults.take(error)
+    if plan.certificates and are_whole:
+        for fault in _uncovered(plan.names, loaded):
+            faults.add(fault.what, fault.why, fault.hint)
+    if plan.client_ca is not None:
+        try:
+            load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "--client-ca", plan.client_ca, files)
+        except UsageError as error:
+            faults.take(error)
+
+
 def _files(plan: TlsPlan) -> list[str]:
-    files = [path for given in plan.certificates for path in (given.cert, given.key)]
+    files = [path for given in plan.certificates for path in (given.cert, given.key or given.cert)]
     files += [given.password.file for given in plan.certificates if given.password and given.password.file]
     return files + ([plan.client_ca] if plan.client_ca is not None else [])
 
@@ -112,19 +173,16 @@ def _uncovered(names: Sequence[str], loaded: Sequence[LoadedCertificate]) -> lis
     ]
 
 
-def _read(secret: Secret | None) -> bytes | None:
+def _read(secret: Secret | None, files: Files) -> bytes | None:
     """Read a secret from where it is kept; a file's last line end is not part of it."""
     if secret is None:
         return None
+    if secret.file is not None:
+        return files.read(secret.file, what=f"--key-password {secret}").rstrip(b"\r\n")
     try:
-        if secret.file is not None:
-            with open(secret.file, "rb") as file:
-                return file.read().rstrip(b"\r\n")
         return os.environb[(secret.variable or "").encode()]
-    except OSError as error:
-        raise UsageError.of(str(secret), (error.strerror or str(error)).lower()) from error
     except KeyError:
-        raise UsageError.of(str(secret), "no such environment variable") from None
+        raise UsageError.of(f"--key-password {secret}", "no such environment variable") from None
 
 
 def _silence_odd_names() -> None:

@@ -42,6 +42,11 @@ class Faults:
             what = f"{flag} {fault.what}" if flag else fault.what
             self._faults.append(_placed(replace(fault, what=what), word))
 
+    @property
+    def found(self) -> list[Fault]:
+        """The faults, each once."""
+        return list(dict.fromkeys(self._faults))
+
     def __bool__(self) -> bool:
         return bool(self._faults)
 
@@ -52,7 +57,7 @@ class Faults:
             UsageError: of all faults, each once.
         """
         if self._faults:
-            raise UsageError(*dict.fromkeys(self._faults))
+            raise UsageError(*self.found)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

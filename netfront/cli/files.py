@@ -1,7 +1,7 @@
 """The files and variables that a command line names: whether they can be used, before anything is opened.
 
 What is in them is checked by those that read them; this look is taken early so that a missing file is told
-together with everything else that is wrong.
+together with everything else that is wrong; and where something is, they are looked into for the same reason.
 """
 
 import errno
@@ -11,13 +11,41 @@ import stat
 from netfront.cli.argv import path_of
 from netfront.cli.flags import ProxyFlags
 from netfront.cli.grammar import parse_secret
+from netfront.cli.plan import ServePlan
 from netfront.errors import Fault, UsageError
 
-__all__ = ["missing_files"]
+__all__ = ["missing_files", "wrong_files"]
 
 
 def missing_files(flags: ProxyFlags) -> list[Fault]:
     """List what cannot be read, or not be written."""
+    faults = [fault for _, fault in _unreadable_ones(flags)]
+    faults += [fault for text in flags.key_password or () if (fault := _unset(text))]
+    if fault := _closed(flags.ready_fd):
+        faults.append(fault)
+    written = {"--access-log": flags.access_log if flags.access_log != "-" else None}
+    for flag, text in {**written, "--port-file": flags.port_file}.items():
+        if text is not None and (fault := _unwritable(f"{flag} {text}", path_of(text) or "")):
+            faults.append(fault)
+    return faults
+
+
+def wrong_files(flags: ProxyFlags, plan: ServePlan) -> list[Fault]:
+    """List what is wrong inside the files of a plan; not those that `missing_files` has told."""
+    tls = [target.tls for pool in plan.pools for target in pool.targets if target.tls is not None]
+    if not (flags.cert or flags.client_ca or any(spoken.ca or spoken.cert for spoken in tls)):
+        return []  # what looks into them costs TLS
+    from netfront.cli.filecheck import wrong_contents
+
+    told = [path for path, _ in _unreadable_ones(flags)]
+    return [
+        fault
+        for fault in wrong_contents(plan)
+        if fault.what not in told and not any(fault.what.endswith(f" {path}") for path in told)
+    ]
+
+
+def _unreadable_ones(flags: ProxyFlags) -> list[tuple[str, Fault]]:
     several = {"--cert": flags.cert, "--key": flags.key}
     single = {
         "--client-ca": flags.client_ca,
@@ -27,18 +55,15 @@ def missing_files(flags: ProxyFlags) -> list[Fault]:
     }
     named = [(flag, text) for flag, texts in several.items() for text in texts or ()]
     named += [(flag, text) for flag, text in single.items() if text is not None]
-    faults = [_unreadable(f"{flag} {text}", path_of(text) or "") for flag, text in named]
-    faults += [_unset(text) for text in flags.key_password or ()]
-    faults.append(_closed(flags.ready_fd))
-    if flags.access_log not in (None, "-"):
-        faults.append(_unwritable(f"--access-log {flags.access_log}", path_of(flags.access_log) or ""))
-    if flags.port_file is not None:
-        faults.append(_unwritable(f"--port-file {flags.port_file}", path_of(flags.port_file) or ""))
-    return [fault for fault in faults if fault is not None]
+    paths = [(f"{flag} {text}", path_of(text) or "") for flag, text in named]
+    return [(path, fault) for what, path in paths if (fault := _unreadable(what, path))]
 
 
 def _unreadable(what: str, path: str) -> Fault | None:
+    """Look whether a file can be read; a pipe, which can be read but once, is not."""
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            return None if os.access(path, os.R_OK) else Fault(what, os.strerror(errno.EACCES).lower())
         with open(path, "rb") as file:
             file.read(1)
     except OSError as error:

@@ -105,20 +105,13 @@ def _add_redirect(listeners: list[ListenerPlan], text: str, accept_proxy: bool, 
 
 
 def _certificates(flags: ProxyFlags, faults: Faults) -> tuple[CertificatePlan, ...]:
-    """Pair each --cert with the --key at the same place, and with its --key-password if there is one."""
+    """Pair each --cert with the --key and the --key-password at the same place; without a key it holds its own."""
     certs, keys, passwords = flags.cert or (), flags.key or (), flags.key_password or ()
-    for cert in certs[len(keys) :]:
-        faults.add(
-            f"--cert {cert}",
-            "it has no --key",
-            "give one --key for each --cert, in the same order",
-            word=cert,
-        )
     for key in keys[len(certs) :]:
         faults.add(
             f"--key {key}", "it has no --cert", "give one --cert for each --key, in the same order", word=key
         )
-    if len(passwords) > max(len(keys), 0):
+    if len(passwords) > max(len(certs), len(keys)):
         faults.add(
             "--key-password", "there are more passwords than keys", "give one for each encrypted --key"
         )
@@ -126,11 +119,10 @@ def _certificates(flags: ProxyFlags, faults: Faults) -> tuple[CertificatePlan, .
         faults.read("--key-password", text, parse_secret, None) for text in passwords
     ]
     if len(secrets) == 1:
-        secrets *= len(keys)
-    triples = zip_longest(certs[: len(keys)], keys[: len(certs)], secrets[: len(certs)])
-    return tuple(
-        CertificatePlan(path_in(cert, cert), path_in(key, key), secret) for cert, key, secret in triples
-    )
+        secrets *= len(certs)
+    paths = [path_in(key, key) for key in keys[: len(certs)]]
+    triples = zip_longest(certs, paths, secrets[: len(certs)])
+    return tuple(CertificatePlan(path_in(cert, cert), path, secret) for cert, path, secret in triples)
 
 
 def _is_name(flag: str, name: str, faults: Faults) -> bool:

@@ -124,12 +124,14 @@ Cert = Annotated[
     _flag(
         "--cert",
         TLS,
-        "a certificate with its chain (PEM); again for more names (default: from a local CA)",
+        "a certificate with its chain, and its key unless --key is given (PEM); again for more names "
+        "(default: from a local CA)",
         "FILE",
     ),
 ]
 Key = Annotated[
-    list[str] | None, _flag("--key", TLS, "the private key of the --cert at the same place", "FILE")
+    list[str] | None,
+    _flag("--key", TLS, "the private key of the --cert at the same place (default: in its file)", "FILE"),
 ]
 KeyPassword = Annotated[
     list[str] | None,
@@ -161,7 +163,8 @@ BackendCert = Annotated[
     str | None, _flag("--backend-cert", BACKENDS, "our certificate for backends (PEM)", "FILE")
 ]
 BackendKey = Annotated[
-    str | None, _flag("--backend-key", BACKENDS, "the private key of --backend-cert", "FILE")
+    str | None,
+    _flag("--backend-key", BACKENDS, "the private key of --backend-cert (default: in its file)", "FILE"),
 ]
 BackendName = Annotated[
     str | None,

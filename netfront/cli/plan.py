@@ -76,10 +76,14 @@ class ListenerPlan:
 
 @dataclass(frozen=True, slots=True)
 class CertificatePlan:
-    """A certificate with its chain, its private key, and where the key's password is found."""
+    """A certificate with its chain, its private key, and where the key's password is found.
+
+    Args:
+        key: None where it is in the certificate's file.
+    """
 
     cert: str
-    key: str
+    key: str | None = None
     password: Secret | None = None
 
 
@@ -111,7 +115,7 @@ class BackendTlsPlan:
     Args:
         server_name: for SNI and the check of its certificate.
         ca: the file of CAs to verify it by; None is the system's store.
-        cert: our own certificate for it, with its `key`.
+        cert: our own certificate for it, with its `key`, which may be in the same file.
         insecure: do not verify it.
     """
 

@@ -54,11 +54,16 @@ _SIZES = {"max_line": (256, 2**20), "max_field": (256, 2**20), "max_head": (1024
 _COUNTS = {"max_fields": (8, 10_000), "max_connections": (1, 10**6), "max_per_address": (1, 10**6)}
 
 
-def plan_proxy(flags: ProxyFlags, earlier: Sequence[Fault] = ()) -> ServePlan:
+def plan_proxy(
+    flags: ProxyFlags,
+    earlier: Sequence[Fault] = (),
+    look: Callable[[ServePlan], Iterable[Fault]] | None = None,
+) -> ServePlan:
     """Make the plan of `netfront proxy`.
 
     Args:
         earlier: faults of the command line that are known already.
+        look: finds faults in the files of a plan; asked only if there are others to be told with them.
     Raises:
         UsageError: of everything that is wrong.
     """
@@ -90,6 +95,9 @@ def plan_proxy(flags: ProxyFlags, earlier: Sequence[Fault] = ()) -> ServePlan:
         debug=flags.debug,
     )
     _check_hsts(plan, routed, faults)
+    if faults and look is not None:
+        for fault in look(plan):
+            faults.add(fault.what, fault.why, fault.hint)
     faults.raise_any()
     return plan
 
@@ -196,9 +204,8 @@ def _check_backend_flags(flags: ProxyFlags, pools: Iterable[PoolPlan], faults: F
     for name in ("backend_ca", "backend_cert", "backend_key", "backend_name", "insecure"):
         if getattr(flags, name) and not is_https:
             faults.add(_flag(name), "it has no effect", "no target is https://")
-    if bool(flags.backend_cert) != bool(flags.backend_key):
-        given, missing = ("cert", "key") if flags.backend_cert else ("key", "cert")
-        faults.add(f"--backend-{given}", f"it has no --backend-{missing}", "give both")
+    if flags.backend_key and not flags.backend_cert:
+        faults.add("--backend-key", "it has no --backend-cert", "give both")
     if flags.insecure and flags.backend_ca:
         faults.add("--insecure", "it contradicts --backend-ca", "give one of them")
 

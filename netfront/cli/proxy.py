@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 
 import typer
 
@@ -77,13 +78,15 @@ def proxy(
 
 def _proxy(flags: ProxyFlags, faults: list[Fault]) -> int:
     """Plan, then explain or serve. What serving needs is imported once the flags are known to be right."""
-    from netfront.cli.files import missing_files
+    from netfront.cli.files import missing_files, wrong_files
     from netfront.cli.planning import plan_proxy
 
     asked = [word for word in flags.targets or () if flags.explain and is_request(word)]
     targets = [word for word in flags.targets or () if word not in asked]
-    missing = [] if flags.explain else missing_files(flags)
-    plan = plan_proxy(replace(flags, targets=targets), [*faults, *missing])
+    if flags.explain:
+        plan = plan_proxy(replace(flags, targets=targets), faults)
+    else:
+        plan = plan_proxy(flags, [*faults, *missing_files(flags)], partial(wrong_files, flags))
     if flags.explain:
         from netfront.cli.explain import explain_plan, explain_request
 

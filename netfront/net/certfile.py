@@ -7,11 +7,12 @@ chain in disorder (RFC 5246 §7.4.2 wants each member certified by the next; som
 
 import ssl
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from netfront.errors import UsageError
+from netfront.errors import Fault, UsageError
+from netfront.net.files import Files, loadable
 from netfront.wire.certificate import Certificate, parse_certificate, pem_certificates, render_name
 
 __all__ = [
@@ -19,12 +20,8 @@ __all__ = [
     "covers",
     "load_authorities",
     "load_certificate",
-    "load_key",
-    "read_chain",
+    "load_own",
 ]
-
-_MOST = 1 << 20
-"""Bytes of a file that are read: a hundred times the longest chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,63 +41,67 @@ class LoadedCertificate:
 
 
 def load_certificate(
-    cert: str, key: str, password: bytes | None = None, *, now: float | None = None
+    cert: str,
+    key: str | None,
+    password: bytes | None = None,
+    *,
+    now: float | None = None,
+    files: Files | None = None,
 ) -> LoadedCertificate:
     """Load a certificate with its chain and its key.
 
     Args:
         cert: a PEM file, the certificate itself first.
-        key: a PEM file; may be the same.
+        key: a PEM file; may be the same. None: it was not named, so it has to be the same.
         now: seconds since 1970, at which it has to be good; None for this moment.
+        files: reads them.
 
     Raises:
-        UsageError: what is wrong with which of them.
+        UsageError: all that is wrong with either of them.
     """
-    chain = read_chain(cert)
+    files = files or Files()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    load_key(context, cert, key, password, unlock="give its password by --key-password @FILE or env:NAME")
-    _check_times(cert, chain, time.time() if now is None else now)
-    if not chain[0].serves:
-        raise UsageError.of(
-            cert, "the certificate is not for servers", "its extended key usage lacks serverAuth"
-        )
-    _check_order(cert, chain)
+    chain, faults = _load(
+        context,
+        cert,
+        key,
+        password,
+        files,
+        given="--cert",
+        unlock="give its password by --key-password @FILE or env:NAME",
+    )
+    if chain:
+        faults += _untimely(cert, chain, time.time() if now is None else now)
+        if not chain[0].serves:
+            why = "the certificate is not for servers"
+            faults.append(Fault(cert, why, "its extended key usage lacks serverAuth"))
+        faults += _disorder(cert, chain)
+    if faults:
+        raise UsageError(*faults)
     return LoadedCertificate(chain[0].names, chain[0].not_before, chain[0].not_after, context)
 
 
-def load_key(
-    context: ssl.SSLContext, cert: str, key: str, password: bytes | None = None, *, unlock: str
-) -> None:
-    """Load a certificate and its key into a context.
+def load_own(context: ssl.SSLContext, cert: str, key: str | None, files: Files) -> None:
+    """Load the certificate that backends are shown, and its key, into a context.
 
     Args:
-        unlock: what to do about a key that is encrypted, when there is no password.
+        key: as for `load_certificate`.
 
     Raises:
-        UsageError: what is wrong with which of them.
+        UsageError: all that is wrong with either of them.
     """
-    if b"-----BEGIN" not in (text := _read(key)) or b"PRIVATE KEY-----" not in text:
-        raise UsageError.of(key, "there is no private key in it", "it has to be a PEM file")
-    asked = False
-
-    def give() -> bytes:
-        nonlocal asked
-        if password is None:
-            raise UsageError.of(key, "the key is encrypted", unlock)
-        asked = True
-        return password
-
-    try:
-        context.load_cert_chain(cert, key, give)
-    except (ssl.SSLError, OSError, ValueError) as error:
-        raise _load_error(cert, key, error, asked=asked) from error
+    unlock = "a key without a password is needed: openssl pkey -in FILE"
+    _, faults = _load(context, cert, key, None, files, given="--backend-cert", unlock=unlock)
+    if faults:
+        raise UsageError(*faults)
 
 
-def load_authorities(context: ssl.SSLContext, what: str, path: str) -> bytes:
+def load_authorities(context: ssl.SSLContext, what: str, path: str, files: Files | None = None) -> bytes:
     """Let a context trust the certificates of a file, whether they are roots or not, and nobody else's.
 
     Args:
         what: the flag that names the file.
+        files: reads it.
 
     Returns:
         what the file holds.
@@ -108,11 +109,12 @@ def load_authorities(context: ssl.SSLContext, what: str, path: str) -> bytes:
     Raises:
         UsageError: it cannot be read, or holds no certificate.
     """
-    text = _read(path, what=f"{what} {path}")
+    text = (files or Files()).read(path, what=f"{what} {path}")
     if b"CERTIFICATE-----" not in text:
         raise UsageError.of(f"{what} {path}", "there is no certificate in it", "it has to be a PEM file")
     try:
-        context.load_verify_locations(path)
+        with loadable(text) as loaded:
+            context.load_verify_locations(loaded)
     except (ssl.SSLError, OSError) as error:
         raise UsageError.of(f"{what} {path}", "a certificate in it is malformed") from error
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
@@ -125,17 +127,84 @@ def covers(names: Iterable[str], host: str) -> bool:
     return bool({host, "*." + host.partition(".")[2]}.intersection(names))
 
 
-def _read(path: str, *, what: str | None = None) -> bytes:
+def _load(
+    context: ssl.SSLContext,
+    cert: str,
+    key: str | None,
+    password: bytes | None,
+    files: Files,
+    *,
+    given: str,
+    unlock: str,
+) -> tuple[list[Certificate], list[Fault]]:
+    """Load a certificate and its key into a context; give the chain, and all that is wrong.
+
+    Args:
+        given: the flag that names the certificate.
+        unlock: what to do about a key that is encrypted, when there is no password.
+    """
+    chain: list[Certificate] = []
+    faults: list[Fault] = []
+    text = key_text = b""
     try:
-        with open(path, "rb") as file:
-            return file.read(_MOST)
-    except OSError as error:
-        raise UsageError.of(what or path, (error.strerror or str(error)).lower()) from error
+        text = files.read(cert)
+        chain = _read_chain(cert, text)
+    except UsageError as error:
+        faults += error.faults
+    if not text and key in (None, cert):
+        return chain, faults
+    try:
+        key_text = files.read(key or cert)
+        if not _has_key(key_text):
+            raise _keyless(given, cert, key)
+        if chain:
+            _load_pair(context, (cert, text), (key or cert, key_text), password, unlock)
+    except UsageError as error:
+        is_swapped = b"PRIVATE KEY-----" in text and b"CERTIFICATE-----" in key_text
+        faults += error.faults if chain or not is_swapped else ()
+    return chain, faults
 
 
-def read_chain(cert: str) -> list[Certificate]:
+def _load_pair(
+    context: ssl.SSLContext,
+    cert: tuple[str, bytes],
+    key: tuple[str, bytes],
+    password: bytes | None,
+    unlock: str,
+) -> None:
+    asked = False
+
+    def give() -> bytes:
+        nonlocal asked
+        if password is None:
+            raise UsageError.of(key[0], "the key is encrypted", unlock)
+        asked = True
+        return password
+
+    try:
+        with loadable(cert[1]) as cert_path, loadable(key[1]) as key_path:
+            context.load_cert_chain(cert_path, key_path, give)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise _load_error(cert[0], key[0], error, asked=asked) from error
+
+
+def _has_key(text: bytes) -> bool:
+    return b"-----BEGIN" in text and b"PRIVATE KEY-----" in text
+
+
+def _keyless(given: str, cert: str, key: str | None) -> UsageError:
+    if key is not None:
+        return UsageError.of(key, "there is no private key in it", "it has to be a PEM file")
+    flag = given.replace("cert", "key")
+    return UsageError.of(
+        f"{given} {cert}",
+        f"it has no {flag}",
+        f"give {flag} FILE, or put the key into the certificate's file",
+    )
+
+
+def _read_chain(cert: str, text: bytes) -> list[Certificate]:
     """Read the certificates of a PEM file. Raises UsageError: it is none, or there are none in it."""
-    text = _read(cert)
     if b"-----BEGIN" not in text:
         raise UsageError.of(
             cert, "not a PEM file", f"if it is DER: openssl x509 -inform der -in {cert} -out cert.pem"
@@ -165,24 +234,26 @@ def _load_error(cert: str, key: str, error: Exception, *, asked: bool) -> UsageE
     return UsageError.of(f"{cert} with {key}", f"cannot be loaded: {reason.replace('_', ' ').lower()}")
 
 
-def _check_times(cert: str, chain: Sequence[Certificate], now: float) -> None:
+def _untimely(cert: str, chain: Sequence[Certificate], now: float) -> Iterator[Fault]:
     for index, member in enumerate(chain):
         who = f"its issuer {_shown(member.subject)}" if index else "the certificate"
         if now > member.not_after:
-            raise UsageError.of(cert, f"{who} expired on {_day(member.not_after)}", "renew it")
+            yield Fault(cert, f"{who} expired on {_day(member.not_after)}", "renew it")
         if now < member.not_before:
             why = f"{who} is not valid before {_day(member.not_before)}"
-            raise UsageError.of(cert, why, "check this machine's clock")
+            yield Fault(cert, why, "check this machine's clock")
 
 
-def _check_order(cert: str, chain: Sequence[Certificate]) -> None:
+def _disorder(cert: str, chain: Sequence[Certificate]) -> Iterator[Fault]:
+    """Tell where a chain is out of order first; what follows there would only repeat it."""
     for issued, issuer in pairwise(chain):
         if _comparable(issued.issuer) != _comparable(issuer.subject):
-            raise UsageError.of(
+            yield Fault(
                 cert,
                 f"the chain is out of order: {_shown(issuer.subject)} did not issue {_shown(issued.subject)}",
                 "put the certificate first, and after each the one that issued it",
             )
+            return
 
 
 def _comparable(name: bytes) -> bytes:

@@ -14,7 +14,9 @@ import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 
-from netfront.net.certfile import LoadedCertificate, load_authorities, load_key, read_chain
+from netfront.errors import Fault, UsageError
+from netfront.net.certfile import LoadedCertificate, load_authorities, load_own
+from netfront.net.files import Files
 from netfront.wire.certificate import parse_certificate, render_name
 
 __all__ = ["ServerTls", "client_context", "client_fields", "handshake_failure"]
@@ -39,6 +41,7 @@ class ServerTls:
     Args:
         certificates: at least one; the first serves where no name is asked for or none fits.
         client_ca: a file of CAs; then a client must show a certificate of theirs.
+        files: reads it.
 
     Raises:
         UsageError: the file of CAs cannot be read or holds none.
@@ -50,8 +53,10 @@ class ServerTls:
         *,
         client_ca: str | None = None,
         alpn: Sequence[str] = _ALPN,
+        files: Files | None = None,
     ) -> None:
         self._client_ca = client_ca
+        self._files = files or Files()
         self._alpn = list(alpn)
         self._by_name: dict[str, ssl.SSLContext] = {}
         self._default = certificates[0].context
@@ -98,7 +103,7 @@ class ServerTls:
         if self._client_ca is None:
             return b""
         context.verify_mode = ssl.CERT_REQUIRED
-        return load_authorities(context, "--client-ca", self._client_ca)
+        return load_authorities(context, "--client-ca", self._client_ca, self._files)
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         """Pick by SNI: the exact name, a wildcard for it, the default (RFC 6066 §3)."""
@@ -108,33 +113,46 @@ class ServerTls:
 
 
 def client_context(
-    *, ca: str | None = None, cert: str | None = None, key: str | None = None, insecure: bool = False
+    *,
+    ca: str | None = None,
+    cert: str | None = None,
+    key: str | None = None,
+    insecure: bool = False,
+    files: Files | None = None,
 ) -> ssl.SSLContext:
     """Make the context for backends. It verifies by the name, or the address, that a connection is made with.
 
     Args:
         ca: a file of CAs to verify by; None for the system's store.
-        cert, key: shown to the backend.
+        cert, key: shown to the backend; without `key` it is in the file of `cert`.
         insecure: do not verify.
+        files: reads them.
 
     Raises:
-        UsageError: a file is wrong.
+        UsageError: all that is wrong with the files.
     """
+    files = files or Files()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(list(_ALPN))
+    faults: list[Fault] = []
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif ca is not None:
-        load_authorities(context, "--backend-ca", ca)
+        try:
+            load_authorities(context, "--backend-ca", ca, files)
+        except UsageError as error:
+            faults += error.faults
     else:
         context.load_default_certs()
     if cert is not None:
-        read_chain(cert)  # or a bad one would be blamed on its key
-        load_key(
-            context, cert, key or cert, unlock="a key without a password is needed: openssl pkey -in FILE"
-        )
+        try:
+            load_own(context, cert, key, files)
+        except UsageError as error:
+            faults += error.faults
+    if faults:
+        raise UsageError(*faults)
     return context
 
 

@@ -1,7 +1,7 @@
 """Whether files have changed: by time, size and inode, looked at again and again.
 
 No inotify: it watches what a path named when it was asked, and misses what is renamed into its place, linked
-anew or mounted. A look is one stat a file, and what it costs every second does not show.
+anew or mounted. A look opens each file, to know that it can be read still; what that costs every second does not show.
 """
 
 import os
@@ -28,8 +28,10 @@ class FileWatch:
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = tuple(paths)
-        self._seen = [_stamp(path) for path in self._paths]
+        self._seen: list[Stamp | str] = [_stamp(path) for path in self._paths]
         self._missed = 0
+        self.missing: dict[str, str] = {}
+        """At the last look: those that could not be read, and why."""
 
     def changed(self) -> bool:
         """Tell whether any has changed since the last call.
@@ -37,10 +39,11 @@ class FileWatch:
         While one of them is missing nothing is told, for a moment; if it stays away, the others are told of.
         """
         found = [_stamp(path) for path in self._paths]
-        self._missed = self._missed + 1 if None in found else 0
+        self.missing = {path: at for path, at in zip(self._paths, found, strict=True) if isinstance(at, str)}
+        self._missed = self._missed + 1 if self.missing else 0
         if 0 < self._missed <= _MOMENT:
             return False
-        seen = [new or old for new, old in zip(found, self._seen, strict=True)]
+        seen = [old if isinstance(new, str) else new for new, old in zip(found, self._seen, strict=True)]
         if seen == self._seen:
             return False
         self._seen = seen
@@ -69,9 +72,14 @@ async def watch_files(
         changed()
 
 
-def _stamp(path: str) -> Stamp | None:
+def _stamp(path: str) -> Stamp | str:
+    """Give what tells one state of a file from another, or why it cannot be read."""
     try:
-        found = os.stat(path)
-    except OSError:
-        return None
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
     return found.st_mtime_ns, found.st_size, found.st_ino

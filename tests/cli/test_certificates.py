@@ -9,6 +9,7 @@ from netfront.cli import certificates as subject
 from netfront.cli.certificates import Certificates
 from netfront.cli.plan import CertificatePlan, Secret, TlsPlan
 from netfront.errors import UsageError
+from tests.net.test_certfile import piped
 from tests.net.test_tls import trusting
 from tests.support.certificates import make_ca, make_leaf, write_pem
 from tests.support.handshake import shake
@@ -63,6 +64,60 @@ def test_files_are_read_again_when_told_so(tmp_path):
     assert (held.look(), shown(held)) == ([], second.der)
 
 
+@pytest.mark.parametrize("name", ["site.pem", "site.key", "ca.pem"])
+def test_missing_file_is_told_once_and_once_that_it_is_back(tmp_path, name):
+    (tmp_path / "ca.pem").write_bytes(CA.pem)
+    leaf = make_leaf(CA, "localhost")
+    held = Certificates(TlsPlan((given(tmp_path, leaf),), client_ca=str(tmp_path / "ca.pem")))
+    file = tmp_path / name
+    file.rename(tmp_path / "away")
+    gone = f"{file}: no such file or directory; what was read of it stays in use"
+    assert [held.look(), held.look(), held.look()] == [[], [gone], []]
+    (tmp_path / "away").rename(file)
+    assert [held.look(), held.look()] == [[f"{file} is back"], []]
+    file.unlink()
+    assert [held.look(), held.look(), held.look()] == [[], [gone], []]
+
+
+def test_missing_file_that_comes_back_changed_is_read(tmp_path):
+    held = Certificates(TlsPlan((given(tmp_path, make_leaf(CA, "localhost")),)))
+    key = tmp_path / "site.key"
+    key.unlink()
+    assert len(held.look() + held.look()) == 1
+    second = make_leaf(CA, "localhost")
+    write_pem(tmp_path, "site", second)
+    assert held.look() == [f"{key} is back", "certificates read again"]
+    assert shown(held) == second.der
+
+
+def test_file_missing_for_one_look_or_told_by_a_reload_is_not_told_again(tmp_path):
+    held = Certificates(TlsPlan((given(tmp_path, make_leaf(CA, "localhost")),)))
+    cert = tmp_path / "site.pem"
+    text = cert.read_bytes()
+    cert.unlink()
+    assert held.look() == []
+    cert.write_bytes(text)
+    assert held.look() == ["certificates read again"]
+    cert.unlink()
+    assert held.reload() == [f"the old certificates stay: {cert}: no such file or directory"]
+    assert held.look() + held.look() == []
+
+
+def test_pipe_is_read_once_and_that_is_said_when_a_reload_is_asked_for(tmp_path):
+    leaf = make_leaf(CA, "localhost")
+    with piped(leaf.pem + leaf.key_pem()) as path:
+        held = Certificates(TlsPlan((CertificatePlan(path),)))
+    assert (held.look(), shown(held)) == ([], leaf.der)
+    assert held.reload() == [f"nothing to read again: {path}: a pipe is read but once"]
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(CA.pem)
+    with piped(leaf.pem + leaf.key_pem()) as path:
+        held = Certificates(TlsPlan((CertificatePlan(path),), client_ca=str(ca)))
+    assert held.reload() == ["certificates read again", f"{path}: a pipe is read but once"]
+    ca.write_bytes(make_ca("another").pem)
+    assert held.look() == ["certificates read again"]
+
+
 def test_authorities_of_clients_are_watched_too(tmp_path):
     ca = tmp_path / "ca.pem"
     ca.write_bytes(CA.pem)
@@ -91,8 +146,8 @@ def test_all_faults_are_told_at_once(tmp_path):
     over = given(tmp_path, make_leaf(CA, "a", begins=-9, days=3), "over")
     locked = given(tmp_path, make_leaf(CA, "b"), "locked", password=b"x")
     with pytest.raises(UsageError) as raised:
-        Certificates(TlsPlan((over, locked)))
-    assert [fault.what for fault in raised.value.faults] == [over.cert, locked.key]
+        Certificates(TlsPlan((over, locked), client_ca=over.key))
+    assert [fault.what for fault in raised.value.faults] == [over.cert, locked.key, f"--client-ca {over.key}"]
 
 
 def test_name_that_no_certificate_is_for_is_refused(tmp_path):

@@ -6,10 +6,12 @@ import resource
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
 from netfront import __version__
+from tests.support.certificates import make_ca, make_leaf, write_pem
 from tests.support.netfront import ROOT, run
 
 HEAVY = ("trio", "rich", "ssl", "cryptography", "trustme", "pydantic", "asyncio")
@@ -70,7 +72,6 @@ def test_all_mistakes_of_a_line_are_told_at_once():
         "netfront proxy: /api: a path without targets",
         "netfront proxy: --listen x: a listen address needs a port",
         "netfront proxy: --timeout 5: a duration needs a unit: ms, s, m, h or d",
-        "netfront proxy: --cert /nowhere: it has no --key",
         "netfront proxy: --max-line 0: too small",
         "netfront proxy: --access-log -: stdout carries the events of --json",
     ]
@@ -109,6 +110,47 @@ def test_wrong_files_are_told_at_once(tmp_path):
     assert done.returncode == 2
     assert f"netfront proxy: {files[0]}: " in done.stderr
     assert f"netfront proxy: {own}: " in done.stderr
+
+
+def test_what_is_wrong_inside_files_is_told_with_a_mistyped_flag(tmp_path):
+    authority = make_ca()
+    over = write_pem(tmp_path, "over", make_leaf(authority, "a.test", begins=-9, days=3))
+    _, foreign = write_pem(tmp_path, "foreign", make_leaf(authority, "b.test"))
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing\n")
+    gone = str(tmp_path / "gone.pem")
+    done = run(
+        "proxy", f"https://localhost:1+ca={empty}", "https://localhost:2", "--listn", ":80",
+        "--cert", over[0], "--key", foreign, "--client-ca", str(empty),
+        "--backend-ca", gone, "--backend-cert", over[1], "--access-log", "/nowhere/log",
+    )  # fmt: skip
+    assert done.returncode == 2
+    day = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 6 * 86400))
+    assert [line for line in done.stderr.splitlines() if not line.startswith("  ")] == [
+        "netfront proxy: --listn: no such flag",
+        f"netfront proxy: --backend-ca {gone}: no such file or directory",
+        "netfront proxy: --access-log /nowhere/log: no such file or directory",
+        f"netfront proxy: {foreign}: the key does not fit the certificate {over[0]}",
+        f"netfront proxy: {over[0]}: the certificate expired on {day}",
+        f"netfront proxy: --client-ca {empty}: there is no certificate in it",
+        f"netfront proxy: --backend-ca {empty}: there is no certificate in it",
+        f"netfront proxy: {over[1]}: there is no certificate in it",
+    ]
+
+
+def test_mistake_beside_the_local_ca_makes_none(tmp_path):
+    run("proxy", "3000", "--listn", ":80", NETFRONT_DATA=str(tmp_path / "data"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_certificate_without_any_key_is_told(tmp_path):
+    cert, _ = write_pem(tmp_path, "a", make_leaf(make_ca(), "a.test"))
+    done = run("proxy", "3000", "--cert", cert)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"netfront proxy: --cert {cert}: it has no --key\n"
+        "  give --key FILE, or put the key into the certificate's file\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,15 @@ def test_paths_are_relative_to_the_file_they_stand_in():
     assert made.tls.certificates == (CertificatePlan("etc/c", "/k"),)
 
 
+def test_certificate_without_a_key_holds_its_own():
+    made = plan("https://h", cert=["a", "both"], key=["c"], key_password=["env:P", "env:Q"], backend_cert="b")
+    assert made.tls.certificates == (
+        CertificatePlan("a", "c", Secret(variable="P")),
+        CertificatePlan("both", None, Secret(variable="Q")),
+    )
+    assert made.pools[0].targets[0].tls == BackendTlsPlan("h", cert="b")
+
+
 @pytest.mark.parametrize(
     ("flags", "part", "expected"),
     [
@@ -382,7 +391,6 @@ REFUSED = [
         "tcp://db:1: tcp:// is not spoken to backends here\n  a target is http://, https://, unix:FILE or demo:",
     ),
     ({"targets": ["3000+sni=x"]}, "3000+sni=x: +sni has no effect\n  localhost:3000 is not https://"),
-    ({"cert": ["c"]}, "--cert c: it has no --key\n  give one --key for each --cert, in the same order"),
     ({"key": ["k"]}, "--key k: it has no --cert\n  give one --cert for each --key, in the same order"),
     (
         {**CERT, "key_password": ["@a", "@b"]},
@@ -396,7 +404,6 @@ REFUSED = [
     ({"name": ["a b"]}, "--name a b: not a host name\n  a name as clients write it, without scheme and port"),
     ({"insecure": True}, "--insecure: it has no effect\n  no target is https://"),
     ({"backend_ca": "x"}, "--backend-ca: it has no effect\n  no target is https://"),
-    ({"targets": ["https://h"], "backend_cert": "x"}, "--backend-cert: it has no --backend-key\n  give both"),
     (
         {"targets": ["https://h"], "backend_ca": "x", "insecure": True},
         "--insecure: it contradicts --backend-ca\n  give one of them",

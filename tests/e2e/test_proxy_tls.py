@@ -65,6 +65,30 @@ def received(body):
 # -- certificates
 
 
+def test_certificate_and_key_may_come_through_one_pipe(tmp_path):
+    leaf = make_leaf(CA, "localhost")
+    (tmp_path / "both.pem").write_bytes(leaf.pem + leaf.key_pem())
+    prefix = ("bash", "-c", 'exec "$@" --cert <(cat "$0")', str(tmp_path / "both.pem"))
+    with running("proxy", "demo:", *HTTPS, prefix=prefix) as netfront:
+        assert shown(netfront.port, trusting()) == leaf.der
+        netfront.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "nothing to read again: /dev/fd/" in netfront.stderr)
+        assert shown(netfront.port, trusting()) == leaf.der
+
+
+def test_certificate_that_is_deleted_is_told_once_and_stays_in_use(tmp_path):
+    leaf = make_leaf(CA, "localhost")
+    cert, key = write_pem(tmp_path, "site", leaf)
+    with running("proxy", "demo:", *HTTPS, "--cert", cert, "--key", key) as netfront:
+        (tmp_path / "site.pem").rename(tmp_path / "away")
+        gone = f"netfront: {cert}: no such file or directory; what was read of it stays in use\n"
+        wait_until(lambda: gone in netfront.stderr)
+        assert shown(netfront.port, trusting()) == leaf.der
+        (tmp_path / "away").rename(cert)
+        wait_until(lambda: f"netfront: {cert} is back\n" in netfront.stderr)
+        assert netfront.stderr.count(gone) == 1
+
+
 def test_local_certificate_is_made_at_first_use_and_verified_by_its_authority():
     with running("proxy", "demo:", "app.localhost=demo:", "--name", "shop.test", *HTTPS) as netfront:
         place = netfront.told.parent / "netfront"

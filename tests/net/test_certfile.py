@@ -1,11 +1,14 @@
 """Certificates out of files: what is taken, and what is refused in which words."""
 
+import os
 import time
+from contextlib import contextmanager
 
 import pytest
 
 from netfront.errors import UsageError
 from netfront.net.certfile import covers, load_certificate
+from netfront.net.files import Files
 from tests.support.certificates import CLIENT, make_ca, make_leaf, write_pem
 
 ROOT = make_ca("root")
@@ -62,6 +65,59 @@ def test_swapped_files_are_told(tmp_path):
     cert, key = write_pem(tmp_path, "a", LEAF)
     assert refusal(key, cert) == (f"{key}: there is no certificate in it\n  are certificate and key swapped?")
     assert refusal(cert, cert) == f"{cert}: there is no private key in it\n  it has to be a PEM file"
+
+
+def test_all_that_is_wrong_with_a_pair_is_told_at_once(tmp_path):
+    over = make_leaf(ROOT, "a.test", begins=-10, days=5, usage=CLIENT)
+    cert, _ = write_pem(tmp_path, "a", over, MIDDLE)
+    _, key = write_pem(tmp_path, "b", LEAF)
+    with pytest.raises(UsageError) as raised:
+        load_certificate(cert, key)
+    assert [(fault.what, fault.why.split(" on 20")[0]) for fault in raised.value.faults] == [
+        (key, f"the key does not fit the certificate {cert}"),
+        (cert, "the certificate expired"),
+        (cert, "the certificate is not for servers"),
+        (cert, "the chain is out of order: CN=middle did not issue CN=a.test"),
+    ]
+    assert refusal(str(tmp_path / "x"), str(tmp_path / "y")).count("no such file") == 2
+
+
+def test_key_that_is_not_named_is_in_the_file_of_the_certificate(tmp_path):
+    both = tmp_path / "both.pem"
+    both.write_bytes(LEAF.pem + MIDDLE.pem + LEAF.key_pem())
+    assert load_certificate(str(both), None).names == LEAF_NAMES
+    cert, _ = write_pem(tmp_path, "a", LEAF)
+    assert refusal(cert, None) == (
+        f"--cert {cert}: it has no --key\n  give --key FILE, or put the key into the certificate's file"
+    )
+    assert refusal(str(tmp_path / "none"), None) == f"{tmp_path / 'none'}: no such file or directory"
+
+
+def test_pipe_is_read_once_and_serves_again(tmp_path):
+    with piped(LEAF.pem + LEAF.key_pem()) as path:
+        files = Files()
+        for _ in range(2):
+            assert load_certificate(path, None, files=files).names == LEAF_NAMES
+        assert files.is_pipe(path)
+    cert, key = write_pem(tmp_path, "a", LEAF)
+    load_certificate(cert, key, files=files)
+    assert not files.is_pipe(cert)
+
+
+@contextmanager
+def piped(data):
+    """Give the path of a pipe that holds this, as `<(command)` does."""
+    reads, writes = os.pipe()
+    os.write(writes, data)
+    os.close(writes)
+    try:
+        yield f"/dev/fd/{reads}"
+    finally:
+        os.close(reads)
+
+
+def test_endless_file_is_refused():
+    assert refusal("/dev/zero", None) == "/dev/zero: longer than 4MiB\n  name a PEM file"
 
 
 def test_der_is_told_from_pem(tmp_path):

@@ -32,6 +32,18 @@ def test_watch_sees_a_file_of_the_same_size_and_time(tmp_path):
     assert watch.changed()
 
 
+def test_watch_says_what_is_missing_and_why(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("a")
+    watch = FileWatch([str(file)])
+    file.rename(tmp_path / "away")
+    assert not watch.changed()
+    assert watch.missing == {str(file): "no such file or directory"}
+    (tmp_path / "away").rename(file)
+    assert not watch.changed()
+    assert watch.missing == {}
+
+
 def test_watch_follows_links(tmp_path):
     for name in ("old", "new"):
         (tmp_path / name).write_text(name)
