@@ -16,7 +16,11 @@ from netfront.net.pool import Backend
 
 __all__ = ["Console"]
 
+_MOST_LINES = 6
 _MOST_ROUTES = 4
+"""Shown one a line; more are counted. With the line of URLs they leave one for all that is to be said besides."""
+_MOST_LABELS = 4
+_ANSWERS = "answers"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _RESET, _BOLD, _DIM, _RED, _GREEN, _YELLOW = (f"\x1b[{code}m" for code in (0, 1, 2, 31, 32, 33))
 
@@ -118,15 +122,13 @@ class Console:
             notes.append("open to the network")
         if certificate:
             notes.append(certificate)
-        room = 5 - len(lines)
-        lines += notes if len(notes) <= room else ["; ".join(notes)]
-        lines.append(self._paint(_DIM, "stop with Ctrl-C"))
-        for line in lines:
+        notes.append(self._paint(_DIM, "stop with Ctrl-C"))
+        for line in (*lines, *_folded(notes, _MOST_LINES - len(lines))):
             self._say(line)
 
     def _routes(self, plan: ServePlan, verdicts: dict[str, str]) -> list[str]:
         routes = plan.routes
-        if len(routes) > _MOST_ROUTES or (len(routes) > 2 and plan.tls is not None):
+        if len(routes) > _MOST_ROUTES:
             down = sum(1 for why in verdicts.values() if why)
             silent = _backends(plan) - len(verdicts)
             verdict = "all answer" if not down and not silent else f"{down + silent} not yet answering"
@@ -135,15 +137,13 @@ class Console:
 
     def _route(self, plan: ServePlan, route: RoutePlan, verdicts: dict[str, str]) -> str:
         labels = _labels(plan, route)
-        states = []
-        for label in labels:
-            why = verdicts.get(label)
-            if why == "":
-                states.append("answers")
-            else:
-                states.append("not yet answering" + (f": {why}" if why else ""))
+        states = [_state(verdicts.get(label)) for label in labels]
         state = states[0] if len(set(states)) == 1 else ", ".join(states)
-        color = _GREEN if state == "answers" else _YELLOW
+        if len(labels) > _MOST_LABELS:
+            labels = [*labels[: _MOST_LABELS - 1], f"{len(labels) - _MOST_LABELS + 1} more"]
+            if len(set(states)) > 1:
+                state = f"{states.count(_ANSWERS)} of {len(states)} answer"
+        color = _GREEN if state == _ANSWERS else _YELLOW
         scope = "" if str(route.scope) == "/" else f"{route.scope} "
         return f"  {scope}-> {', '.join(labels)} ({self._paint(color, state)})"
 
@@ -169,6 +169,22 @@ class Console:
 def _shown(text: str) -> str:
     """Escape what could move the cursor or forge a line."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _state(verdict: str | None) -> str:
+    """Say what came of a probe: None when nothing has yet, empty when it went well, else why not."""
+    if verdict == "":
+        return _ANSWERS
+    return "not yet answering" + (f": {verdict}" if verdict else "")
+
+
+def _folded(notes: list[str], room: int) -> list[str]:
+    """Bring notes into so many lines, at least one; the last stands alone as long as there is room."""
+    if len(notes) <= room:
+        return notes
+    if room == 1:
+        return ["; ".join(notes)]
+    return ["; ".join(notes[:-1]), notes[-1]]
 
 
 def _labels(plan: ServePlan, route: RoutePlan) -> list[str]:
