@@ -27,6 +27,7 @@ from netfront.filters.edit_fields import (
 from netfront.filters.forwarded import forwarded
 from netfront.filters.guard_host import guard_host
 from netfront.filters.limit_body import limit_body
+from netfront.filters.max_forwards import max_forwards
 from netfront.filters.pages import Explanation, error_page
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import plain_on_tls, redirect
@@ -170,6 +171,7 @@ def _handler(
     return stack(
         answer_errors(explains=listener.is_loopback, routes=shown),
         guard_host(plan.host.own) if replaces_host and listener.is_loopback else None,
+        max_forwards(),  # before we add fields of our own: TRACE shows the request as it came
         forwarded(
             trusted=trusted,
             via=plan.tell.via,
