@@ -40,6 +40,7 @@ def explain_plan(plan: ServePlan) -> str:
         *_tell(plan),
         *_answers(plan),
         *_logs(plan),
+        *_ready(plan),
         ("stop", f"drain for {render_duration(plan.drain)}"),
     ]
     return _table(rows)
@@ -109,7 +110,12 @@ def _listener(plan: ServePlan, listener: ListenerPlan) -> Iterator[tuple[str, st
         if plan.tls.is_local:
             yield "tls", f"a certificate of the local CA for localhost{', ' if names else ''}{names}"
         for certificate in plan.tls.certificates:
-            yield "tls", f"the certificate {certificate.cert}{', for ' if names else ''}{names}"
+            opened = f", opened by {certificate.password}" if certificate.password else ""
+            key = f"its key {certificate.key}" if certificate.key else "its key in the same file"
+            yield (
+                "tls",
+                f"the certificate {certificate.cert}{', for ' if names else ''}{names}, {key}{opened}",
+            )
         if plan.tls.client_ca:
             yield "tls", f"clients need a certificate of {plan.tls.client_ca}"
 
@@ -176,6 +182,24 @@ def _logs(plan: ServePlan) -> Iterator[tuple[str, str]]:
     if plan.log.access_log is not None:
         where = "stdout" if plan.log.access_log == "-" else plan.log.access_log
         yield "log", f"{plan.log.access_format} to {where}"
+    said = {
+        "nothing but what ends the process": plan.log.quiet,
+        "a line a request": plan.log.verbose,
+        "in colour": plan.log.color is True,
+        "without colour": plan.log.color is False,
+        "with tracebacks": plan.debug,
+    }
+    if any(said.values()):
+        yield "stderr", ", ".join(text for text, is_so in said.items() if is_so)
+    if plan.log.json:
+        yield "stdout", "a JSON object an event"
+
+
+def _ready(plan: ServePlan) -> Iterator[tuple[str, str]]:
+    if plan.ready.port_file is not None:
+        yield "ready", f"the ports, one a line, written to {plan.ready.port_file}"
+    if plan.ready.ready_fd is not None:
+        yield "ready", f"the same to descriptor {plan.ready.ready_fd}, which is closed then"
 
 
 def _target(target: TargetPlan) -> str:
@@ -192,11 +216,11 @@ def _target(target: TargetPlan) -> str:
 
 def _backend_tls(tls: BackendTlsPlan) -> Iterator[str]:
     if tls.insecure:
-        yield "its certificate is NOT verified"
+        yield f"its certificate is NOT verified, asked for as {tls.server_name}"
     else:
         yield f"verified as {tls.server_name} by {tls.ca or 'the system store'}"
     if tls.cert:
-        yield f"with our certificate {tls.cert}"
+        yield f"with our certificate {tls.cert} and the key {tls.key or 'in it'}"
 
 
 def _dialled(route: RoutePlan, backend: TargetPlan, target: Target, authority: bytes) -> str:

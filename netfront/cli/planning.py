@@ -79,6 +79,7 @@ def plan_proxy(
         _check_policies(policies, routes, faults)
         _check_served(listeners, routes, faults)
         _check_backend_flags(flags, pools, faults)
+        _check_allowed_hosts(flags, listeners, pools, faults)
     routed = list(dict.fromkeys(route.scope.host for route in routes if route.scope.host))
     plan = ServePlan(
         command="proxy",
@@ -208,6 +209,18 @@ def _check_backend_flags(flags: ProxyFlags, pools: Iterable[PoolPlan], faults: F
         faults.add("--backend-key", "it has no --backend-cert", "give both")
     if flags.insecure and flags.backend_ca:
         faults.add("--insecure", "it contradicts --backend-ca", "give one of them")
+
+
+def _check_allowed_hosts(
+    flags: ProxyFlags, listeners: Iterable[ListenerPlan], pools: Iterable[PoolPlan], faults: Faults
+) -> None:
+    """Refuse names for a guard that is not there: only where Host is replaced on loopback has it to be one of ours."""
+    is_replaced = any(target.host for pool in pools for target in pool.targets)
+    is_loopback = any(listener.is_loopback for listener in listeners if listener.redirects_to is None)
+    if flags.allow_host and not (is_replaced and is_loopback):
+        faults.add(
+            "--allow-host", "it has no effect", "no listener on loopback has a target whose Host is changed"
+        )
 
 
 def _check_hsts(plan: ServePlan, routed: Iterable[str], faults: Faults) -> None:

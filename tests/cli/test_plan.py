@@ -246,7 +246,7 @@ def test_certificate_without_a_key_holds_its_own():
         ({"access_log": "x.log", "verbose": True}, "log", {"access_log": "x.log", "verbose": True}),
         ({"json": True, "color": False}, "log", {"json": True, "color": False}),
         ({"port_file": "p", "ready_fd": "3"}, "ready", {"port_file": "p", "ready_fd": 3}),
-        ({"allow_host": ["A.example."]}, "host", {"own": ("a.example",)}),
+        ({"allow_host": ["A.example."], "change_host_header": True}, "host", {"own": ("a.example",)}),
         ({"client_ca": "ca.pem"}, "tls", {"client_ca": "ca.pem"}),
     ],
 )
@@ -360,6 +360,14 @@ REFUSED = [
     (
         {"max_field": "2k", "max_head": "1k"},
         "--max-field 2KiB: more than --max-head, which is 1KiB\n  raise --max-head too",
+    ),
+    (
+        {"allow_host": ["a.example"]},
+        "--allow-host: it has no effect\n  no listener on loopback has a target whose Host is changed",
+    ),
+    (
+        {"allow_host": ["a.example"], "change_host_header": True, "listen": ["http://*:80"]},
+        "--allow-host: it has no effect\n  no listener on loopback has a target whose Host is changed",
     ),
     ({"max_fields": "many"}, "--max-fields many: not a whole number\n  allowed is from 8 to 10000"),
     ({"ready_fd": "1"}, "--ready-fd 1: too small\n  allowed is from 3 to 65535"),
