@@ -20,7 +20,16 @@ from netfront.policy.statuses import parse_statuses
 from tests.support.certificates import make_ca, make_leaf, write_pem
 from tests.support.lane import running_lane
 from tests.support.memory import TrioStream
-from tests.support.origins import answering, closed_port, cutting, origin, resetting, saying, silent
+from tests.support.origins import (
+    answering,
+    closed_port,
+    cutting,
+    full_queue,
+    origin,
+    resetting,
+    saying,
+    silent,
+)
 from tests.support.servers import free_port, nginx
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -472,23 +481,3 @@ async def test_nginx_with_tls_is_probed_on_another_port(tmp_path, beside):
             place = f"https://127.0.0.1:{served.port}"
             verdict = await asking(place, port=port, facts=trusting(tmp_path), body=Pattern("^fine$"))()
     assert (verdict.ok, verdict.tls.names) == (True, ("app.test",))
-
-
-@contextmanager
-def full_queue():
-    """A port whose accept queue is full: connections to it stay unanswered."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        place = listening.getsockname()
-        waiting = []
-        try:
-            for _ in range(3):
-                sock = socket.socket()
-                waiting.append(sock)
-                sock.setblocking(False)
-                sock.connect_ex(place)
-            yield place[1]
-        finally:
-            for sock in waiting:
-                sock.close()

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "cutting",
     "early",
     "echoing",
+    "full_queue",
     "interim",
     "origin",
     "resetting",
@@ -347,6 +348,19 @@ def closed_port() -> Iterator[int]:
     """Give a port that refuses connections, kept from others as long as the block lasts."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+@contextmanager
+def full_queue() -> Iterator[int]:
+    """Give a port whose accept queue is full: connections to it are neither taken nor refused."""
+    with socket.socket() as sock, ExitStack() as waiting:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(sock.getsockname())
         yield sock.getsockname()[1]
 
 
