@@ -129,11 +129,16 @@ class BackendError(Exception):
 
 
 class NoBackend(Exception):
-    """A pool has nobody to pick: empty, or all tried. Answered with 503."""
+    """A pool has nobody to pick: empty, or all tried. Answered with 503.
 
-    def __init__(self, why: str) -> None:
+    Args:
+        is_full: whether there is somebody who takes requests, but no more at present.
+    """
+
+    def __init__(self, why: str, *, is_full: bool = False) -> None:
         super().__init__(why)
         self.why = why
+        self.is_full = is_full
 
 
 class ClientGone(Exception):

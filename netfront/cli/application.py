@@ -15,6 +15,8 @@ from netfront.net.dial import dial
 from netfront.net.listen import Admission, Listener, StreamHandler, close_listeners
 from netfront.net.logfile import LogFile
 from netfront.net.pool import Backend, Pool
+from netfront.net.redial import Redialler
+from netfront.net.tasks import Tasks
 
 if TYPE_CHECKING:
     from netfront.cli.certificates import Certificates
@@ -51,7 +53,10 @@ class App:
         logs: list[LogFile],
         ports: list[int],
         trusted: Callable[[str], bool],
+        tasks: Tasks,
         inner: tuple[Listener, ...],
+        *,
+        connect_timeout: float,
     ) -> None:
         self._fronts = fronts
         self._pools = pools
@@ -60,7 +65,9 @@ class App:
         self._logs = logs
         self._ports = ports
         self._trusted = trusted
+        self.tasks = tasks
         self._inner = inner
+        self._connect_timeout = connect_timeout
         self.has_logs = bool(logs)
         self.has_files = certificates is not None
 
@@ -119,7 +126,13 @@ class App:
         """Close backend connections that have been idle for too long."""
         for pool in self._pools.values():
             self._transport.sweep((*pool.backends, *pool.leaving), now)
-            pool.forget_drained()
+            pool.sweep(now)
+
+    def watch_backends(self, nursery: trio.Nursery) -> None:
+        """Dial backends that are down, in tasks of this nursery."""
+        redialler = Redialler(nursery, timeout=self._connect_timeout)
+        for pool in self._pools.values():
+            nursery.start_soon(redialler.watch, pool)
 
     def flush_logs(self) -> None:
         """Write what the logs hold."""

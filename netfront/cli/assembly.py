@@ -3,6 +3,7 @@
 A feature nobody asked for is not in the chain, so it costs nothing.
 """
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,19 +33,19 @@ from netfront.filters.pages import Explanation, error_page
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import plain_on_tls, redirect
 from netfront.filters.router import Served, router
+from netfront.http.attempts import Dialling
 from netfront.http.client import Patience
-from netfront.http.forward import forward
+from netfront.http.forward import Hedging, forward
 from netfront.http.message import Handler, Observer, Request, Response, stack
 from netfront.http.outbound import Mount
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
 from netfront.net.bind import open_sockets
-from netfront.net.dial import dial
 from netfront.net.inbound import ends_tls, expects_proxy
 from netfront.net.listen import Listener, StreamHandler
 from netfront.net.logfile import LogFile
-from netfront.net.pool import Backend, Member, Pool
-from netfront.net.stream import Stream
+from netfront.net.pool import Member, Pool
+from netfront.net.tasks import Tasks
 from netfront.policy.route import Table
 from netfront.wire.head import HeadLimits, request_memory
 from netfront.wire.proxyline import render_v1, render_v2
@@ -81,15 +82,8 @@ def build(plan: ServePlan, console: Console) -> App:
     has_demo = any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets)
     demo = _Demo() if has_demo else None
 
-    async def open_connection(backend: Backend, request: Request) -> Stream:
-        preamble = b""
-        if version := backend.member.proxy:
-            facts = request.client.facts
-            ends = (facts.peer, facts.local) if facts.peer[0] else (None, None)
-            preamble = render_v1(*ends) if version == 1 else render_v2(*ends)
-        return await dial(backend, timeout=limits.connect_timeout, preamble=preamble)
-
-    transport = Transport(open_connection, idle=limits.backend_idle_timeout, limits=heads)
+    transport = Transport(idle=limits.backend_idle_timeout, limits=heads)
+    tasks = Tasks()
     pools = {
         pool.name: Pool(
             pool.name, [_member(target, contexts, demo) for target in pool.targets], console.backend_changed
@@ -101,7 +95,7 @@ def build(plan: ServePlan, console: Console) -> App:
     fronts = []
     for index, listener in enumerate(plan.listeners):
         server = HttpServer(
-            _handler(plan, index, pools, transport, trusted, ports),
+            _handler(plan, index, pools, transport, tasks, trusted, ports),
             limits=_server_limits(plan, heads),
             refuse=_refusal(explains=listener.is_loopback),
             observers=observers,
@@ -110,7 +104,18 @@ def build(plan: ServePlan, console: Console) -> App:
         )
         fronts.append(Front(listener, server, _connection(plan, index, server, certificates, trusted, ports)))
     inner = (demo.listener,) if demo is not None else ()
-    return App(fronts, pools, transport, certificates, logs, ports, trusted, inner)
+    return App(
+        fronts,
+        pools,
+        transport,
+        certificates,
+        logs,
+        ports,
+        trusted,
+        tasks,
+        inner,
+        connect_timeout=limits.connect_timeout,
+    )
 
 
 def _handler(
@@ -118,6 +123,7 @@ def _handler(
     index: int,
     pools: dict[str, Pool],
     transport: Transport,
+    tasks: Tasks,
     trusted: Callable[[str], bool],
     ports: list[int],
 ) -> Handler:
@@ -130,6 +136,8 @@ def _handler(
     replaces_host = any(
         target.host is not None for route in routes for target in plan.pool(route.pool).targets
     )
+
+    dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
 
     def service(route: RoutePlan, settings: Settings) -> Handler:
         pool, targets = pools[route.pool], plan.pool(route.pool).targets
@@ -159,7 +167,15 @@ def _handler(
         return stack(
             limit_body(settings.max_body) if settings.max_body is not None else None,
             edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told
-            then=forward(pool, transport, patience=patience, mounts=mounts, edits=answers),
+            then=forward(
+                pool,
+                transport,
+                dialling=dialling,
+                patience=patience,
+                mounts=mounts,
+                edits=answers,
+                hedging=Hedging(tasks.spawn) if len(targets) > 1 else None,
+            ),
         )
 
     def served(route: RoutePlan) -> Served:
@@ -180,6 +196,15 @@ def _handler(
         ),
         then=router(table),
     )
+
+
+def _preamble(request: Request, member: Member) -> bytes:
+    """Make the PROXY line that opens a connection on which a client is spoken for."""
+    if not member.proxy:
+        return b""
+    facts = request.client.facts
+    ends = (facts.peer, facts.local) if facts.peer[0] else (None, None)
+    return render_v1(*ends) if member.proxy == 1 else render_v2(*ends)
 
 
 def _identify(der: bytes) -> tuple[bytes, bytes]:

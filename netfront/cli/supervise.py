@@ -124,12 +124,14 @@ class _Run:
             nursery.start_soon(self._flush)
             nursery.start_soon(self._watch_files)
             nursery.start_soon(self._greet)
+            self._app.watch_backends(nursery)
             await accept_and_serve(
                 self._listeners,
                 admission=self._admission,
                 stop=self._stop,
                 lane=lane,
                 drained=self._drained,
+                tasks=self._app.tasks,
             )
             nursery.cancel_scope.cancel()
         self._app.close()

@@ -9,13 +9,14 @@ beside it.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from netfront.errors import BackendError, BadMessage, ClientGone, Overdue
 from netfront.http.body import BodyReader
 from netfront.http.message import Body, Client, Request, Response
 from netfront.http.upgrade import RelayTakeover
 from netfront.net.lane import Signal, Wait, breathe, clock, either, first
-from netfront.net.pool import DONE, GIVEN_UP
+from netfront.net.pool import DONE, GIVEN_UP, Lease
 from netfront.net.stream import Stream
 from netfront.policy.retry import IDEMPOTENT
 from netfront.wire.fields import Fields, field
@@ -30,9 +31,8 @@ from netfront.wire.framing import (
 )
 from netfront.wire.head import ResponseHead, ResponseHeads
 
-__all__ = ["BackendConnection", "Patience"]
+__all__ = ["BackendConnection", "Hedge", "Patience", "ResponseBody", "Rival"]
 
-Done = Callable[[str], None]
 _MOST_INTERIM = 32
 _MOVES = 16
 
@@ -50,6 +50,29 @@ class Patience:
     answer: float = 60.0
     read: float = 60.0
     stream: float = 3600.0
+
+
+class Rival(Protocol):
+    """A second try beside the first."""
+
+    over: Signal
+    """Set when it has an answer, or has failed."""
+
+    def take_over(self, request: Request) -> Response | None:
+        """Give its answer, if it has one, to the request it was made for."""
+        ...
+
+    def abandon(self) -> None:
+        """Want it no longer; idempotent."""
+        ...
+
+
+class Hedge(Protocol):
+    """Who begins a second try."""
+
+    def begin(self, request: Request, lease: Lease) -> Rival | None:
+        """Begin one beside that of this lease, unless it is not worth it or not affordable."""
+        ...
 
 
 class _Upload:
@@ -119,11 +142,11 @@ class BackendConnection:
     """
 
     __slots__ = (
-        "_client",
         "_closed",
         "_heads",
         "_released",
         "_upload",
+        "client",
         "generation",
         "idle_since",
         "is_kept",
@@ -146,7 +169,8 @@ class BackendConnection:
         self.generation = 0
         """The transport's own: the backend's when it was opened."""
         self._upload: _Upload | None = None
-        self._client: Client | None = None
+        self.client: Client | None = None
+        """Who waits for what comes in: another one once a hedged try has won."""
 
     def is_alive(self, *, look: bool) -> bool:
         """Tell whether an idle connection may be used: nothing has come, not even an end.
@@ -168,13 +192,22 @@ class BackendConnection:
         self.stream.abort()
         self._closed(self)
 
-    async def exchange(self, request: Request, head: bytes, patience: Patience, done: Done) -> Response:
+    async def exchange(
+        self,
+        request: Request,
+        head: bytes,
+        patience: Patience,
+        lease: Lease,
+        late: float = math.inf,
+        hedge: "Hedge | None" = None,
+    ) -> Response:
         """Send a request and give the response, whose body may be still to come.
 
         Args:
             head: the request's head as it goes out.
-            done: called once with an outcome (net.pool) when the response has wholly come, or was given up or
-                cut; not when this raises.
+            lease: of this backend. Handed back when the response has wholly come, or was given up or cut; not when
+                this raises.
+            late: when (of `clock`) an answer that has not begun is late: then `hedge` is asked for a second try.
 
         Raises:
             BackendError: the backend failed; the connection is closed.
@@ -194,8 +227,15 @@ class BackendConnection:
                     due.at = clock() + patience.answer
                     due.which = "answer"
                     readable, gone = stream.readable, client.gone
-                    while await either(readable, gone) is not readable:
-                        if client.has_left():
+                    while (got := await either(readable, gone, late)) is not readable:
+                        if got is None:
+                            late = math.inf
+                            if hedge is not None and (rival := hedge.begin(request, lease)) is not None:
+                                answered = await self._race(request, lease, rival)
+                                if answered is not None:
+                                    due.at = math.inf
+                                    return answered
+                        elif client.has_left():
                             raise ClientGone
                     due.at = math.inf
                 try:
@@ -214,7 +254,7 @@ class BackendConnection:
                 while parsed is not None:
                     answer, data = parsed
                     if answer.status >= 200 or answer.status == 101:
-                        return self._response(request, answer, data, patience, done)
+                        return self._response(request, answer, data, patience, lease)
                     interim += 1
                     await self._pass_on(request, answer, interim)
                     parsed = self._parse(data) if data else None
@@ -231,6 +271,30 @@ class BackendConnection:
             self.close()
             raise
 
+    async def _race(self, request: Request, lease: Lease, rival: "Rival") -> Response | None:
+        """Wait for our answer and that of another try; give the other's if it comes first, None where ours has begun.
+
+        Also None if the other try has failed: then ours is waited for alone.
+        """
+        readable, client = self.stream.readable, request.client
+        try:
+            while True:
+                got = await first(readable, client.gone, rival.over)
+                if got is readable:
+                    rival.abandon()
+                    return None
+                if got is rival.over:
+                    answered = rival.take_over(request)
+                    if answered is not None:
+                        self.close()
+                        lease.done("silent while another answered")
+                    return answered
+                if client.has_left():
+                    raise ClientGone
+        except BaseException:
+            rival.abandon()
+            raise
+
     async def _pass_on(self, request: Request, answer: ResponseHead, interim: int) -> None:
         """Pass an interim answer on; a 100 only to a client that waits for it (RFC 9110 §15.2)."""
         if interim > _MOST_INTERIM:
@@ -240,7 +304,7 @@ class BackendConnection:
 
     def _send(self, request: Request, head: bytes) -> None:
         """Send what goes without waiting; the rest becomes the upload."""
-        self._client = request.client
+        self.client = request.client
         body = request.body
         later: Body | None = None
         if isinstance(body, bytes):
@@ -269,7 +333,7 @@ class BackendConnection:
         Raises:
             BackendError: nothing came within `patience` of the last byte that went out.
         """
-        client, readable = self._client, self.stream.readable
+        client, readable = self.client, self.stream.readable
         assert client is not None
         upload = self._upload
         until = clock() + patience if patience < math.inf else math.inf
@@ -298,11 +362,13 @@ class BackendConnection:
                 raise ClientGone
 
     def _response(
-        self, request: Request, head: ResponseHead, rest: bytes, patience: Patience, done: Done
+        self, request: Request, head: ResponseHead, rest: bytes, patience: Patience, lease: Lease
     ) -> Response:
         block = head.block
         if head.status == 101:
-            return self._upgraded(request, head, rest, patience, done)
+            return self._upgraded(request, head, rest, patience, lease)
+        if head.status >= 400:
+            lease.judge(head.status)
         framing = head.framing
         if framing is None or request.method == b"HEAD":
             framing = _framing(request, head)
@@ -311,36 +377,36 @@ class BackendConnection:
         if kind == NONE:
             length = int(head.lengths[0]) if head.lengths and not block.codings else None
             self._finish(reusable and not rest)
-            done(DONE)
+            lease.done(DONE)
             return Response(
                 head.status, head.fields, b"", head.reason, length=length, has_date=block.has_date
             )
-        body: bytes | _ResponseBody
+        body: bytes | ResponseBody
         if kind == LENGTH and framing.length <= len(rest):
             body = rest if framing.length == len(rest) else rest[: framing.length]
             self._finish(reusable and framing.length == len(rest))
-            done(DONE)
+            lease.done(DONE)
         else:
             is_events = (head.fields.get(b"content-type") or b"").startswith(b"text/event-stream")
             read = patience.stream if is_events else patience.read
             reader = BodyReader(self.stream, framing, rest, asks=False)
-            body = _ResponseBody(self, reader, read, reusable, done)
+            body = ResponseBody(self, reader, read, reusable, lease)
         return Response(head.status, head.fields, body, head.reason, has_date=block.has_date)
 
     def _upgraded(
-        self, request: Request, head: ResponseHead, rest: bytes, patience: Patience, done: Done
+        self, request: Request, head: ResponseHead, rest: bytes, patience: Patience, lease: Lease
     ) -> Response:
         protocol = head.block.upgrade
         if request.upgrade is None or protocol is None:
             raise BackendError("head", retry_safe=False, why="switched protocols unasked")
-        takeover = RelayTakeover(self.stream, rest, patience.stream, self._relayed(done))
+        takeover = RelayTakeover(self.stream, rest, patience.stream, self._relayed(lease))
         fields = head.fields.plus(field(b"Upgrade", protocol))
         return Response(101, fields, takeover, head.reason, has_date=head.block.has_date)
 
-    def _relayed(self, done: Done) -> Callable[[bool], None]:
+    def _relayed(self, lease: Lease) -> Callable[[bool], None]:
         def finished(ended_well: bool) -> None:
             self.close()
-            done(DONE if ended_well else GIVEN_UP)
+            lease.done(DONE if ended_well else GIVEN_UP)
 
         return finished
 
@@ -348,16 +414,16 @@ class BackendConnection:
         """End the exchange: keep the connection for another one, or close it."""
         upload = self._upload
         if reusable and (upload is None or upload.is_finished):
-            self._client = self._upload = None
+            self.client = self._upload = None
             self._released(self)
         else:
             self.close()
 
 
-class _ResponseBody:
+class ResponseBody:
     """The body of a response, as it comes in."""
 
-    __slots__ = ("_connection", "_done", "_patience", "_reader", "_reusable", "length", "started")
+    __slots__ = ("_lease", "_patience", "_reader", "_reusable", "connection", "length", "started")
 
     def __init__(
         self,
@@ -365,13 +431,13 @@ class _ResponseBody:
         reader: BodyReader,
         patience: float,
         reusable: bool,
-        done: Done,
+        lease: Lease,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self._reader = reader
         self._patience = patience
         self._reusable = reusable
-        self._done: Done | None = done
+        self._lease: Lease | None = lease
         self.length = reader.framing.length if reader.framing.kind == LENGTH else None
         self.started = False
 
@@ -391,7 +457,7 @@ class _ResponseBody:
 
     def receive_now(self) -> bytes | None:
         """Give the next bytes, b"" at the end, None when one would have to wait."""
-        if self._done is None:
+        if self._lease is None:
             return b"" if self._reader.finished else self._cut()
         try:
             data = self._reader.receive_now()
@@ -402,9 +468,9 @@ class _ResponseBody:
         if data:
             self.started = True
         if self._reader.finished:
-            done, self._done = self._done, None
-            self._connection._finish(self._reusable and not self._reader.rest)
-            done(DONE)
+            lease, self._lease = self._lease, None
+            self.connection._finish(self._reusable and not self._reader.rest)
+            lease.done(DONE)
         return data
 
     def _cut(self) -> bytes:
@@ -414,7 +480,7 @@ class _ResponseBody:
         """Give the next bytes; b"" is the end."""
         while (data := self.receive_now()) is None:
             try:
-                await self._connection.wait_readable(self._patience)
+                await self.connection.wait_readable(self._patience)
             except BaseException as error:
                 self.abort(error)
                 raise
@@ -422,10 +488,10 @@ class _ResponseBody:
 
     def abort(self, why: BaseException | None = None) -> None:
         """Close the connection it comes on; idempotent."""
-        done, self._done = self._done, None
-        if done is not None:
-            self._connection.close()
-            done(str(why) if isinstance(why, BackendError) else GIVEN_UP)
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            self.connection.close()
+            lease.done(str(why) if isinstance(why, BackendError) else GIVEN_UP)
 
 
 def _framing(request: Request, head: ResponseHead) -> Framing:

@@ -1,97 +1,131 @@
 """Forwarding: a request goes to a backend of a pool, and its response comes back.
 
-No failed request where another backend could have answered: what failed before anything was sent is tried elsewhere
-whatever its method; what may have been read is tried again only where sending twice is harmless (RFC 9110 §9.2.2),
-and only if its body can be sent again.
+The plain way is a connection that is there and an answer that comes; anything else is the business of `attempts.py`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from netfront.errors import BackendError, NoBackend
+from netfront.http.attempts import Attempts, Dialling, RetryRules
 from netfront.http.client import Patience
+from netfront.http.hedge import Hedger, Spawn
 from netfront.http.message import Handler, Request, Response
 from netfront.http.outbound import Mount, request_head
-from netfront.http.transport import Transport, may_repeat
+from netfront.http.transport import Transport
 from netfront.net.lane import clock
-from netfront.net.pool import GIVEN_UP, Backend, Lease, Pool
+from netfront.net.pool import GIVEN_UP, Lease, Member, Pool
+from netfront.policy.retry import SAFE, LearntLimit
 
-__all__ = ["forward"]
+__all__ = ["Hedging", "KeyOf", "ResponseEdit", "forward"]
 
 ResponseEdit = Callable[[Request, Response], None]
-_TRIES = 3
+KeyOf = Callable[[Request], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Hedging:
+    """How second tries are begun.
+
+    Args:
+        spawn: runs one.
+        quantile, factor, least: see policy.retry.LearntLimit.
+    """
+
+    spawn: Spawn
+    quantile: float = 0.99
+    factor: float = 4.0
+    least: float = 0.05
 
 
 def forward(
     pool: Pool,
     transport: Transport,
     *,
+    dialling: Dialling,
     patience: Patience,
     mounts: Mapping[bytes, Mount | None] | None = None,
     edits: Sequence[ResponseEdit] = (),
+    retry: RetryRules | None = None,
+    hedging: Hedging | None = None,
+    key: KeyOf | None = None,
 ) -> Handler:
     """Make the handler that forwards to a pool.
 
     Args:
+        dialling: how connections are opened.
         mounts: what stands in place of the route's prefix, by the base path of the member; None where no member
             has a base.
         edits: made to what a backend said before anybody else sees it: a layer of its own would cost a coroutine.
+        retry: when to try elsewhere what got an answer, or none.
+        hedging: None where there is nobody to turn to.
+        key: what a hashed pick goes by.
     """
+    rules = retry or RetryRules()
+    limit = None
+    hedger: Hedger | None = None
+    follows_latency = pool.rules.lb == "latency"
+
+    def render(request: Request, member: Member) -> bytes:
+        return request_head(request, member, mounts[member.base] if mounts else None)
+
+    async def send(request: Request, lease: Lease) -> Response:
+        """Send a request beside another try of it."""
+        attempts = Attempts(pool, transport, dialling, patience, rules, render, key, request)
+        return await attempts.once(lease)
+
+    if hedging is not None:
+        limit = LearntLimit(quantile=hedging.quantile, factor=hedging.factor, least=hedging.least)
+        hedger = Hedger(pool, send, hedging.spawn, key=key)
 
     async def handle(request: Request) -> Response:
         exchange = request.exchange
-        lease = pool.take(None, (), exchange.started)
-        backend = lease.backend
+        began = exchange.started
+        attempts: Attempts | None = None
+        late = math.inf
+        pool.requests += 1
+        if limit is not None and request.method in SAFE and request.body == b"":
+            late = began + limit.limit(began)
         try:
-            exchange.attempts = 1
-            exchange.dialled = member = backend.member
-            head = request_head(request, member, mounts[member.base] if mounts else None)
-            response = await transport.exchange(backend, request, head, patience, lease.done)
-        except BackendError as error:
-            return await elsewhere(request, lease, error)
-        except BaseException:
-            lease.done(GIVEN_UP)
-            raise
+            lease = pool.take(key(request) if key is not None else None, (), began)
+        except NoBackend as error:
+            if not error.is_full:
+                raise
+            attempts = Attempts(pool, transport, dialling, patience, rules, render, key, request)
+            response = await attempts.when_there_is_room(late, hedger)
+        else:
+            backend = lease.backend
+            try:
+                exchange.attempts = 1
+                exchange.dialled = member = backend.member
+                connection = transport.kept(backend, request)
+                if connection is not None and request.body.__class__ is bytes:
+                    head = request_head(request, member, mounts[member.base] if mounts else None)
+                    response = await connection.exchange(request, head, patience, lease, late, hedger)
+                else:
+                    attempts = Attempts(pool, transport, dialling, patience, rules, render, key, request)
+                    response = await attempts.begin(lease, connection, late, hedger)
+            except BackendError as error:
+                if attempts is not None:
+                    raise
+                attempts = Attempts(pool, transport, dialling, patience, rules, render, key, request)
+                response = await attempts.after(error, lease)
+            except BaseException:
+                if attempts is None:
+                    lease.done(GIVEN_UP)
+                raise
+        if response.status >= 500 and response.status in rules.statuses:
+            attempts = attempts or Attempts(pool, transport, dialling, patience, rules, render, key, request)
+            response = await attempts.instead_of(response)
         exchange.source = "backend"
-        exchange.first = clock()
+        exchange.first = now = clock()
+        if limit is not None:
+            limit.record(now - began, now)
+        if follows_latency:
+            pool.answered(exchange.dialled, now - began, now)
         for edit in edits:
             edit(request, response)
         return response
-
-    async def elsewhere(request: Request, lease: Lease, error: BackendError) -> Response:
-        """Try again after a failure, while that is safe and there is somewhere to go."""
-        exchange = request.exchange
-        tried: list[Backend] = []
-        while True:
-            backend = lease.backend
-            if error.was_kept:
-                lease.done(GIVEN_UP)
-            else:
-                lease.done(error.why)
-                tried.append(backend)
-            if not error.retry_safe or len(tried) >= _TRIES or not may_repeat(request):
-                raise error
-            anew = error.was_kept
-            try:
-                lease = pool.again(backend) if anew else pool.take(None, tried, clock())
-            except NoBackend:
-                raise error from None
-            try:
-                exchange.attempts += 1
-                exchange.dialled = member = lease.backend.member
-                head = request_head(request, member, mounts[member.base] if mounts else None)
-                response = await transport.exchange(
-                    lease.backend, request, head, patience, lease.done, anew=anew
-                )
-            except BackendError as failure:
-                error = failure
-                continue
-            except BaseException:
-                lease.done(GIVEN_UP)
-                raise
-            exchange.source = "backend"
-            exchange.first = clock()
-            for edit in edits:
-                edit(request, response)
-            return response
 
     return handle

@@ -119,7 +119,7 @@ class Exchange:
     """All about one request's passage. Times are of the lane's clock, in seconds; sizes in bytes.
 
     `source` says who answered: "backend", "cache" or "netfront"; `outcome` is empty when all went well, else
-    what went wrong in a few words, for the log alone.
+    what went wrong in a few words, for the log alone. `retried` says why there was more than one try.
     """
 
     __slots__ = (
@@ -133,6 +133,7 @@ class Exchange:
         "received",
         "request_fields",
         "response_fields",
+        "retried",
         "route",
         "sent",
         "source",
@@ -156,6 +157,7 @@ class Exchange:
         self.received = 0
         self.sent = 0
         self.attempts = 0
+        self.retried = ""
         self.dialled: Member | None = None
         self.source = "netfront"
         self.route: object = None

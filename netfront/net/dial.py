@@ -11,22 +11,24 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
-from netfront.endpoint import is_loopback_name
+from netfront.endpoint import Endpoint, is_loopback_name
 from netfront.errors import BackendError, Overdue
-from netfront.net.lane import clock, first, in_trio
+from netfront.net.lane import Signal, clock, first, in_trio
 from netfront.net.pool import Backend, Member
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tlsstream import TlsStream
 
-__all__ = ["dial"]
+__all__ = ["BESIDE", "Address", "dial", "dial_any", "resolve", "words"]
 
 Address = tuple[socket.AddressFamily, object]
-_BESIDE = 0.25
-"""Seconds of silence after which the next address is tried beside the first (RFC 8305 §5)."""
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+"""Off before connecting, the last packet of the handshake is not sent alone, but with the first bytes: 4 us less."""
+BESIDE = 0.25
+"""Seconds of silence after which another address, or backend, is tried beside the first (RFC 8305 §5)."""
 
 
 async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> Stream:
@@ -38,22 +40,172 @@ async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> St
     Raises:
         BackendError: stage "resolve", "connect" or "tls"; always retry-safe.
     """
-    member = backend.member
     until = clock() + timeout
-    if not backend.addresses:
-        backend.addresses = await _addresses(member, until)
-    known = backend.addresses
+    attempt = await _attempt(backend, until)
     try:
-        stream, used = await _connect_any(known, until)  # type: ignore[arg-type]
-    except BackendError:
-        if backend.addresses is known:
-            backend.addresses = ()
-        raise
-    if backend.addresses is known:  # else the name has come to lead elsewhere
-        backend.addresses = [used, *(address for address in known if address != used)]
+        while (stream := attempt.go_on()) is None:
+            await first(*attempt.waits, until=attempt.next_at)
+    finally:
+        attempt.abort()
+    return await _introduced(stream, backend, until, preamble)
+
+
+async def dial_any(
+    another: Callable[[], Backend | None],
+    failed: Callable[[Backend, BackendError], None],
+    *,
+    timeout: float,
+    preamble: Callable[[Member], bytes],
+    has_words: bool = False,
+) -> tuple[Backend, Stream]:
+    """Open a connection to one of several backends: the next after one that fails, and beside one that is silent.
+
+    Args:
+        another: gives the next to try, None when there is none; then it is not asked again.
+        failed: told of each that failed. One that is merely slower than the one returned has not failed.
+        timeout: seconds for each.
+        preamble: makes the PROXY line to send first.
+        has_words: whether bytes are in hand that will be sent as soon as there is a connection.
+    Raises:
+        BackendError: that of the last to fail, when none is left.
+    """
+    under_way: list[_Attempt] = []
+    last = BackendError("connect", retry_safe=True, why="nobody to dial")
+    has_more, next_at = True, 0.0
+    try:
+        while has_more or under_way:
+            if has_more and clock() >= next_at:
+                backend = another()
+                has_more = backend is not None
+                if backend is not None:
+                    next_at = clock() + BESIDE
+                    try:
+                        attempt = await _attempt(backend, clock() + timeout)
+                        attempt.has_words = has_words
+                        under_way.append(attempt)
+                    except BackendError as error:
+                        last, next_at = error, 0.0
+                        failed(backend, error)
+            for attempt in tuple(under_way):
+                try:
+                    stream = attempt.go_on()
+                    if stream is None:
+                        continue
+                    under_way.remove(attempt)
+                    backend = attempt.backend
+                    return backend, await _introduced(
+                        stream, backend, attempt.until, preamble(backend.member)
+                    )
+                except BackendError as error:
+                    if attempt in under_way:
+                        under_way.remove(attempt)
+                    last, next_at = error, 0.0
+                    failed(attempt.backend, error)
+            if under_way and not (has_more and clock() >= next_at):
+                until = min(attempt.next_at for attempt in under_way)
+                waits = [signal for attempt in under_way for signal in attempt.waits]
+                await first(*waits, until=min(until, next_at) if has_more else until)
+    finally:
+        for attempt in under_way:
+            attempt.abort()
+    raise last
+
+
+class _Attempt:
+    """Connecting to one backend: to the first of its addresses that answers; a silent one is not waited for alone."""
+
+    __slots__ = ("_beside", "_known", "_last", "_pending", "_rest", "backend", "has_words", "until")
+
+    def __init__(self, backend: Backend, addresses: Sequence[Address], until: float) -> None:
+        self.backend = backend
+        self.has_words = False
+        self.until = until
+        self._known = addresses
+        self._rest = list(addresses)
+        self._pending: list[tuple[SocketStream, Address]] = []
+        self._beside = 0.0
+        self._last: BackendError | None = None
+
+    @property
+    def waits(self) -> list[Signal]:
+        """What may let it go on."""
+        return [stream.writable for stream, _ in self._pending]
+
+    @property
+    def next_at(self) -> float:
+        """When it is to go on at the latest."""
+        return min(self.until, self._beside) if self._rest else self.until
+
+    def go_on(self) -> SocketStream | None:
+        """Give the stream that is connected, None while one must wait. Raises BackendError: none will be."""
+        for entry in tuple(self._pending):
+            stream, address = entry
+            if stream.writable.is_set:
+                self._pending.remove(entry)
+                try:
+                    stream.raise_failure()
+                except OSError as error:
+                    stream.abort()
+                    self._note(error)
+                else:
+                    return self._made(stream, address)
+        while self._rest and (not self._pending or clock() >= self._beside):
+            address = self._rest.pop(0)
+            try:
+                stream, is_connected = _begin(address, self.has_words)
+            except OSError as error:
+                self._note(error)
+                continue
+            if is_connected:
+                return self._made(stream, address)
+            self._pending.append((stream, address))
+            self._beside = clock() + BESIDE
+        if self._pending and clock() < self.until:
+            return None
+        if self._pending:
+            self._last = BackendError("connect", retry_safe=True, why="no answer", timed_out=True)
+        self.abort()
+        if self.backend.addresses is self._known:
+            self.backend.addresses = ()
+        raise self._last or BackendError("connect", retry_safe=True, why="no address")
+
+    def abort(self) -> None:
+        """Close what is not connected yet."""
+        for stream, _ in self._pending:
+            stream.abort()
+        self._pending.clear()
+
+    def _note(self, error: OSError) -> None:
+        self._last = BackendError("connect", retry_safe=True, why=words(error))
+
+    def _made(self, stream: SocketStream, used: Address) -> SocketStream:
+        backend = self.backend
+        if (
+            len(self._known) > 1 and backend.addresses is self._known
+        ):  # else the name has come to lead elsewhere
+            backend.addresses = [used, *(address for address in backend.addresses if address != used)]
+        return stream
+
+
+async def _attempt(backend: Backend, until: float) -> _Attempt:
+    if not backend.addresses:
+        backend.addresses = await _addresses(backend.member, until)
+    return _Attempt(backend, backend.addresses, until)  # type: ignore[arg-type]  # ours; no pool looks into it
+
+
+async def _addresses(member: Member, until: float) -> Sequence[Address]:
+    if member.addresses:
+        port = member.endpoint.port
+        return [(socket.AF_INET6 if ":" in one else socket.AF_INET, (one, port)) for one in member.addresses]
+    return await resolve(member.endpoint, until)
+
+
+async def _introduced(stream: SocketStream, backend: Backend, until: float, preamble: bytes) -> Stream:
+    """Send the PROXY line and do the handshake, where they are due."""
+    member = backend.member
     try:
         if preamble:
-            await stream.send_all(preamble)
+            await _send_preamble(stream, preamble)
         if member.tls is None:
             return stream
         secure = TlsStream(stream, member.tls, server_side=False, server_name=member.server_name)
@@ -64,6 +216,13 @@ async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> St
     return secure
 
 
+async def _send_preamble(stream: SocketStream, preamble: bytes) -> None:
+    try:
+        await stream.send_all(preamble)
+    except OSError as error:
+        raise BackendError("connect", retry_safe=True, why=words(error)) from error
+
+
 async def _handshake(stream: TlsStream, until: float) -> None:
     try:
         await stream.handshake(until=until)
@@ -72,22 +231,17 @@ async def _handshake(stream: TlsStream, until: float) -> None:
 
         raise BackendError("tls", retry_safe=True, why=handshake_failure(error)) from error
     except OSError as error:
-        raise BackendError("tls", retry_safe=True, why=_words(error)) from error
+        raise BackendError("tls", retry_safe=True, why=words(error)) from error
     except Overdue as error:
         raise BackendError(
             "tls", retry_safe=True, why="no answer to the handshake", timed_out=True
         ) from error
 
 
-async def _addresses(member: Member, until: float) -> Sequence[Address]:
-    endpoint = member.endpoint
+async def resolve(endpoint: Endpoint, until: float) -> Sequence[Address]:
+    """Find the addresses of an endpoint; in trio only where its name must be looked up. Raises BackendError."""
     if endpoint.path is not None:
         return [(socket.AF_UNIX, endpoint.path)]
-    if member.addresses:
-        return [
-            (socket.AF_INET6 if ":" in address else socket.AF_INET, (address, endpoint.port))
-            for address in member.addresses
-        ]
     host, port = endpoint.host or "localhost", endpoint.port
     if is_loopback_name(host):
         try:
@@ -108,52 +262,23 @@ async def _addresses(member: Member, until: float) -> Sequence[Address]:
                 "resolve", retry_safe=True, why=f"{host}: no answer", timed_out=True
             ) from error
         except OSError as error:
-            raise BackendError("resolve", retry_safe=True, why=f"{host}: {_words(error)}") from error
+            raise BackendError("resolve", retry_safe=True, why=f"{host}: {words(error)}") from error
     return [(family, address) for family, _, _, _, address in found]
 
 
-async def _connect_any(addresses: Sequence[Address], until: float) -> tuple[SocketStream, Address]:
-    """Connect to the first address that answers; a silent one is not waited for alone."""
-    pending: list[tuple[SocketStream, Address]] = []
-    rest = list(addresses)
-    last: BackendError | None = None
-    try:
-        while rest or pending:
-            if rest:
-                address = rest.pop(0)
-                try:
-                    stream, is_connected = _begin(address)
-                except OSError as error:
-                    last = BackendError("connect", retry_safe=True, why=_words(error))
-                    continue
-                if is_connected:
-                    return stream, address
-                pending.append((stream, address))
-            beside = min(until, clock() + _BESIDE) if rest else until
-            await first(*[stream.writable for stream, _ in pending], until=beside)
-            for stream, address in list(pending):
-                if stream.writable.is_set:
-                    code = stream.raw_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                    pending.remove((stream, address))
-                    if not code:
-                        return stream, address
-                    stream.abort()
-                    last = BackendError("connect", retry_safe=True, why=os.strerror(code).lower())
-            if clock() >= until:
-                raise BackendError("connect", retry_safe=True, why="no answer", timed_out=True)
-    finally:
-        for stream, _ in pending:
-            stream.abort()
-    raise last or BackendError("connect", retry_safe=True, why="no address")
-
-
-def _begin(address: Address) -> tuple[SocketStream, bool]:
+def _begin(address: Address, has_words: bool) -> tuple[SocketStream, bool]:
     family, place = address
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if has_words and _QUICKACK is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 0)
         code = sock.connect_ex(place)  # type: ignore[arg-type]
+        if code == errno.EINPROGRESS and _is_near(place):
+            # the answer of loopback is there when the call returns, and asking again saves the wait for it
+            code = sock.connect_ex(place)  # type: ignore[arg-type]
+            code = {errno.EISCONN: 0, errno.EALREADY: errno.EINPROGRESS}.get(code, code)
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
     except BaseException:
@@ -165,5 +290,10 @@ def _begin(address: Address) -> tuple[SocketStream, bool]:
     return stream, not code
 
 
-def _words(error: OSError) -> str:
+def _is_near(place: object) -> bool:
+    return isinstance(place, tuple) and place[0].startswith(("127.", "::1"))
+
+
+def words(error: OSError) -> str:
+    """Give the system's words for an error."""
     return (error.strerror or str(error)).lower()

@@ -82,6 +82,7 @@ __all__ = [
 _BLOCK = 0.002
 _TURN = 0.002
 _SWEEP = 0.25
+_SOON = 0.01
 _OPERATIONS = 32
 """Socket operations that did not block before a connection lets the others go on."""
 _PARKED = "parked"
@@ -313,6 +314,10 @@ class Lane:
         self._seats: set[Seat] = set()
         self._timers: list[tuple[float, int, _Timer]] = []
         self._timer_count = 0
+        self.soon: dict[Seat, float] = {}
+        """Those whose wait ends at a time that is looked at every `_SOON`: nearly each ends before, and a timer for it
+        costs 1.4 us, an entry here 0.1."""
+        self._next_look = 0.0
         self._stopped = False
 
     # -- for connections ------------------------------------------------------------------------------
@@ -397,6 +402,8 @@ class Lane:
                 self._latch(events)
             if self._timers:
                 self._ring_timers(now)
+            if self.soon and now >= self._next_look:
+                self._look_soon(now)
             if self.due:
                 self._step_all()
             elif not events:
@@ -423,6 +430,8 @@ class Lane:
         until = self.now + _SWEEP if self._seats else math.inf
         if self._timers:
             until = min(until, self._timers[0][0])
+        if self.soon:
+            until = min(until, max(self._next_look, min(self.soon.values())))
         self.is_asleep = True
         with trio.CancelScope(deadline=until):
             await wait_readable(self._epoll.fileno())
@@ -491,6 +500,12 @@ class Lane:
             if seat is not None:
                 seat.wake()
 
+    def _look_soon(self, now: float) -> None:
+        self._next_look = now + _SOON
+        for seat, until in self.soon.items():
+            if until <= now:
+                seat.wake()
+
     def _sweep(self) -> None:
         now = self.now
         for seat in self._seats:
@@ -557,17 +572,25 @@ async def ready(wait: Signal) -> None:
             wait.remove(seat)
 
 
-async def either(one: Signal, other: Signal) -> Signal:
-    """Wait for whichever of two comes first, the one if both: `first` for the wait that every request makes."""
+async def either(one: Signal, other: Signal, until: float = math.inf) -> Signal | None:
+    """Wait for whichever of two comes first, the one if both: `first` for the wait that every request makes.
+
+    Args:
+        until: the time (of `clock`) at which to give up; late by 12 ms at most.
+    Returns:
+        the one, the other, or None when the time has come.
+    """
     if one.is_set:
         return one
     if other.is_set:
         return other
     seat = _here.seat
     if seat is None:
-        got = await _first_in_trio((one, other), math.inf)
-        return one if got is one else other
+        got = await _first_in_trio((one, other), until)
+        return one if got is one else other if got is other else None
     lane, due = seat.lane, seat.deadline
+    if until < math.inf:
+        lane.soon[seat] = until
     if one.waiter is None and other.waiter is None:
         one.waiter = other.waiter = seat
     else:
@@ -582,7 +605,11 @@ async def either(one: Signal, other: Signal) -> Signal:
                 return one
             if other.is_set:
                 return other
+            if lane.now >= until:
+                return None
     finally:
+        if until < math.inf:
+            del lane.soon[seat]
         if one._others is None and other._others is None:
             one.waiter = other.waiter = None
         else:

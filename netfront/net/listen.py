@@ -17,6 +17,7 @@ import trio
 from netfront.errors import Overdue
 from netfront.net.lane import Lane, Signal, breathe, clock, first, plainly, ready
 from netfront.net.stream import Facts, SocketStream, Stream
+from netfront.net.tasks import Tasks
 
 __all__ = ["Admission", "Listener", "StreamHandler", "serve"]
 
@@ -102,6 +103,7 @@ async def serve(
     stop: Signal,
     lane: Lane | None,
     drained: Callable[[], Awaitable[None]],
+    tasks: Tasks | None = None,
 ) -> None:
     """Accept and run connections until `stop` is set; then close the listeners, and await `drained`.
 
@@ -109,6 +111,7 @@ async def serve(
 
     Args:
         lane: where connections run; None for plain trio tasks.
+        tasks: opened where connections run.
     """
     async with trio.open_nursery() as outer:
         if lane is not None:
@@ -116,6 +119,8 @@ async def serve(
             outer.start_soon(_serve_lane, lane, scope)
         try:
             async with trio.open_nursery() as connections:
+                if tasks is not None:
+                    tasks.open(connections, lane)
                 async with trio.open_nursery() as accepting:
                     for listener in listeners:
                         nursery = connections if listener.is_inner else accepting

@@ -2,23 +2,33 @@
 
 `Pool.take` decides without waiting and gives a `Lease`; the lease is handed back exactly once with its outcome,
 the only source of load and of whether a backend is well. Connections belong to the transport, not to the pool.
+
+Who may be picked is worked out when it changes, not when somebody picks (`_arrange`): the first tier in which anybody
+is up, less those that are full. If nobody is up in any tier, all are tried, since being ejected is an opinion and an
+error is a fact.
 """
 
+import random
 import ssl
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netfront.endpoint import Endpoint
 from netfront.errors import NoBackend
-from netfront.net.lane import Signal
-from netfront.policy.pick import round_robin
+from netfront.net.lane import Signal, clock, first
+from netfront.policy.health import Health, HealthRules
+from netfront.policy.pick import PeakEwma, Picker, make_picker
+from netfront.policy.retry import RetryBudget
 
-__all__ = ["DONE", "GIVEN_UP", "Backend", "Lease", "Member", "Pool"]
+__all__ = ["DONE", "GIVEN_UP", "Backend", "Lease", "Member", "Pool", "PoolRules"]
 
 DONE = "done"
 """The outcome of a lease that went well; any other is a few words on what went wrong."""
 GIVEN_UP = "given up"
 """The outcome of a lease whose client left: says nothing of the backend."""
+_PATIENT = 1.0
+"""Seconds for which a trial waits for a request that may be sent twice; then any will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +40,12 @@ class Member:
         authority: what Host says where the client's is replaced.
         host: None keeps the client's Host; else what is sent in its place.
         base: the path that replaces the route's prefix; empty keeps the path as it came.
+        weight: its share of the requests; 0 drains it.
+        max: most requests at once; 0 is no limit.
         tls: how TLS is spoken to it; None for none.
         server_name: for SNI and for the certificate's check.
         proxy: the version of the PROXY line sent first, or 0.
+        alpn: takes only those TLS connections whose client offers this protocol; None takes all.
         addresses: where the endpoint's host leads, as whoever follows the name found out; empty leaves the name to
             the dialler. Where each address of a name is a member of its own, the address is the endpoint's host, and
             the name is in `authority` and `server_name` only.
@@ -45,9 +58,11 @@ class Member:
     base: bytes = b""
     weight: int = 1
     backup: bool = False
+    max: int = 0
     tls: ssl.SSLContext | None = field(default=None, compare=False)
     server_name: str | None = None
     proxy: int = 0
+    alpn: bytes | None = None
     addresses: tuple[str, ...] = ()
 
     @property
@@ -56,30 +71,59 @@ class Member:
         return self.endpoint, self.server_name, self.host, self.proxy
 
 
+@dataclass(frozen=True, slots=True)
+class PoolRules:
+    """How a pool picks, and what it thinks of failures.
+
+    Args:
+        lb: one of policy.pick.PICKERS.
+        eject_on: statuses of answers that count as failures.
+        queue: most requests that wait while every backend has its `max`, and `queue_time` how long each.
+    """
+
+    lb: str = "rr"
+    health: HealthRules = field(default_factory=HealthRules)
+    eject_on: frozenset[int] = frozenset()
+    queue: int = 100
+    queue_time: float = 5.0
+
+
 class Backend:
-    """One server we forward to: a member, and what is known of it."""
+    """One server we forward to: a member, and what is known of it. A policy.pick.Candidate."""
 
     __slots__ = (
+        "_ewma",
         "addresses",
+        "failures",
         "generation",
+        "health",
         "idle",
         "in_flight",
-        "is_up",
+        "is_drained",
+        "is_suspect",
+        "latency",
         "member",
+        "name",
+        "probed",
         "served",
-        "turn",
         "weight",
-        "why",
     )
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Member, health: Health | None = None) -> None:
         self.member = member
-        self.weight = member.weight
-        self.turn = 0
+        self.name = str(member.endpoint).encode()
+        self.health = health or Health(HealthRules(), random.Random())
+        self.weight = float(member.weight)
+        self.latency = 0.0
         self.in_flight = 0
         self.served = 0
-        self.is_up = True
-        self.why = ""
+        self.failures = 0
+        self.probed = ""
+        """The verdict of the last probe, in words."""
+        self.is_drained = False
+        """Whether somebody took it out by hand."""
+        self.is_suspect = False
+        """Whether it has failed since it was last heard of as well: only then is a success news."""
         self.idle: list[object] = []
         """The transport's own: connections not in use, the last used one last."""
         self.addresses: Sequence[object] = ()
@@ -87,39 +131,70 @@ class Backend:
         self.generation = 0
         """Counts how often it left the pool or an address of its name went: a connection of an earlier one may end
         what it is doing, and is not used again."""
+        self._ewma: PeakEwma | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is thought to be well."""
+        return self.health.is_up
+
+    @property
+    def why(self) -> str:
+        """Why it is not."""
+        return self.health.why
+
+    def answered(self, seconds: float, now: float) -> None:
+        """Note how long an answer took to begin; only where somebody picks by it."""
+        ewma = self._ewma
+        if ewma is None:
+            ewma = self._ewma = PeakEwma()
+        ewma.record(seconds, now)
+        self.latency = ewma.peak
 
     def __repr__(self) -> str:
         return f"<Backend {self.member.label} in_flight={self.in_flight} {'up' if self.is_up else 'down'}>"
 
 
 class Lease:
-    """One use of a backend. `done` exactly once."""
+    """One use of a backend. `done` exactly once.
 
-    __slots__ = ("_pool", "backend")
+    Attributes:
+        fault: set where an answer that came whole is to count as a failure all the same.
+        is_trial: whether the backend is down, so that this use may decide on its return.
+    """
+
+    __slots__ = ("_pool", "backend", "fault", "is_trial")
 
     def __init__(self, pool: "Pool", backend: Backend) -> None:
         self._pool: Pool | None = pool
         self.backend = backend
+        self.fault = ""
+        self.is_trial = not backend.health.is_up
         backend.in_flight += 1
 
-    def done(self, outcome: str, seconds: float = 0.0) -> None:
+    def done(self, outcome: str, *, connected: bool = True) -> None:
         """Hand it back.
 
         Args:
             outcome: DONE, GIVEN_UP, or what went wrong.
-            seconds: from the request to the answer's first byte.
+            connected: whether there was a connection when it went wrong.
         """
         pool, self._pool = self._pool, None
         if pool is None:
             raise RuntimeError("a lease was handed back twice")
         backend = self.backend
         backend.in_flight -= 1
-        if outcome is DONE:
+        if outcome is DONE and not self.fault:
             backend.served += 1
-            if not backend.is_up:
-                pool.tell(backend, is_up=True, why="")
-        elif outcome is not GIVEN_UP and (backend.is_up or backend.why != outcome):
-            pool.tell(backend, is_up=False, why=outcome)
+            if not backend.is_suspect and not pool.follows:
+                return
+        pool.handed_back(self, self.fault if outcome is DONE else outcome, connected=connected)
+
+    def judge(self, status: int) -> None:
+        """Note the status of the answer: it may count as a failure though it comes whole (--eject-on)."""
+        pool = self._pool
+        if pool is not None and status in pool.rules.eject_on:
+            self.fault = f"answered {status}"
 
 
 class Pool:
@@ -127,43 +202,249 @@ class Pool:
 
     Args:
         notice: told when a backend comes or goes.
+
+    Attributes:
+        budget: of tries after the first.
+        follows: whether each lease's end is news to the pool, and not failures alone.
     """
 
     def __init__(
-        self, name: str, members: Iterable[Member], notice: Callable[[Backend], None] | None = None
+        self,
+        name: str,
+        members: Iterable[Member],
+        notice: Callable[[Backend], None] | None = None,
+        *,
+        rules: PoolRules | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         self.name = name
+        self.rules = rules or PoolRules()
         self.changed = Signal()
-        self._notice = notice
+        self.ejected = Signal()
+        """Set while somebody is down: whoever dials them waits for it."""
+        self.budget = RetryBudget()
+        self.requests = 0
+        """How many there were, however often each was tried; counted by whoever forwards them."""
         self.backends: list[Backend] = []
         self.leaving: list[Backend] = []
         """Those that are no longer picked, and have leases or connections left."""
-        self._preferred: list[Backend] = []
-        self._backups: list[Backend] = []
-        self.replace(list(members))
+        self.follows = False
+        self._notice = notice
+        self._rng = rng or random.Random()
+        self._picker: Picker[Backend] = make_picker(self.rules.lb, self._rng)
+        self._only: Backend | None = None
+        """Where there is but one, and it takes any number of requests, nothing is to be decided."""
+        self._follows_load = False
+        self._has_max = False
+        self._trials: dict[Backend, float] = {}
+        """Those that wait for a request to be tried by, and since when."""
+        self._waiting: deque[Signal] = deque()
+        self._counted = 0
+        self._enter(list(members))
+        self._arrange(_now())
 
-    def take(self, key: bytes | None, tried: Container[Backend], now: float) -> Lease:
+    # -- picking --------------------------------------------------------------------------------------------
+
+    def take(
+        self, key: bytes | None, tried: Container[Backend], now: float, *, may_repeat: bool = True
+    ) -> Lease:
         """Pick a backend.
 
         Args:
             key: what a hashed pick goes by.
             tried: those this request has been to already.
+            may_repeat: whether the request can be sent elsewhere if this one fails.
         Raises:
-            NoBackend: there is none, or all were tried.
+            NoBackend: there is none, or all were tried, or all are full: then `is_full`, and `wait_for_place` helps.
         """
-        preferred = self._preferred
-        if len(preferred) == 1 and preferred[0] not in tried:
-            return Lease(self, preferred[0])
-        candidates = [backend for backend in preferred if backend not in tried]
-        if not candidates:
-            candidates = [backend for backend in self._backups if backend not in tried]
-        if not candidates:
-            raise NoBackend("all backends were tried" if self.backends else "the pool is empty")
-        return Lease(self, round_robin(candidates))
+        only = self._only
+        if only is not None and only not in tried:
+            return Lease(self, only)
+        if self._trials and (backend := self._trial(tried, now, may_repeat)) is not None:
+            lease = Lease(self, backend)
+        else:
+            picked = self._picker.pick(key, tried, now)
+            if picked is None:
+                picked = self._last_resort(tried)
+            lease = Lease(self, picked)
+        if self._follows_load:
+            self._picker.moved(lease.backend)
+        if self._has_max and self._is_full(lease.backend):
+            self._arrange(_now())
+        return lease
+
+    def take_beside(self, key: bytes | None, backend: Backend, now: float) -> Lease | None:
+        """Pick another one that is up, for a second try while the first goes on; None if there is none."""
+        picked = self._picker.pick(key, (backend,), now)
+        if picked is None or not picked.is_up:
+            return None
+        lease = Lease(self, picked)
+        if self._follows_load:
+            self._picker.moved(picked)
+        if self._has_max and self._is_full(picked):
+            self._arrange(_now())
+        return lease
 
     def again(self, backend: Backend) -> Lease:
         """Take the same backend once more: a kept connection to it had died, which says nothing of it."""
-        return Lease(self, backend)
+        lease = Lease(self, backend)
+        if self._follows_load:
+            self._picker.moved(backend)
+        return lease
+
+    @property
+    def has_several(self) -> bool:
+        """Whether there is anybody to turn to when one fails."""
+        return len(self.backends) > 1
+
+    async def wait_for_place(self, gone: Signal, until: float) -> bool:
+        """Wait until one of the backends takes another request, first come, first served.
+
+        Args:
+            gone: ends the wait early.
+            until: when to give up, besides after the rules' own `queue_time`.
+        Returns:
+            Whether to try again.
+        Raises:
+            NoBackend: too many wait already, or it took too long.
+        """
+        if len(self._waiting) >= self.rules.queue:
+            raise NoBackend(f"all backends are busy and {self.rules.queue} requests wait already")
+        turn = Signal()
+        self._waiting.append(turn)
+        try:
+            got = await first(turn, gone, until=min(until, clock() + self.rules.queue_time))
+        except BaseException:
+            self._leave_queue(turn)
+            raise
+        if got is None:
+            self._leave_queue(turn)
+            raise NoBackend("all backends are busy")
+        if got is gone:
+            self._leave_queue(turn)
+        return True
+
+    def _leave_queue(self, turn: Signal) -> None:
+        if turn.is_set:
+            self._let_one_go_on()
+        else:
+            self._waiting.remove(turn)
+
+    def _let_one_go_on(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().set()
+
+    def _trial(self, tried: Container[Backend], now: float, may_repeat: bool) -> Backend | None:
+        """Give a backend that is down and wants to be tried, if this request may be the one."""
+        for backend, since in self._trials.items():
+            if backend in tried or self._is_full(backend) or not self._is_usable(backend):
+                continue
+            if may_repeat or now > since + _PATIENT:
+                backend.health.begin_trial(now)
+                del self._trials[backend]
+                return backend
+        return None
+
+    def _last_resort(self, tried: Container[Backend]) -> Backend:
+        """Pick where all of those that were arranged have been tried: of the others the least loaded, if up."""
+        rest = [backend for backend in self.backends if backend not in tried and self._is_usable(backend)]
+        for is_up in (True, False):
+            free = [backend for backend in rest if backend.is_up is is_up and not self._is_full(backend)]
+            if free:
+                return min(free, key=lambda backend: (backend.member.backup, backend.in_flight))
+        if rest:
+            raise NoBackend("all backends are busy", is_full=True)
+        if any(map(self._is_usable, self.backends)):
+            raise NoBackend("all backends were tried")
+        raise NoBackend("no backend takes requests" if self.backends else "the pool is empty")
+
+    # -- what comes back ------------------------------------------------------------------------------------
+
+    def handed_back(self, lease: Lease, outcome: str, *, connected: bool) -> None:
+        """Heed how a lease ended; called by the lease alone."""
+        backend, health = lease.backend, lease.backend.health
+        was_up = health.is_up
+        if outcome is GIVEN_UP:
+            if lease.is_trial:
+                health.trial_given_up(clock())
+                self._note_trials()
+        elif outcome and outcome is not DONE:
+            backend.failures += 1
+            backend.is_suspect = True
+            health.failed(outcome, clock(), connected=connected, trial=lease.is_trial)
+        elif backend.is_suspect:
+            backend.is_suspect = False
+            health.succeeded(clock(), trial=lease.is_trial)
+        if health.is_up is not was_up:
+            self._came_or_went(backend)
+        if self.follows:
+            if self._follows_load:
+                self._picker.moved(backend)
+            if self._has_max:
+                self._arrange(_now())
+                self._let_one_go_on()
+
+    def answered(self, member: Member | None, seconds: float, now: float) -> None:
+        """Note how long a backend took to begin its answer, where somebody picks by it."""
+        for backend in self.backends:
+            if backend.member is member:
+                backend.answered(seconds, now)
+
+    def dialled(self, backend: Backend, why: str, now: float) -> None:
+        """Heed what came of dialling one that is down: `why` is empty where it went well."""
+        backend.health.dialled(not why, why, now)
+        self._note_trials()
+
+    def probed(self, backend: Backend, *, ok: bool, why: str, now: float) -> None:
+        """Heed the verdict of a probe."""
+        backend.probed = why or "well"
+        if backend.health.probed(ok, why, now):
+            self._came_or_went(backend)
+
+    def drain(self, backend: Backend, *, is_drained: bool) -> None:
+        """Take one out by hand, or bring it back."""
+        backend.is_drained = is_drained
+        self._arrange(_now())
+        self.changed.set()
+
+    def spend(self, now: float) -> bool:
+        """Take one more try out of the budget; False if there is none left."""
+        self._count(now)
+        if not self.budget.may_retry(now):
+            return False
+        self.budget.retried(now)
+        return True
+
+    def sweep(self, now: float) -> None:
+        """Do what falls due with time; call it every second or so."""
+        self._count(now)
+        if any(one.health.share(now) < 1.0 or one.weight != one.member.weight for one in self.backends):
+            self._arrange(now)
+        if self.leaving:
+            self.leaving = [backend for backend in self.leaving if backend.in_flight or backend.idle]
+
+    def _count(self, now: float) -> None:
+        """Tell the budget of the requests since last time."""
+        self.budget.request(now, self.requests - self._counted)
+        self._counted = self.requests
+
+    def _came_or_went(self, backend: Backend) -> None:
+        self._note_trials()
+        self._arrange(_now())
+        self.changed.set()
+        if self._notice is not None:
+            self._notice(backend)
+
+    def _note_trials(self) -> None:
+        now = clock()
+        wanting = [backend for backend in self.backends if backend.health.wants_trial(now)]
+        self._trials = {backend: self._trials.get(backend, now) for backend in wanting}
+        if any(not backend.is_up for backend in self.backends):
+            self.ejected.set()
+        else:
+            self.ejected.clear()
+
+    # -- who is in it ---------------------------------------------------------------------------------------
 
     def replace(self, members: Sequence[Member]) -> None:
         """Change who is in the pool; what is known of a member that stays is kept.
@@ -171,37 +452,68 @@ class Pool:
         One that leaves is picked no more and drains: its leases end as they will, and its connections are closed as
         they turn idle. If it comes back while it drains, it is the same backend again.
         """
+        self._enter(members)
+        self._arrange(_now())
+        self.changed.set()
+
+    def _enter(self, members: Sequence[Member]) -> None:
         known = {backend.member.identity: backend for backend in (*self.leaving, *self.backends)}
+        was_lone = len(self.backends) == 1
+        rules = self.rules.health
+        if len(members) == 1:
+            rules = replace(
+                rules, failures=1
+            )  # it goes on being picked; what changes is what people are told
         self.backends = []
         for member in members:
             backend = known.pop(member.identity, None)
             if backend is None:
-                backend = Backend(member)
-            elif backend.member.addresses != member.addresses:
-                backend.addresses = ()
-                if not set(backend.member.addresses) <= set(member.addresses):
-                    backend.generation += 1
+                backend = Backend(member, Health(rules, self._rng))
+            else:
+                if backend.member.addresses != member.addresses:
+                    backend.addresses = ()
+                    if not set(backend.member.addresses) <= set(member.addresses):
+                        backend.generation += 1
+                if (len(members) == 1) is not was_lone:
+                    backend.health = Health(rules, self._rng)
             backend.member = member
-            backend.weight = member.weight
             self.backends.append(backend)
         for backend in known.values():
             if backend not in self.leaving:
                 backend.generation += 1
         self.leaving = [backend for backend in known.values() if backend.in_flight or backend.idle]
-        self._preferred = [backend for backend in self.backends if not backend.member.backup]
-        self._backups = [backend for backend in self.backends if backend.member.backup]
-        self.changed.set()
+        self._has_max = any(member.max for member in members)
 
-    def forget_drained(self) -> None:
-        """Let go of those that have left and have nothing left to do."""
-        if self.leaving:
-            self.leaving = [backend for backend in self.leaving if backend.in_flight or backend.idle]
+    def _arrange(self, now: float) -> None:
+        """Work out who may be picked."""
+        backends = self.backends
+        for backend in backends:
+            backend.weight = backend.member.weight * backend.health.share(now)
+        usable = [backend for backend in backends if self._is_usable(backend)]
+        for is_backup in (False, True):
+            arranged = [one for one in usable if one.is_up and one.member.backup is is_backup]
+            if arranged:
+                break
+        else:
+            arranged = usable
+        self._picker.arrange([backend for backend in arranged if not self._is_full(backend)])
+        self._follows_load = self._picker.follows_load
+        self.follows = self._follows_load or self._has_max
+        is_lone = len(backends) == 1 and len(usable) == 1 and not self._has_max
+        self._only = backends[0] if is_lone else None
 
-    def tell(self, backend: Backend, *, is_up: bool, why: str) -> None:
-        """Note that a backend has come or gone, and pass it on."""
-        came_or_went = backend.is_up is not is_up
-        backend.is_up = is_up
-        backend.why = why
-        if came_or_went and self._notice is not None:
-            self._notice(backend)
-        self.changed.set()
+    @staticmethod
+    def _is_usable(backend: Backend) -> bool:
+        return backend.member.weight > 0 and not backend.is_drained
+
+    @staticmethod
+    def _is_full(backend: Backend) -> bool:
+        return 0 < backend.member.max <= backend.in_flight
+
+
+def _now() -> float:
+    """Tell the time; before anything runs there is none, and nothing that depends on it."""
+    try:
+        return clock()
+    except RuntimeError:
+        return 0.0

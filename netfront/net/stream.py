@@ -3,6 +3,7 @@
 `SocketStream` is a socket; `TlsStream` (tlsstream.py) is TLS over any stream. One reader and one writer at a time.
 """
 
+import os
 import socket
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from netfront.net.lane import Lane, Signal, breathe, lane, ready
 
 __all__ = ["CHUNK", "Facts", "SocketStream", "Stream"]
 
+_MORE = getattr(socket, "MSG_MORE", 0)
 CHUNK = 65536
 """Most bytes taken from a socket at once: the bound of what one direction of a connection holds."""
 
@@ -111,6 +113,10 @@ class Stream(Protocol):
 
     def stop_receiving(self) -> None:
         """Let the next wait for bytes find the end, once what has come already is read."""
+        ...
+
+    def raise_failure(self) -> None:
+        """Raise the error that has befallen the connection, if one has: an OSError."""
         ...
 
 
@@ -230,6 +236,16 @@ class SocketStream:
             self.writable.is_set = False
         return sent
 
+    def send_last_now(self, data: bytes | memoryview) -> int:
+        """Send as `send_now` does what `send_eof` or a close will follow at once: both go in one packet."""
+        try:
+            sent = self._send(data, _MORE)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self.writable.is_set = False
+        return sent
+
     is_held_up = False
     """Nothing taken waits here: what `send_now` takes is the kernel's."""
 
@@ -279,7 +295,18 @@ class SocketStream:
         except OSError:
             pass
 
+    def raise_failure(self) -> None:
+        """Raise what the kernel holds against the socket, such as a reset that no call has met yet."""
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, for splicing; -1 once it is closed."""
+        return self._fd
+
     @property
     def raw_socket(self) -> socket.socket:
-        """The socket itself, for options and for splicing."""
+        """The socket itself, for options."""
         return self._socket

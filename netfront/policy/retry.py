@@ -49,12 +49,12 @@ class RetryBudget:
         self._slot = 0
         self._ends = -inf
 
-    def request(self, now: float) -> None:
-        """Count a request, once however often it is tried."""
+    def request(self, now: float, count: int = 1) -> None:
+        """Count requests, each once however often it is tried."""
         if now >= self._ends:
             self._turn(now)
-        self._requests_by_slot[self._slot] += 1
-        self._requests += 1
+        self._requests_by_slot[self._slot] += count
+        self._requests += count
 
     def may_retry(self, now: float) -> bool:
         """Tell whether one more try fits."""

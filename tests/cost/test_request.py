@@ -64,10 +64,10 @@ class Rig:
         self.steps = 0
         facts = Facts(("127.0.0.1", 5), ("127.0.0.1", 8080))
 
-        async def dial(backend, request):
-            return SocketStream(self._theirs, Facts(("", 0), ("", 0)))
-
-        self.app._transport._dial = dial
+        [pool] = self.app._pools.values()
+        transport = self.app._transport
+        stream = SocketStream(self._theirs, Facts(("", 0), ("", 0)))
+        transport._release(transport.began(pool.backends[0], stream, 0))
         self._serve = lambda: self.app._fronts[0].server.serve(SocketStream(self._ours, facts))
 
     async def start(self, nursery):

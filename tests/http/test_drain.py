@@ -1,5 +1,6 @@
 """Members come and go: what leaves ends what it is doing, what stays keeps its connections, nothing fails."""
 
+import random
 import socket
 import threading
 from contextlib import ExitStack
@@ -9,12 +10,12 @@ import trio
 import trio.testing
 
 from netfront.endpoint import Endpoint
+from netfront.http.attempts import Dialling
 from netfront.http.client import Patience
 from netfront.http.forward import forward
 from netfront.http.message import Response
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
-from netfront.net.dial import dial
 from netfront.net.pool import Member, Pool
 from netfront.net.stream import Facts
 from netfront.wire.fields import EMPTY
@@ -38,20 +39,16 @@ class Rig:
 
     def __init__(self, nursery, members):
         self.pool = Pool("shop", members)
-        self.dialled = 0
-        self.transport = Transport(self._dial, limits=HeadLimits())
-        handler = forward(self.pool, self.transport, patience=Patience(20, 20, 20))
+        self.transport = Transport(limits=HeadLimits())
+        dialling = Dialling(5.0, lambda request, member: b"", random.Random(0))
+        handler = forward(self.pool, self.transport, dialling=dialling, patience=Patience(20, 20, 20))
         self._server = HttpServer(handler, limits=ServerLimits(), refuse=lambda _: Response(400, EMPTY, b""))
         self._nursery = nursery
-
-    async def _dial(self, backend, request):
-        self.dialled += 1
-        return await dial(backend, timeout=5)
 
     def sweep(self):
         """What happens every second."""
         self.transport.sweep((*self.pool.backends, *self.pool.leaving), trio.current_time())
-        self.pool.forget_drained()
+        self.pool.sweep(trio.current_time())
 
     async def get(self):
         """Ask once, on a connection of its own; give the body."""

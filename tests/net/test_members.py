@@ -416,7 +416,7 @@ class Merging(RuleBasedStateMachine):
         if lease is not None:
             self.out.remove(lease)
             lease.done("done")
-            self.pool.forget_drained()
+            self.pool.sweep(0.0)
 
     def expected(self):
         """What the sources amount to, by place and in order: whether it is a backup, and where it is dialled."""

@@ -1,0 +1,361 @@
+"""The tries of one request, where the first did not simply go well.
+
+No failed request where another backend could have answered. Three kinds of failure are told apart:
+
+- *Nothing was sent*: the backend refused, was silent when dialled, or ended the kept connection before. Another one
+  gets the request, whatever its method; a silent one is tried beside the next. Such tries cost no backend anything, so
+  the budget is not asked.
+- *It was sent, and the connection ended without an answer*: another one gets it only where sending it twice is
+  harmless (RFC 9110 §9.2.2) and the budget allows it. A request that is not idempotent, and of which a byte was
+  written, is never repeated.
+- *It was answered* with a status that --retry-on names: likewise.
+
+Silence after sending is not a failure here: see `hedge.py`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from netfront.errors import BackendError, ClientGone, NoBackend
+from netfront.http.client import BackendConnection, Hedge, Patience
+from netfront.http.message import Request, Response
+from netfront.http.replay import Replay
+from netfront.http.transport import Transport
+from netfront.net.dial import dial, dial_any
+from netfront.net.lane import clock, first
+from netfront.net.pool import GIVEN_UP, Backend, Lease, Member, Pool
+from netfront.policy.chance import Chance
+from netfront.policy.retry import IDEMPOTENT, backoff
+
+__all__ = ["Attempts", "Dialling", "RetryRules"]
+
+_TRIES = 3
+_UNSENT = frozenset({"resolve", "connect", "tls", "send"})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRules:
+    """What is tried again elsewhere beside what never reached a backend.
+
+    Args:
+        resets: connections that end without an answer.
+        statuses: answers of these statuses.
+        body: most bytes of a request's body that are kept to be sent again.
+    """
+
+    resets: bool = True
+    statuses: frozenset[int] = frozenset()
+    body: int = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Dialling:
+    """How connections to backends are opened.
+
+    Args:
+        timeout: seconds to connect to one, TLS included.
+        preamble: makes the PROXY line for a member.
+        rng: spreads tries after a failure.
+    """
+
+    timeout: float
+    preamble: Callable[[Request, Member], bytes]
+    rng: Chance
+
+
+class Attempts:
+    """The tries of one request.
+
+    Args:
+        render: makes the head as a member shall see it.
+        key: what a hashed pick goes by.
+    """
+
+    __slots__ = (
+        "_dialling",
+        "_key",
+        "_patience",
+        "_pool",
+        "_render",
+        "_request",
+        "_rules",
+        "_transport",
+        "_tried",
+    )
+
+    def __init__(
+        self,
+        pool: Pool,
+        transport: Transport,
+        dialling: Dialling,
+        patience: Patience,
+        rules: RetryRules,
+        render: Callable[[Request, Member], bytes],
+        key: Callable[[Request], bytes | None] | None,
+        request: Request,
+    ) -> None:
+        self._pool = pool
+        self._transport = transport
+        self._dialling = dialling
+        self._patience = patience
+        self._rules = rules
+        self._render = render
+        self._key = key
+        self._request = request
+        self._tried: list[Backend] = []
+
+    async def begin(
+        self, lease: Lease, connection: BackendConnection | None, late: float, hedge: Hedge | None
+    ) -> Response:
+        """Send it for the first time. The lease is handed back in any case.
+
+        Args:
+            connection: one that was kept; None has one opened.
+        """
+        self._keep_body()
+        try:
+            return await self._send(lease, connection, late, hedge)
+        except _Failed as failed:
+            return await self._go_on(failed.error)
+
+    async def after(self, error: BackendError, lease: Lease) -> Response:
+        """Go on after a first try that failed."""
+        self._hand_back(lease, error)
+        return await self._go_on(error, lease.backend if error.was_kept else None)
+
+    async def once(self, lease: Lease) -> Response:
+        """Send it to the backend of this lease alone. Raises what befalls; the lease stays the caller's."""
+        backend = lease.backend
+        connection = self._transport.kept(backend, self._request)
+        if connection is None:
+            connection = await self._open_one(backend)
+        return await connection.exchange(
+            self._request, self._render(self._request, backend.member), self._patience, lease
+        )
+
+    async def when_there_is_room(self, late: float, hedge: Hedge | None) -> Response:
+        """Send it as soon as one of the backends, which are all busy, takes another request."""
+        client = self._request.client
+        while True:
+            await self._pool.wait_for_place(client.gone, math.inf)
+            if client.gone.is_set and client.has_left():
+                raise ClientGone
+            try:
+                lease = self._take()
+            except NoBackend as error:
+                if error.is_full:
+                    continue
+                raise
+            self._request.exchange.attempts = 1
+            return await self.begin(lease, self._transport.kept(lease.backend, self._request), late, hedge)
+
+    async def instead_of(self, response: Response) -> Response:
+        """Try elsewhere what was answered with a status of the rules; give this answer if that cannot be done."""
+        request = self._request
+        status = response.status
+        while True:
+            dialled = request.exchange.dialled
+            self._tried += [
+                one for one in self._pool.backends if one.member is dialled and one not in self._tried
+            ]
+            if not self._may_repeat() or request.method not in IDEMPOTENT or len(self._tried) >= _TRIES:
+                return response
+            try:
+                lease = self._take()
+            except NoBackend:
+                return response
+            if not self._pool.spend(clock()):
+                lease.done(GIVEN_UP)
+                return response
+            if not isinstance(response.body, bytes):
+                response.body.abort()
+            self._note(f"answered {status}")
+            try:
+                response = await self._send(lease, self._transport.kept(lease.backend, request))
+            except _Failed as failed:
+                response = await self._go_on(failed.error)
+            status = response.status
+            if status not in self._rules.statuses:
+                return response
+
+    # -- one after the other --------------------------------------------------------------------------------
+
+    async def _go_on(self, error: BackendError, anew: Backend | None = None) -> Response:
+        """Try again after a failure, while that is safe and there is somewhere to go.
+
+        Args:
+            anew: where a kept connection has died, which says nothing of the backend.
+        """
+        pool, lone = self._pool, 0
+        while True:
+            if not error.retry_safe or not self._may_repeat() or len(self._tried) >= _TRIES:
+                raise error
+            if (
+                error.stage not in _UNSENT
+                and anew is None
+                and not (self._rules.resets and pool.spend(clock()))
+            ):
+                raise error
+            if anew is not None:
+                lease = pool.again(anew)
+            else:
+                try:
+                    lease = self._take()
+                except NoBackend:
+                    lone += 1
+                    if error.stage not in _UNSENT or lone >= _TRIES or not await self._wait(lone):
+                        raise error from None
+                    self._tried.clear()
+                    try:
+                        lease = self._take()
+                    except NoBackend:
+                        raise error from None
+            self._note(error.why)
+            connection = None if anew is not None else self._transport.kept(lease.backend, self._request)
+            anew = None
+            try:
+                return await self._send(lease, connection)
+            except _Failed as failed:
+                error = failed.error
+                if error.was_kept:
+                    anew = failed.backend
+
+    async def _wait(self, failures: int) -> bool:
+        """Wait a little where there is nobody else to ask; tell whether somebody is still there to be answered."""
+        client = self._request.client
+        got = await first(client.gone, until=clock() + backoff(failures, self._dialling.rng))
+        return got is None or not client.has_left()
+
+    async def _send(
+        self,
+        lease: Lease,
+        connection: BackendConnection | None,
+        late: float = math.inf,
+        hedge: Hedge | None = None,
+    ) -> Response:
+        """Send it once: to this backend if it can be reached, else to the next one that can.
+
+        Raises:
+            _Failed: with the lease handed back.
+        """
+        request = self._request
+        if connection is None:
+            lease, connection = await self._open(lease)
+        exchange, backend = request.exchange, lease.backend
+        try:
+            exchange.dialled = member = backend.member
+            return await connection.exchange(
+                request, self._render(request, member), self._patience, lease, late, hedge
+            )
+        except BackendError as error:
+            self._hand_back(lease, error)
+            raise _Failed(error, backend) from error
+        except BaseException:
+            lease.done(GIVEN_UP)
+            raise
+
+    def _hand_back(self, lease: Lease, error: BackendError) -> None:
+        if error.was_kept:
+            lease.done(GIVEN_UP)
+        else:
+            lease.done(error.why, connected=error.stage not in ("resolve", "connect", "tls"))
+            self._tried.append(lease.backend)
+
+    def _take(self, *besides: Backend) -> Lease:
+        """Take a lease of a backend that was not tried, nor is one of these. Raises NoBackend."""
+        key = self._key(self._request) if self._key is not None else None
+        may_repeat = self._request.method in IDEMPOTENT
+        return self._pool.take(key, (*self._tried, *besides), clock(), may_repeat=may_repeat)
+
+    def _note(self, why: str) -> None:
+        """Say in the log why there is one more try."""
+        exchange = self._request.exchange
+        exchange.attempts += 1
+        exchange.retried = f"retried: {why}"
+
+    # -- opening connections --------------------------------------------------------------------------------
+
+    async def _open(self, lease: Lease) -> tuple[Lease, BackendConnection]:
+        """Open a connection to this backend, or to another while none was opened.
+
+        Raises:
+            _Failed: all leases were handed back.
+        """
+        request, dialling = self._request, self._dialling
+        exchange = request.exchange
+        first_one = [lease]
+        leases: dict[Backend, tuple[Lease, int]] = {}
+
+        def another() -> Backend | None:
+            if first_one:
+                taken = first_one.pop()
+            elif len(self._tried) + len(leases) >= _TRIES:
+                return None
+            else:
+                try:
+                    taken = self._take(*leases)
+                except NoBackend:
+                    return None
+                exchange.attempts += 1
+            backend = taken.backend
+            leases[backend] = taken, backend.generation
+            exchange.dialled = backend.member
+            return backend
+
+        def failed(backend: Backend, error: BackendError) -> None:
+            leases.pop(backend)[0].done(error.why, connected=False)
+            self._tried.append(backend)
+            exchange.retried = f"retried: {error.why}"
+
+        try:
+            backend, stream = await dial_any(
+                another,
+                failed,
+                timeout=dialling.timeout,
+                preamble=lambda member: dialling.preamble(request, member),
+            )
+        except BackendError as error:
+            raise _Failed(error, lease.backend) from error
+        except BaseException:
+            for given_up in (*first_one, *(taken for taken, _ in leases.values())):
+                given_up.done(GIVEN_UP)
+            raise
+        chosen, generation = leases.pop(backend)
+        for slower, _ in leases.values():
+            slower.done(GIVEN_UP)
+        return chosen, self._transport.began(backend, stream, generation)
+
+    async def _open_one(self, backend: Backend) -> BackendConnection:
+        """Open a connection to this backend and no other. Raises BackendError."""
+        request, dialling, generation = self._request, self._dialling, backend.generation
+        preamble = dialling.preamble(request, backend.member)
+        stream = await dial(backend, timeout=dialling.timeout, preamble=preamble)
+        return self._transport.began(backend, stream, generation)
+
+    # -- the body -------------------------------------------------------------------------------------------
+
+    def _keep_body(self) -> None:
+        """Keep what is sent of a body, where it may be needed again."""
+        request = self._request
+        body = request.body
+        if isinstance(body, bytes) or request.method not in IDEMPOTENT or not self._pool.has_several:
+            return
+        if self._rules.body and (body.length is None or body.length <= self._rules.body):
+            request.body = Replay(body, most=self._rules.body)
+
+    def _may_repeat(self) -> bool:
+        """Tell whether the request can be sent once more, and make its body ready for it."""
+        body = self._request.body
+        if isinstance(body, Replay):
+            body.rewind()
+        return isinstance(body, bytes) or not body.started
+
+
+class _Failed(Exception):
+    """A try has failed, and its lease was handed back."""
+
+    def __init__(self, error: BackendError, backend: Backend) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.backend = backend

@@ -1,0 +1,138 @@
+"""Hedging: when an answer is late, a second try starts elsewhere, the first goes on, and the first answer wins.
+
+A backend that accepts and never answers cannot be told from one that is slow. So it is not cut: the request is asked
+once more of another backend, and the silence counts against the first one only if the other answered. What is slow
+everywhere is thus slow and nothing worse, and no backend gets the same request twice.
+
+The second try runs in a task of its own, since the first is still waited for. It has a client of its own, who
+"leaves" when the try is not wanted any more: whatever it waits for then ends it, as if the real client had left.
+"""
+
+from collections.abc import Awaitable, Callable
+from copy import copy
+
+from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue
+from netfront.http.client import ResponseBody
+from netfront.http.message import Client, Request, Response
+from netfront.net.lane import Signal, clock, deadline
+from netfront.net.pool import GIVEN_UP, Lease, Member, Pool
+from netfront.wire.fields import Fields
+
+__all__ = ["Hedger", "Send", "Spawn"]
+
+Send = Callable[[Request, Lease], Awaitable[Response]]
+"""Sends a request to the backend of a lease. What it raises leaves the lease to the caller."""
+Spawn = Callable[[Callable[[], Awaitable[None]]], None]
+"""Runs something in a task of its own, as connections are run."""
+
+
+class Hedger:
+    """Begins second tries.
+
+    Args:
+        key: what a hashed pick of a request goes by.
+    """
+
+    __slots__ = ("_key", "_pool", "_send", "_spawn")
+
+    def __init__(
+        self, pool: Pool, send: Send, spawn: Spawn, *, key: Callable[[Request], bytes | None] | None = None
+    ) -> None:
+        self._pool = pool
+        self._send = send
+        self._spawn = spawn
+        self._key = key
+
+    def begin(self, request: Request, lease: Lease) -> "_Try | None":
+        """Begin a try beside that of this lease; None if nobody else is up, or the budget is spent."""
+        now = clock()
+        key = self._key(request) if self._key is not None else None
+        other = self._pool.take_beside(key, lease.backend, now)
+        if other is None:
+            return None
+        if not self._pool.spend(now):
+            other.done(GIVEN_UP)
+            return None
+        beside = _Try(request, other, self._send)
+        self._spawn(beside.run)
+        return beside
+
+
+class _Absent:
+    """The client of a second try: it hears no interim answers, and leaves when the try is not wanted."""
+
+    __slots__ = ("due", "facts", "gone", "told")
+
+    def __init__(self, client: Client) -> None:
+        self.facts = client.facts
+        self.told = client.told
+        self.due = client.due
+        self.gone = Signal()
+
+    def has_left(self) -> bool:
+        return self.gone.is_set
+
+    async def interim(self, status: int, fields: Fields) -> None:
+        pass
+
+
+class _Try:
+    """A second try."""
+
+    __slots__ = ("_client", "_lease", "_request", "_response", "_send", "over")
+
+    def __init__(self, request: Request, lease: Lease, send: Send) -> None:
+        self.over = Signal()
+        self._client = _Absent(request.client)
+        self._request = copy(request)
+        self._request.client = self._client
+        self._lease = lease
+        self._send = send
+        self._response: Response | None = None
+
+    async def run(self) -> None:
+        """Send it, and tell when that is over."""
+        lease = self._lease
+        self._client.due = deadline()
+        try:
+            response = await self._send(self._request, lease)
+        except BackendError as error:
+            lease.done(error.why, connected=error.stage not in ("resolve", "connect", "tls"))
+        except (BadMessage, ClientGone, NoBackend, Overdue, OSError):
+            lease.done(GIVEN_UP)
+        except BaseException:
+            lease.done(GIVEN_UP)
+            raise
+        else:
+            self._response = response
+            if self._client.gone.is_set:
+                self._drop()
+        finally:
+            self.over.set()
+
+    def take_over(self, request: Request) -> Response | None:
+        """Give the answer to the one who really asked."""
+        response, self._response = self._response, None
+        if response is not None:
+            exchange, member = request.exchange, self.member
+            exchange.attempts += 1
+            exchange.dialled = member
+            exchange.retried = "hedged"
+            if isinstance(response.body, ResponseBody):
+                response.body.connection.client = request.client
+        return response
+
+    def abandon(self) -> None:
+        """Let it end as if its client had left."""
+        self._client.gone.set()
+        self._drop()
+
+    @property
+    def member(self) -> Member:
+        """Where it went."""
+        return self._lease.backend.member
+
+    def _drop(self) -> None:
+        response, self._response = self._response, None
+        if response is not None and not isinstance(response.body, bytes):
+            response.body.abort()
