@@ -3,27 +3,29 @@
 import sys
 
 from netfront import __version__
+from netfront.cli.streams import hold_streams, print_result
 
 __all__ = ["main"]
 
 
 def main() -> int:
     """Run the command line; give the exit code."""
+    hold_streams()
     args = sys.argv[1:]
     if args[:1] in (["--version"], ["-V"]):
-        sys.stdout.write(f"netfront {__version__}\n")
+        print_result(f"netfront {__version__}\n")
         return 0
     if args in (["-h"], ["--help"]):
         from netfront.cli.help import root_help
 
-        sys.stdout.write(root_help(is_full=args == ["--help"]))
+        print_result(root_help(is_full=args == ["--help"]))
         return 0
     if len(args) == 2 and args[0] == "completion":
         from netfront.cli.installed import installed_completion
 
         script = installed_completion(args[1])
         if script is not None:
-            sys.stdout.write(script)
+            print_result(script)
             return 0
     from netfront.cli.app import run
 

@@ -8,6 +8,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from netfront.cli.command import Command
 from netfront.cli.elsewhere import elsewhere
 from netfront.cli.help import full_help, short_help
 from netfront.cli.proxy import proxy
+from netfront.cli.streams import print_result
 from netfront.cli.tree import TyperObject, read_tree
 from netfront.errors import CannotListen, ExitCode, Fault, UsageError
 
@@ -61,7 +63,7 @@ def completion(
         hint = f"did you mean {near[0]}?" if near else "there are bash, zsh and fish"
         ctx.obj.append(Fault(shell or "no shell", "no completion for it" if shell else "", hint))
     _refuse(ctx)
-    sys.stdout.write(render_completion(shell, read_tree(root())))
+    print_result(render_completion(shell, read_tree(root())))
 
 
 def root() -> TyperObject:
@@ -98,7 +100,7 @@ def _descend(command: TyperObject, name: str, args: list[str]) -> int:
         return ExitCode.USAGE
     word, *rest = args
     if word in ("-h", "--help"):
-        sys.stdout.write((full_help if word == "--help" else short_help)(node))
+        print_result((full_help if word == "--help" else short_help)(node))
         return ExitCode.DONE
     if word not in known:
         raise UsageError(_unknown(word, known))
@@ -110,8 +112,12 @@ def _unknown(word: str, known: Sequence[str]) -> Fault:
         near = get_close_matches(word, ["--help", "--version"], n=1)
         return Fault(word, "no such flag", f"did you mean {near[0]}?" if near else "flags follow the command")
     near = get_close_matches(word, known, n=1)
+    if word in ("help", "version"):
+        near = [f"--{word}"]
     return Fault(
-        word, "no such command", f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        word or "''",
+        "no such command",
+        f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}",
     )
 
 
@@ -133,7 +139,7 @@ def _tell(name: str, error: BaseException, args: Sequence[str]) -> int:
         faults, code = _with_correction(name, error, args), ExitCode.CANNOT_LISTEN
     else:
         return ExitCode.INTERRUPTED
-    sys.stderr.write("".join(f"{name}: {_printable(str(fault))}\n" for fault in faults))
+    sys.stderr.write("".join(f"{name}: {_printable(str(_visible(fault)))}\n" for fault in faults))
     return code
 
 
@@ -146,6 +152,12 @@ def _with_correction(name: str, error: CannotListen, args: Sequence[str]) -> tup
     command = f"try: {name} {shlex.join(words)}"
     hint = f"{last.hint}; {command}" if last.hint else command
     return (*others, Fault(last.what, last.why, hint))
+
+
+def _visible(fault: Fault) -> Fault:
+    """Show an empty word as a shell would have it."""
+    is_empty = not fault.what or fault.what.endswith(" ")
+    return replace(fault, what=f"{fault.what}''") if is_empty else fault
 
 
 def _printable(text: str) -> str:

@@ -168,9 +168,9 @@ class App:
         lines.append(f"backend connections: {self._transport.connections}")
         for pool in self._pools.values():
             for backend in pool.backends:
-                verdict = "up" if backend.is_up else f"down ({backend.why})"
+                verdict = "is up" if backend.is_up else f"is down ({backend.why})"
                 lines.append(
-                    f"{pool.name} -> {backend.member.label}: {verdict}, in flight {backend.in_flight}, "
+                    f"{pool.name} -> {backend.member.label} {verdict}, in flight {backend.in_flight}, "
                     f"served {backend.served}, idle connections {len(backend.idle)}"
                 )
         lines += [f"access log: lines lost: {log.lost}" for log in self._logs if log.lost]

@@ -4,7 +4,6 @@ typer holds what a command and its flags are; the words of a command line are to
 a line read from a file has rules of its own and because reading stops at no fault. Values stay text.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from typer.core import TyperCommand
 
 from netfront.cli.argv import Parsed, split_flags
 from netfront.cli.help import full_help, short_help
+from netfront.cli.streams import print_result
 from netfront.cli.tree import TyperObject, flags_of, read_tree
 from netfront.errors import Fault
 
@@ -30,7 +30,7 @@ class Command(TyperCommand):
         parsed = split_flags(flags_of(self), args, _read)
         for name, render in (("short_help", short_help), ("help", full_help)):
             if parsed.values.pop(name, False):
-                sys.stdout.write(render(read_tree(self, ctx.command_path)))
+                print_result(render(read_tree(self, ctx.command_path)))
                 raise typer.Exit
         if parsed.child:
             line = " ".join(parsed.child)

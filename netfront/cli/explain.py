@@ -156,7 +156,7 @@ def _settings(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "body", f"at most {render_size(settings.max_body)}; else 413"
     for title, edits in (("request", settings.request_edits), ("response", settings.response_edits)):
         for edit in edits:
-            values = ", ".join(value.decode() for value in edit.values)
+            values = ", ".join(value.decode(errors="backslashreplace") for value in edit.values)
             yield (
                 title,
                 f"set {edit.name.decode()}: {values}" if edit.values else f"remove {edit.name.decode()}",

@@ -38,6 +38,7 @@ __all__ = [
 
 _RANGE = re.compile(r":?(\d{1,5})-(\d{1,5})", re.ASCII)
 _ESCAPE = re.compile(r"%2[BbCc]")
+_NEARLY_URL = re.compile(r"(https?):?/+([^/].*)")
 _PLUS = re.compile(r"\+(?!https://|tls://)")
 _METHODS = re.compile(r"[A-Za-z,]+ +")
 _REQUEST = re.compile(r"[A-Za-z]+ +(?:https?://\S*|[^\s=?]*(?:\?\S*)?)", re.ASCII)
@@ -203,7 +204,12 @@ def _parse_bare(word: Word) -> RouteArg:
     targets = _parse_targets(word)
     for target in targets:
         if target.endpoint.base and not target.endpoint.scheme:
-            hint = f"write http://{word}, or a route such as /api={word}"
+            meant = _NEARLY_URL.fullmatch(word)
+            hint = (
+                f"did you mean {meant[1]}://{meant[2]}?"
+                if meant
+                else f"write http://{word}, or a route such as /api={word}"
+            )
             raise UsageError.of(word, "a target with a path needs a scheme", hint)
     return RouteArg(None, None, targets)
 

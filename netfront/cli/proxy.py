@@ -1,6 +1,5 @@
 """`netfront proxy`: from its flags to a plan, and on to whoever serves it."""
 
-import sys
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +8,7 @@ import typer
 from netfront.cli import options
 from netfront.cli.flags import ProxyFlags
 from netfront.cli.grammar import is_request
+from netfront.cli.streams import print_result
 from netfront.errors import ExitCode, Fault
 
 __all__ = ["proxy"]
@@ -91,7 +91,7 @@ def _proxy(flags: ProxyFlags, faults: list[Fault]) -> int:
         from netfront.cli.explain import explain_plan, explain_request
 
         texts = [explain_request(plan, request) for request in asked] or [explain_plan(plan)]
-        sys.stdout.write("\n".join(texts))
+        print_result("\n".join(texts))
         return ExitCode.DONE
     from netfront.cli.supervise import serve
 

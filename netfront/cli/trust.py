@@ -11,6 +11,8 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+from netfront.cli.streams import print_result
+
 __all__ = ["print_ca_path", "print_env_lines"]
 
 _REPLACING = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO")
@@ -31,7 +33,7 @@ def print_ca_path() -> None:
     """Print the file of the local CA's certificate; it is made if there is none."""
     from netfront.net.devcert import ca_path
 
-    sys.stdout.write(f"{ca_path(_tell)}\n")
+    print_result(f"{ca_path(_tell)}\n")
 
 
 def print_env_lines() -> None:
@@ -51,7 +53,7 @@ def print_env_lines() -> None:
             lines.append(f"export {name}={shlex.quote(str(own))}")
         else:
             lines.append(f"# {name} is left alone: no list of this system's CAs was found")
-    sys.stdout.write("\n".join(lines) + "\n")
+    print_result("\n".join(lines) + "\n")
 
 
 def _tell(line: str) -> None:

@@ -24,7 +24,7 @@ PATIENCE = 10.0
 """Seconds. A new CA takes a tenth of one: who holds the lock for longer is stopped, or hangs."""
 _TELL_AFTER = 0.5
 _AGAIN = 0.02
-_HINT = "NETFRONT_DATA names another directory, of yours"
+_HINT = "set NETFRONT_DATA to another directory, of yours"
 
 
 def data_directory() -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from netfront import __version__
 from tests.support.certificates import make_ca, make_leaf, write_pem
-from tests.support.netfront import ROOT, run
+from tests.support.netfront import ROOT, command, run
 
 HEAVY = ("trio", "rich", "ssl", "cryptography", "trustme", "pydantic", "asyncio")
 
@@ -22,6 +22,23 @@ HEAVY = ("trio", "rich", "ssl", "cryptography", "trustme", "pydantic", "asyncio"
     [
         (["prox"], "netfront: prox: no such command\n  did you mean proxy?\n"),
         (["zzz"], "netfront: zzz: no such command\n  there are proxy, trust, completion\n"),
+        (["help"], "netfront: help: no such command\n  did you mean --help?\n"),
+        (["version"], "netfront: version: no such command\n  did you mean --version?\n"),
+        ([""], "netfront: '': no such command\n  there are proxy, trust, completion\n"),
+        (
+            ["proxy", ""],
+            "netfront proxy: '': no target\n  name a port, host:port, a URL, unix:FILE or demo:\n",
+        ),
+        (
+            ["proxy", "3000", "--name", ""],
+            "netfront proxy: --name '': not a host name\n"
+            "  a name as clients write it, without scheme and port\n",
+        ),
+        (
+            ["proxy", "http//localhost:3000"],
+            "netfront proxy: http//localhost:3000: a target with a path needs a scheme\n"
+            "  did you mean http://localhost:3000?\n",
+        ),
         (["--verison"], "netfront: --verison: no such flag\n  did you mean --version?\n"),
         (["-l", ":80"], "netfront: -l: no such flag\n  flags follow the command\n"),
         (["trust", "pth"], "netfront trust: pth: no such command\n  did you mean path?\n"),
@@ -89,7 +106,8 @@ def test_all_mistakes_of_a_line_are_told_at_once():
 def test_file_that_cannot_be_written_is_told_with_the_rest(flag, path, why):
     done = run("proxy", "3000", "--timeout", "5", flag, path)
     assert done.returncode == 2
-    assert f"netfront proxy: {flag} {path}: {why}\n" in done.stderr
+    shown = path or "''"
+    assert f"netfront proxy: {flag} {shown}: {why}\n" in done.stderr
     assert "--timeout 5:" in done.stderr
 
 
@@ -318,6 +336,63 @@ def test_help_of_both_lengths_goes_to_stdout():
 
 def test_help_wins_over_mistakes():
     assert run("proxy", "--help", "--nonsense").returncode == 0
+
+
+RESULTS = [
+    ["--help"],
+    ["--version"],
+    ["proxy", "--help"],
+    ["trust", "-h"],
+    ["completion", "bash"],
+    ["proxy", "demo:", "--explain"],
+    ["trust", "path"],
+    ["trust", "env"],
+]
+
+
+@pytest.mark.parametrize("args", RESULTS)
+def test_result_that_cannot_be_written_is_told(args):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command(*args), cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "netfront: cannot write to stdout: no space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("args", RESULTS)
+def test_reader_that_has_left_is_no_fault_to_speak_of(args):
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as pipe:
+        done = subprocess.run(
+            command(*args), cwd=ROOT, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("args", RESULTS)
+def test_closed_streams_are_no_traceback(args):
+    shell = ["sh", "-c", '"$@" <&- >&-', "-", *command(*args)]
+    done = subprocess.run(shell, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("locale", ["C", "en_US.UTF-8"])
+def test_what_is_no_text_is_shown_escaped(locale):
+    args = [os.fsencode(arg) for arg in command("proxy", "demo:", "--explain", "-H")]
+    done = subprocess.run(
+        [*args, b"X: \xff", b"-l", b"unix:/tmp/\xff"],
+        cwd=ROOT,
+        capture_output=True,
+        env={**os.environ, "LC_ALL": locale, "PYTHONIOENCODING": "utf-8"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"set X: \\xff" in done.stdout
+    assert done.stdout.isascii()
 
 
 def test_help_into_a_closed_pipe_is_no_traceback():

@@ -446,7 +446,7 @@ def test_lock_that_is_held_is_given_up_in_the_end_and_its_holder_told(place):
     assert told == [f"waiting for the lock of {place}, held by {this_process()}"]
     assert str(raised.value) == (
         f"{place}: its lock is held by {this_process()}, for over 1 s\n"
-        "  end that process, or NETFRONT_DATA names another directory, of yours"
+        "  end that process, or set NETFRONT_DATA to another directory, of yours"
     )
 
 
@@ -478,7 +478,7 @@ def test_directory_that_cannot_be_made_is_told(place, tmp_path, monkeypatch):
     with pytest.raises(UsageError) as raised:
         ca_path()
     assert str(raised.value) == (
-        f"{blocked / 'below'}: not a directory\n  NETFRONT_DATA names another directory, of yours"
+        f"{blocked / 'below'}: not a directory\n  set NETFRONT_DATA to another directory, of yours"
     )
 
 
