@@ -11,7 +11,13 @@ __all__ = ["main"]
 def main() -> int:
     """Run the command line; give the exit code."""
     hold_streams()
-    args = sys.argv[1:]
+    try:
+        return _run(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130  # ExitCode.INTERRUPTED, while that was still being imported
+
+
+def _run(args: list[str]) -> int:
     if args[:1] in (["--version"], ["-V"]):
         print_result(f"netfront {__version__}\n")
         return 0

@@ -259,6 +259,21 @@ def test_debug_shows_where_a_mistake_was_found():
     assert "Traceback" in done.stderr
 
 
+def test_interrupt_while_it_is_imported_is_no_traceback():
+    code = (
+        "import builtins, sys\n"
+        "from netfront.__main__ import main\n"
+        "def interrupted(*_):\n"
+        "    raise KeyboardInterrupt\n"
+        "builtins.__import__ = interrupted\n"
+        "sys.exit(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "proxy", "3000"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_mistake_opens_no_socket(tmp_path):
     trace = subprocess.run(
         [sys.executable, "-c", _WATCHED, "proxy", "3000", "--timeout", "5"],
