@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from netfront.cli.app import root
-from netfront.cli.flags import ProxyFlags
+from netfront.cli.flags import ServeFlags
 from netfront.cli.generated import generated_files
 from netfront.cli.help import full_help, root_help
 from netfront.cli.pages import PAGES
@@ -69,7 +69,7 @@ def test_command_is_told_everywhere(node):
 
 def test_flags_fill_the_parameters_of_their_name():
     named = {parameter.name for parameter in root().commands["proxy"].params}
-    assert named == set(ProxyFlags.__dataclass_fields__)
+    assert named == set(ServeFlags.__dataclass_fields__)
 
 
 def test_common_flags_of_help_exist():

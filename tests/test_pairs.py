@@ -8,8 +8,8 @@ from itertools import combinations
 import pytest
 
 from netfront.cli.explain import explain_plan
-from netfront.cli.flags import ProxyFlags
-from netfront.cli.planning import plan_proxy
+from netfront.cli.flags import ServeFlags
+from netfront.cli.planning import plan_serving
 from netfront.errors import UsageError
 
 BASE = {"targets": ["https://back.example", "/x=3000"]}
@@ -106,7 +106,7 @@ def made(*names, beside=()):
     given = dict(BASE)
     for name in (*beside, *names):
         given |= NEEDS.get(name, {})
-    return plan_proxy(ProxyFlags(**given | {name: SAMPLES[name] for name in names}))
+    return plan_serving("proxy", ServeFlags(**given | {name: SAMPLES[name] for name in names}))
 
 
 @cache
@@ -117,7 +117,7 @@ def effect(name):
 
 
 def test_every_flag_has_a_sample():
-    assert {*SAMPLES, *UNEXPLAINED, "targets"} == set(ProxyFlags.__dataclass_fields__)
+    assert {*SAMPLES, *UNEXPLAINED, "targets"} == set(ServeFlags.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))

@@ -17,7 +17,7 @@ import typer
 from netfront.cli.command import Command
 from netfront.cli.elsewhere import elsewhere
 from netfront.cli.help import full_help, short_help
-from netfront.cli.proxy import proxy
+from netfront.cli.serving import serving
 from netfront.cli.streams import print_result
 from netfront.cli.tree import TyperObject, read_tree
 from netfront.errors import CannotListen, ExitCode, Fault, UsageError
@@ -28,7 +28,8 @@ app = typer.Typer(
     name="netfront", rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False
 )
 trust = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-app.command(cls=Command)(proxy)
+app.command("balance", cls=Command)(serving)
+app.command("proxy", cls=Command)(serving)
 app.add_typer(trust, name="trust")
 
 
@@ -61,7 +62,7 @@ def completion(
     if shell not in SHELLS:
         near = get_close_matches(shell, SHELLS, n=1)
         hint = f"did you mean {near[0]}?" if near else "there are bash, zsh and fish"
-        ctx.obj.append(Fault(shell or "no shell", "no completion for it" if shell else "", hint))
+        ctx.obj.faults.append(Fault(shell or "no shell", "no completion for it" if shell else "", hint))
     _refuse(ctx)
     print_result(render_completion(shell, read_tree(root())))
 
@@ -122,8 +123,8 @@ def _unknown(word: str, known: Sequence[str]) -> Fault:
 
 
 def _refuse(ctx: typer.Context) -> None:
-    if ctx.obj:
-        raise UsageError(*ctx.obj)
+    if ctx.obj.faults:
+        raise UsageError(*ctx.obj.faults)
 
 
 def _tell(name: str, error: BaseException, args: Sequence[str]) -> int:

@@ -91,11 +91,13 @@ class Parsed:
         values: by the name of the parameter that a flag fills.
         words: those that are no flags.
         child: what stands behind "--".
+        files: the `@file` arguments that were read.
     """
 
     values: dict[str, bool | Word | list[Word]] = field(default_factory=dict)
     words: list[Word] = field(default_factory=list)
     child: list[Word] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -136,6 +138,7 @@ class _Splitter:
 
     def _file(self, word: Word) -> None:
         path = os.path.expanduser(word[1:])
+        self.parsed.files.append(path)
         try:
             text = self._read(path)
         except OSError as error:

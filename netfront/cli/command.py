@@ -4,6 +4,8 @@ typer holds what a command and its flags are; the words of a command line are to
 a line read from a file has rules of its own and because reading stops at no fault. Values stay text.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,29 @@ from netfront.cli.streams import print_result
 from netfront.cli.tree import TyperObject, flags_of, read_tree
 from netfront.errors import Fault
 
-__all__ = ["Command"]
+__all__ = ["Command", "Line"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is known of a command line beside the values of its flags.
+
+    Args:
+        faults: of its words; the command tells them together with those it finds in the values.
+        files: that it names by `@file`.
+        read_again: reads it once more, with what those files say by then; gives the values and all this.
+    """
+
+    faults: list[Fault]
+    files: tuple[str, ...]
+    read_again: "Callable[[], tuple[dict[str, Any], Line]]"
 
 
 class Command(TyperCommand):
     """A typer command whose words are read by netfront's own rules."""
 
     def parse_args(self, ctx: TyperObject, args: list[str]) -> list[str]:
-        """Fill the parameters and answer a call for help; the faults of the words are left in `ctx.obj`.
-
-        The command tells them together with those it finds in the values.
-        """
+        """Fill the parameters and answer a call for help; what else is known of the line is left in `ctx.obj`."""
         parsed = split_flags(flags_of(self), args, _read)
         for name, render in (("short_help", short_help), ("help", full_help)):
             if parsed.values.pop(name, False):
@@ -35,8 +49,14 @@ class Command(TyperCommand):
         if parsed.child:
             line = " ".join(parsed.child)
             parsed.faults.append(Fault(f"-- {line}", f"{ctx.command_path} runs no other command"))
+        words = list(args)
+
+        def read_again() -> tuple[dict[str, Any], Line]:
+            anew = split_flags(flags_of(self), words, _read)
+            return self._values(anew), Line(anew.faults, tuple(dict.fromkeys(anew.files)), read_again)
+
         ctx.params.update(self._values(parsed))
-        ctx.obj = parsed.faults
+        ctx.obj = Line(parsed.faults, tuple(dict.fromkeys(parsed.files)), read_again)
         return []
 
     def _values(self, parsed: Parsed) -> dict[str, Any]:

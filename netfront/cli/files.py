@@ -9,7 +9,7 @@ import os
 import stat
 
 from netfront.cli.argv import path_of
-from netfront.cli.flags import ProxyFlags
+from netfront.cli.flags import ServeFlags
 from netfront.cli.grammar import parse_secret
 from netfront.cli.plan import ServePlan
 from netfront.errors import Fault, UsageError
@@ -17,7 +17,7 @@ from netfront.errors import Fault, UsageError
 __all__ = ["missing_files", "wrong_files"]
 
 
-def missing_files(flags: ProxyFlags) -> list[Fault]:
+def missing_files(flags: ServeFlags) -> list[Fault]:
     """List what cannot be read, or not be written."""
     faults = [fault for _, fault in _unreadable_ones(flags)]
     faults += [fault for text in flags.key_password or () if (fault := _unset(text))]
@@ -30,7 +30,7 @@ def missing_files(flags: ProxyFlags) -> list[Fault]:
     return faults
 
 
-def wrong_files(flags: ProxyFlags, plan: ServePlan) -> list[Fault]:
+def wrong_files(flags: ServeFlags, plan: ServePlan) -> list[Fault]:
     """List what is wrong inside the files of a plan; not those that `missing_files` has told."""
     tls = [target.tls for pool in plan.pools for target in pool.targets if target.tls is not None]
     if not (flags.cert or flags.client_ca or any(spoken.ca or spoken.cert for spoken in tls)):
@@ -45,7 +45,7 @@ def wrong_files(flags: ProxyFlags, plan: ServePlan) -> list[Fault]:
     ]
 
 
-def _unreadable_ones(flags: ProxyFlags) -> list[tuple[str, Fault]]:
+def _unreadable_ones(flags: ServeFlags) -> list[tuple[str, Fault]]:
     several = {"--cert": flags.cert, "--key": flags.key}
     single = {
         "--client-ca": flags.client_ca,

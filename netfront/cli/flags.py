@@ -1,16 +1,22 @@
-"""What was given on the command line of `netfront proxy`: the text of each flag, None for one not given."""
+"""What was given on the command line of a serving command: the text of each flag, None for one not given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["ProxyFlags"]
+__all__ = ["ServeFlags"]
 
 Several = Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyFlags:
-    """The flags, each under the name of its parameter (options.py says what each one means)."""
+class ServeFlags:
+    """The flags, each under the name of its parameter (options.py says what each one means).
+
+    Args:
+        files: the `@file` arguments that were read.
+    """
+
+    files: tuple[str, ...] = ()
 
     targets: Several = None
     to: Several = None
@@ -50,6 +56,21 @@ class ProxyFlags:
     read_timeout: str | None = None
     stream_timeout: str | None = None
     backend_idle_timeout: str | None = None
+    lb: Several = None
+    sticky_key: str | None = None
+    health: Several = None
+    health_body: Several = None
+    eject_on: Several = None
+    slow_start: Several = None
+    queue: Several = None
+    queue_timeout: Several = None
+    retry_on: Several = None
+    retry_body: Several = None
+    hedge: Several = None
+    resolver: str | None = None
+    backend_header: bool = False
+    udp_timeout: str | None = None
+    live: bool = False
     max_line: str | None = None
     max_field: str | None = None
     max_head: str | None = None

@@ -19,10 +19,11 @@ from dataclasses import dataclass, replace
 
 from netfront.cli.argv import Word, path_in
 from netfront.cli.faults import Faults, nearest
-from netfront.cli.plan import FieldEdit, Secret
+from netfront.cli.plan import FieldEdit, LbPlan, RetryPlan, Secret
 from netfront.endpoint import Endpoint, parse_place
 from netfront.errors import Fault, UsageError
 from netfront.policy.route import Scope, parse_scope
+from netfront.policy.statuses import NO_STATUS, parse_statuses
 from netfront.units import parse_count
 
 __all__ = [
@@ -31,6 +32,9 @@ __all__ = [
     "is_request",
     "parse_argument",
     "parse_field_edit",
+    "parse_hedge",
+    "parse_lb",
+    "parse_retry_on",
     "parse_secret",
     "parse_target",
     "split_policy",
@@ -45,6 +49,8 @@ _REQUEST = re.compile(r"[A-Za-z]+ +(?:https?://\S*|[^\s=?]*(?:\?\S*)?)", re.ASCI
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _MOST_PORTS = 1000
+_STICKY = "netfront-backend"
+"""The cookie of --lb sticky, unless another is named."""
 _OURS = {
     "host": "use +host=NAME on a target, or --change-host-header",
     "content-length": "it says where the body ends",
@@ -66,6 +72,9 @@ class TargetArg:
     endpoint: Endpoint
     weight: int = 1
     backup: bool = False
+    max: int = 0
+    all: bool = False
+    alpn: str | None = None
     name: str | None = None
     sni: str | None = None
     host: str | None = None
@@ -188,6 +197,70 @@ def parse_secret(text: str) -> Secret:
     raise UsageError.of("…", "a secret is not given inline", "write @FILE or env:NAME")
 
 
+def parse_lb(text: str) -> LbPlan:
+    """Read how a backend is picked: a policy, with what it goes by behind a colon.
+
+    Raises:
+        UsageError: no such policy, or not what it goes by.
+    """
+    from netfront.policy.pick import PICKERS  # 4 ms of a call for help
+
+    policy, colon, key = text.partition(":")
+    if policy not in (*PICKERS, "sticky"):
+        raise UsageError.of(text, f"no such way to pick as {policy}", nearest(policy, (*PICKERS, "sticky")))
+    if policy == "sticky":
+        if colon and not _FIELD_NAME.fullmatch(key):
+            raise UsageError.of(text, f"{key!r} is not a cookie's name", "as in sticky:session")
+        return LbPlan(policy, key or _STICKY)
+    if policy != "hash":
+        if colon:
+            raise UsageError.of(text, f"{policy} takes no key", f"write {policy}")
+        return LbPlan(policy)
+    if not key:
+        raise UsageError.of(
+            text, "it needs a key", "hash:ip, hash:url, hash:path, hash:header:X or hash:cookie:X"
+        )
+    kind, colon, name = key.partition(":")
+    if kind in ("ip", "url", "path"):
+        if colon:
+            raise UsageError.of(text, f"{kind} takes no name", f"write hash:{kind}")
+        return LbPlan(policy, kind)
+    if kind not in ("header", "cookie"):
+        raise UsageError.of(
+            text, f"no such key as {kind}", nearest(kind, ("ip", "url", "path", "header", "cookie"))
+        )
+    if not _FIELD_NAME.fullmatch(name):
+        raise UsageError.of(text, f"which {kind}?", f"as in hash:{kind}:X-User")
+    return LbPlan(policy, f"{kind}:{name.lower() if kind == 'header' else name}")
+
+
+def parse_retry_on(text: str) -> RetryPlan:
+    """Read what is tried again: statuses and `reset`, with commas between them, or `none`.
+
+    Raises:
+        UsageError: of each part that is wrong.
+    """
+    if text == "none":
+        return RetryPlan(resets=False)
+    parts = text.split(",")
+    statuses = [part for part in parts if part != "reset"]
+    return RetryPlan("reset" in parts, parse_statuses(",".join(statuses)) if statuses else NO_STATUS)
+
+
+def parse_hedge(text: str) -> float | None:
+    """Read from when on an answer is late: pN, or none.
+
+    Raises:
+        UsageError: neither.
+    """
+    if text == "none":
+        return None
+    match = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,3})?)", text, re.ASCII)
+    if match is None or not float(match[1]) >= 50:
+        raise UsageError.of(text, "not a percentile from p50 to p99.999", "as in p95, or none")
+    return float(match[1]) / 100
+
+
 def _within(word: Word, fault: Fault) -> Fault:
     return (
         fault if fault.what == word else replace(fault, what=f"{word}: {fault.what}" if fault.what else word)
@@ -299,6 +372,12 @@ def _parse_host(text: str) -> str:
     return text
 
 
+def _parse_alpn(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._/-]{1,32}", text):
+        raise UsageError.of(text, "not a protocol's name", "as in h2 or http/1.1")
+    return text
+
+
 def _parse_proxy(text: str) -> int:
     if text not in ("v1", "v2"):
         raise UsageError.of(text, "no such version of the PROXY protocol", "there are v1 and v2")
@@ -306,8 +385,11 @@ def _parse_proxy(text: str) -> int:
 
 
 _OPTIONS: dict[str, tuple[str, Callable[[str], object] | None, str]] = {
-    "weight": ("weight", lambda text: parse_count(text, least=0, most=10_000), "3"),
+    "weight": ("weight", lambda text: parse_count(text, least=0, most=256), "3"),
     "backup": ("backup", None, ""),
+    "max": ("max", lambda text: parse_count(text, least=1, most=1_000_000), "100"),
+    "all": ("all", None, ""),
+    "alpn": ("alpn", _parse_alpn, "h2"),
     "name": ("name", _parse_name, "blue"),
     "sni": ("sni", _parse_host, "api.example.com"),
     "host": ("host", _parse_host, "target"),

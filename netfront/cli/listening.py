@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import zip_longest
 
 from netfront.cli.argv import path_in, path_of
 from netfront.cli.faults import Faults
-from netfront.cli.flags import ProxyFlags
+from netfront.cli.flags import ServeFlags
 from netfront.cli.grammar import parse_secret
 from netfront.cli.plan import CertificatePlan, HostPlan, ListenerPlan, Secret, TlsPlan
 from netfront.endpoint import Endpoint, is_loopback_name, parse_listen
@@ -15,30 +16,33 @@ from netfront.errors import UsageError
 __all__ = ["is_local_name", "plan_hosts", "plan_listeners", "plan_tls"]
 
 _NEEDS_CERT = "give --cert FILE --key FILE, or listen on http://; local are localhost, *.localhost and *.test"
-_DEFAULT = "https://localhost:8443"
+_DEFAULTS = {"proxy": "https://localhost:8443", "balance": "http://localhost:8080"}
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 
 
-def plan_listeners(flags: ProxyFlags, faults: Faults) -> tuple[ListenerPlan, ...]:
+def plan_listeners(command: str, flags: ServeFlags, faults: Faults) -> tuple[ListenerPlan, ...]:
     """Make the listeners in the order given, the redirecting one last."""
     listeners: list[ListenerPlan] = []
+    parse = partial(_parse_serving, command)
     for text in (*(flags.listen or ()), *(flags.from_ or ())):
-        endpoint = faults.read("--listen", text, _parse_serving, None)
+        endpoint = faults.read("--listen", text, parse, None)
         if endpoint is None:
             continue
         if endpoint.port and any(endpoint == other.endpoint for other in listeners):
             faults.add(f"--listen {text}", "given twice", word=text)
-        listeners.append(ListenerPlan(endpoint, flags.accept_proxy))
+        listeners.append(ListenerPlan(endpoint, flags.accept_proxy and endpoint.scheme != "udp"))
     if not listeners:
-        listeners.append(ListenerPlan(_parse_serving(_DEFAULT), flags.accept_proxy))
+        listeners.append(ListenerPlan(parse(_DEFAULTS[command]), flags.accept_proxy))
+    if flags.accept_proxy and all(listener.kind == "udp" for listener in listeners):
+        faults.add("--accept-proxy", "it has no effect", "every --listen is udp://")
     if flags.redirect_http is not None:
         _add_redirect(listeners, flags.redirect_http, flags.accept_proxy, faults)
     return tuple(listeners)
 
 
 def plan_tls(
-    flags: ProxyFlags, listeners: Sequence[ListenerPlan], routed: Sequence[str], faults: Faults
+    flags: ServeFlags, listeners: Sequence[ListenerPlan], routed: Sequence[str], faults: Faults
 ) -> TlsPlan | None:
     """Make the plan of TLS for clients; None when no listener ends it.
 
@@ -47,7 +51,7 @@ def plan_tls(
     """
     for flag, used in (("--cert", flags.cert), ("--key", flags.key), ("--client-ca", flags.client_ca)):
         if used and not any(listener.tls for listener in listeners):
-            faults.add(flag, "it has no effect", "no --listen is https://")
+            faults.add(flag, "it has no effect", "no --listen is https:// or tls://")
     certificates = _certificates(flags, faults)
     names = tuple(name for name in flags.name or () if _is_name("--name", name, faults))
     if not any(listener.tls for listener in listeners):
@@ -63,7 +67,7 @@ def plan_tls(
     return TlsPlan(certificates, tuple(map(str, names)), path_of(flags.client_ca))
 
 
-def plan_hosts(flags: ProxyFlags, routed: Iterable[str], faults: Faults) -> HostPlan:
+def plan_hosts(flags: ServeFlags, routed: Iterable[str], faults: Faults) -> HostPlan:
     """Make the list of names that clients may call us by where Host is replaced."""
     allowed = [name for name in flags.allow_host or () if _is_name("--allow-host", name, faults)]
     own = (*(flags.name or ()), *routed, *allowed)
@@ -79,18 +83,21 @@ def is_local_name(name: str) -> bool:
     return is_loopback_name(name) or name == "test" or name.endswith(".test")
 
 
-def _parse_serving(text: str) -> Endpoint:
+def _parse_serving(command: str, text: str) -> Endpoint:
     endpoint = parse_listen(text)
     if endpoint.path is not None:
         return Endpoint("http", "", 0, path=path_in(text, endpoint.path))
-    if endpoint.scheme not in ("", "http", "https"):
-        raise UsageError.of(text, f"{endpoint.scheme}:// is not served here", "listen on https:// or http://")
-    return Endpoint(endpoint.scheme or "https", endpoint.host, endpoint.port)
+    if endpoint.scheme not in ("", "http", "https") and command == "proxy":
+        hint = "listen on https:// or http://, or use netfront balance"
+        raise UsageError.of(text, f"{endpoint.scheme}:// is not served here", hint)
+    usual = _DEFAULTS[command].partition(":")[0]
+    return Endpoint(endpoint.scheme or usual, endpoint.host, endpoint.port)
 
 
 def _add_redirect(listeners: list[ListenerPlan], text: str, accept_proxy: bool, faults: Faults) -> None:
     endpoint = faults.read("--redirect-http", text, parse_listen, None)
-    to = next((index for index, listener in enumerate(listeners) if listener.tls), None)
+    https = [index for index, listener in enumerate(listeners) if listener.tls and listener.kind == "http"]
+    to = https[0] if https else None
     if to is None:
         faults.add("--redirect-http", "there is nothing to send clients on to", "no --listen is https://")
     elif endpoint is not None:
@@ -104,7 +111,7 @@ def _add_redirect(listeners: list[ListenerPlan], text: str, accept_proxy: bool, 
         )
 
 
-def _certificates(flags: ProxyFlags, faults: Faults) -> tuple[CertificatePlan, ...]:
+def _certificates(flags: ServeFlags, faults: Faults) -> tuple[CertificatePlan, ...]:
     """Pair each --cert with the --key and the --key-password at the same place; without a key it holds its own."""
     certs, keys, passwords = flags.cert or (), flags.key or (), flags.key_password or ()
     for key in keys[len(certs) :]:

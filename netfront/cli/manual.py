@@ -36,7 +36,7 @@ def _manual(node: Node, tree: Node) -> str:
         *_commands(node),
         *_flags(node),
     ]
-    if node.name in ("netfront", "netfront proxy"):
+    if node.name in ("netfront", "netfront balance", "netfront proxy"):
         lines += [".SH EXIT STATUS", *_terms([(f"\\fB{code}\\fR", meaning) for code, meaning in EXIT_CODES])]
     if page.examples:
         lines += [

@@ -13,6 +13,7 @@ from netfront.cli.plan import DRAIN, LimitsPlan, Settings
 from netfront.units import render_duration, render_size
 
 LISTENING, TLS, BACKENDS, MESSAGES = "Listening", "TLS", "Backends", "Requests and responses"
+BALANCING = "Balancing"
 TIMES, LIMITS, OUTPUT = "Time-outs", "Limits", "Output and logs"
 _LIMITS = LimitsPlan()
 
@@ -62,8 +63,9 @@ Listen = Annotated[
     _flag(
         "--listen -l",
         LISTENING,
-        "where to listen; again for more places. No host is loopback, * every address, port 0 any free one "
-        "(default https://localhost:8443)",
+        "where to listen; again for more places. No host is loopback, * every address, port 0 any free one; "
+        "tcp:// and udp:// pass bytes on, tls:// ends TLS before that (default https://localhost:8443; of "
+        "balance http://localhost:8080)",
         "ADDRESS",
     ),
 ]
@@ -191,6 +193,114 @@ AllowHost = Annotated[
     ),
 ]
 
+Lb = Annotated[
+    list[str] | None,
+    _flag(
+        "--lb",
+        BALANCING,
+        "how a backend is picked: rr, least, p2c, latency, random, first, hash:KEY (ip, url, path, header:X, "
+        "cookie:X) or sticky[:COOKIE] (default rr)",
+        "[SCOPE: ]POLICY",
+    ),
+]
+StickyKey = Annotated[
+    str | None,
+    _flag(
+        "--sticky-key",
+        BALANCING,
+        "signs sticky cookies, the same on every machine: @FILE or env:NAME (default: one kept in the data "
+        "directory)",
+        "SECRET",
+    ),
+]
+Health = Annotated[
+    list[str] | None,
+    _flag(
+        "--health",
+        BALANCING,
+        "probe backends: a path, tcp or tls, then ,interval=2s,timeout=1s,rise=2,fall=3,port=N,status=2xx,"
+        "host=NAME,method=GET",
+        "[SCOPE: ]PROBE",
+    ),
+]
+HealthBody = Annotated[
+    list[str] | None,
+    _flag("--health-body", BALANCING, "the answer to --health has to match this pattern", "[SCOPE: ]REGEX"),
+]
+EjectOn = Annotated[
+    list[str] | None,
+    _flag(
+        "--eject-on",
+        BALANCING,
+        "answers that count as failures, such as 502,503,504; three in ten seconds eject a backend",
+        "[SCOPE: ]STATUS,...",
+    ),
+]
+SlowStart = Annotated[
+    list[str] | None,
+    _flag(
+        "--slow-start",
+        BALANCING,
+        "how long a backend that came back takes to get its whole share (default 0s)",
+        "[SCOPE: ]TIME",
+    ),
+]
+Queue = Annotated[
+    list[str] | None,
+    _flag(
+        "--queue",
+        BALANCING,
+        f"requests that wait while every backend has its +max; more are 503 (default {Settings().balance.queue})",
+        "[SCOPE: ]N",
+    ),
+]
+QueueTimeout = Annotated[
+    list[str] | None,
+    _flag(
+        "--queue-timeout",
+        BALANCING,
+        f"how long each of them waits (default {render_duration(Settings().balance.queue_timeout)})",
+        "[SCOPE: ]TIME",
+    ),
+]
+RetryOn = Annotated[
+    list[str] | None,
+    _flag(
+        "--retry-on",
+        BALANCING,
+        "what is tried elsewhere if the method may be repeated: statuses, reset (no answer came) or none "
+        "(default reset)",
+        "[SCOPE: ]WHAT,...",
+    ),
+]
+RetryBody = Annotated[
+    list[str] | None,
+    _flag(
+        "--retry-body",
+        BALANCING,
+        f"most of a request's body that is kept to be sent again (default {render_size(Settings().retry_body)})",
+        "[SCOPE: ]SIZE",
+    ),
+]
+Hedge = Annotated[
+    list[str] | None,
+    _flag(
+        "--hedge",
+        BALANCING,
+        "when a GET that has no answer yet is tried elsewhere too: slower than pN of those before, or none "
+        "(default: four times p99)",
+        "[SCOPE: ]pN",
+    ),
+]
+Resolver = Annotated[
+    str | None,
+    _flag("--resolver", BALANCING, "ask this DNS server for names, not the system's", "ADDR[:PORT]"),
+]
+BackendHeader = Annotated[
+    bool,
+    _flag("--backend-header/--no-backend-header", BALANCING, "name the backend in X-Backend of each answer"),
+]
+
 Header = Annotated[
     list[str] | None,
     _flag(
@@ -215,7 +325,7 @@ Timeout = Annotated[
         "--timeout",
         TIMES,
         f"until a backend's answer begins (default {render_duration(Settings().timeout)}, "
-        "none where only loopback listens)",
+        "none in proxy where only loopback listens)",
         "[SCOPE: ]TIME",
     ),
 ]
@@ -230,6 +340,8 @@ StreamTimeout = Annotated[str | None, _time("stream_timeout", "the same for WebS
 BackendIdleTimeout = Annotated[
     str | None, _time("backend_idle_timeout", "how long an idle backend connection stays")
 ]
+
+UdpTimeout = Annotated[str | None, _time("udp_timeout", "a UDP flow without a datagram")]
 
 MaxLine = Annotated[str | None, _size("max_line", "of a request line; more is 414")]
 MaxField = Annotated[str | None, _size("max_field", "of one field line; more is 431")]
@@ -259,6 +371,10 @@ LogFormat = Annotated[
 Color = Annotated[
     bool | None,
     _flag("--color/--no-color", OUTPUT, "colour (default: on a terminal without NO_COLOR)"),
+]
+Live = Annotated[
+    bool,
+    _flag("--live/--no-live", OUTPUT, "on a terminal, show the backends and what they do; q quits"),
 ]
 Explain = Annotated[
     bool,

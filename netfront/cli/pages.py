@@ -33,13 +33,70 @@ EXIT_CODES = (
 
 PAGES = {
     "netfront": Page(
-        summary="a reverse proxy from one line",
+        summary="a load balancer and a reverse proxy, each from one line",
         usage="COMMAND ...",
         text=("netfront COMMAND -h shows a command's most used flags, --help all of them.",),
         examples=(
             ("netfront proxy 3000", "https://localhost:8443 in front of port 3000"),
             ("netfront proxy demo:", "the same in front of a built-in server, for trying things"),
+            ("netfront balance 3001-3003", "http://localhost:8080, before three servers of this machine"),
             ("netfront trust env", "how to make curl, node, Python and git believe the local certificate"),
+        ),
+    ),
+    "netfront balance": Page(
+        summary="share requests and connections among backends",
+        usage="[FLAGS] TARGET|ROUTE...",
+        text=(
+            "TARGET, ROUTE, SCOPE and @FILE are as netfront proxy has them, and so are all flags. Without "
+            "--listen it serves http://localhost:8080.",
+            "-l tcp://:PORT passes connections on byte for byte, tls:// ends TLS before that, udp:// passes "
+            "datagrams. A route of tcp:// may name a host: it is that of the client's TLS, which is not ended. "
+            ":PORT=TARGET belongs to the listener on that port.",
+            "What may follow a target, beside what netfront proxy knows: weight=N (0 takes no new requests), "
+            "backup (only when all others are down), max=N (requests at once), all (each address of the name "
+            "is a backend), alpn=h2 (of tcp://: only clients that offer it).",
+            "srv://_http._tcp.shop.internal asks DNS who serves; srv+https:// and srv+tls:// dial them with "
+            "TLS. Names are asked for again as long as it runs.",
+            "A backend is ejected after three failures in ten seconds: connections refused, silent, reset or "
+            "cut. It is dialled every half second and comes back by one request that goes well. The last one "
+            "is never ejected. A request that failed before anything was sent goes to another backend; one that "
+            "was sent only if its method may be repeated. A GET whose answer is late is tried elsewhere too, "
+            "and the first answer counts.",
+            "@FILE is read again when it changes, and on SIGHUP: backends come and go without a request lost. "
+            "What is wrong in it is told, and what was before goes on.",
+        ),
+        examples=(
+            ("netfront balance 3001-3003", "three servers of this machine, in turn"),
+            (
+                "netfront balance :3001+weight=3 :3002 :3009+backup --lb least --health /healthz",
+                "by load, probed, with a spare",
+            ),
+            ("netfront balance -l tcp://:5432 db1:5432 db2:5432+backup", "a database and its stand-in"),
+            ("netfront balance -l udp://:5353 10.0.0.2:53 10.0.0.3:53", "two name servers"),
+            (
+                "netfront balance -l tcp://:8443 a.example=:9443 b.example=10.0.0.9:443",
+                "by the name that clients ask for, TLS not ended",
+            ),
+            (
+                "netfront balance srv://_http._tcp.shop.internal --lb hash:header:X-User",
+                "backends from DNS, each user always at the same one",
+            ),
+            ("netfront balance @pool.nf --live", "backends from a file, and what they do on the screen"),
+        ),
+        common=(
+            "listen",
+            "lb",
+            "health",
+            "eject_on",
+            "slow_start",
+            "retry_on",
+            "hedge",
+            "timeout",
+            "cert",
+            "key",
+            "live",
+            "verbose",
+            "explain",
         ),
     ),
     "netfront proxy": Page(

@@ -7,21 +7,26 @@ is for ever; sizes are bytes and None is no limit.
 
 from dataclasses import dataclass, field
 
+from netfront.cli.health import HealthPlan
 from netfront.endpoint import Endpoint
 from netfront.policy.route import Scope
+from netfront.policy.statuses import NO_STATUS, StatusSet
 
 __all__ = [
     "DRAIN",
     "LOG_FORMATS",
     "BackendTlsPlan",
+    "BalancePlan",
     "CertificatePlan",
     "FieldEdit",
     "HostPlan",
+    "LbPlan",
     "LimitsPlan",
     "ListenerPlan",
     "LogPlan",
     "PoolPlan",
     "ReadyPlan",
+    "RetryPlan",
     "RoutePlan",
     "Secret",
     "ServePlan",
@@ -54,7 +59,8 @@ class ListenerPlan:
     """One place to listen on.
 
     Args:
-        endpoint: scheme "http" or "https"; host "localhost" is both loopback families, "*" every address.
+        endpoint: scheme "http", "https", "tcp", "tls" or "udp"; host "localhost" is both loopback families, "*" every
+            address.
         accept_proxy: whether a trusted peer's connection begins with a PROXY line.
         redirects_to: the index of the listener that its 308 names; None for a listener that serves.
     """
@@ -66,7 +72,12 @@ class ListenerPlan:
     @property
     def tls(self) -> bool:
         """Whether TLS ends here."""
-        return self.endpoint.scheme == "https"
+        return self.endpoint.scheme in ("https", "tls")
+
+    @property
+    def kind(self) -> str:
+        """What it serves: "http", "tcp" (bytes, with or without TLS ended) or "udp"."""
+        return {"https": "http", "tls": "tcp"}.get(self.endpoint.scheme, self.endpoint.scheme)
 
     @property
     def is_loopback(self) -> bool:
@@ -131,11 +142,15 @@ class TargetPlan:
     """One backend of a pool.
 
     Args:
-        endpoint: scheme "http", "https" or "demo"; its `base` replaces the route's prefix.
+        endpoint: scheme "http", "https", "demo", "tcp", "tls" or "udp"; its `base` replaces the route's prefix.
         label: how logs call it.
         authority: what Host says where the client's is replaced or missing.
         host: what Host is set to; None passes the client's.
+        max: most requests at once; 0 for any number.
         proxy: the version of the PROXY line that opens its connections; 0 for none.
+        alpn: it takes only TLS connections that offer this protocol, where TLS is passed on; None takes all.
+        is_service: its host is the name of a service (SRV), which says where to dial.
+        apart: each address of its name is a backend of its own.
     """
 
     endpoint: Endpoint
@@ -144,16 +159,56 @@ class TargetPlan:
     host: str | None = None
     weight: int = 1
     backup: bool = False
+    max: int = 0
     proxy: int = 0
+    alpn: str | None = None
+    is_service: bool = False
+    apart: bool = False
     tls: BackendTlsPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class LbPlan:
+    """How a backend is picked.
+
+    Args:
+        policy: "rr", "least", "p2c", "latency", "random", "first", "hash" or "sticky".
+        key: what is hashed: "ip", "url", "path", "header:NAME" or "cookie:NAME"; of "sticky" the cookie's name.
+    """
+
+    policy: str = "rr"
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.policy}:{self.key}" if self.key else self.policy
+
+
+@dataclass(frozen=True, slots=True)
+class BalancePlan:
+    """What a pool goes by, the same for all requests to it.
+
+    Args:
+        health: how its backends are probed; None for not at all.
+        eject_on: statuses of answers that count as failures.
+        slow_start: seconds until a backend that came back has its whole share.
+        queue: most requests that wait while all backends are full, and `queue_timeout` for how long.
+    """
+
+    lb: LbPlan = LbPlan()
+    health: HealthPlan | None = None
+    eject_on: StatusSet = NO_STATUS
+    slow_start: float = 0.0
+    queue: int = 100
+    queue_timeout: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class PoolPlan:
-    """The backends of one route, picked in turn."""
+    """The backends of one route, and how they are used."""
 
     name: str
     targets: tuple[TargetPlan, ...]
+    balance: BalancePlan = BalancePlan()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +220,32 @@ class FieldEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryPlan:
+    """What is tried again elsewhere beside what never reached a backend: no answer, or answers of these statuses."""
+
+    resets: bool = True
+    statuses: StatusSet = NO_STATUS
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What may differ from scope to scope.
 
     Args:
         timeout: to the first byte of the answer.
         max_body: of a request.
+        balance: of the route's pool: alike in all parts of a route.
+        retry_body: most of a request's body that is kept to be sent again.
+        hedge: an answer is late that is slower than this part of those before, 0.95 for p95; 0.0 is the default way,
+            four times p99; None hedges nothing.
     """
 
     timeout: float = 60.0
     max_body: int | None = None
+    balance: BalancePlan = BalancePlan()
+    retry: RetryPlan = RetryPlan()
+    retry_body: int = 65536
+    hedge: float | None = 0.0
     request_edits: tuple[FieldEdit, ...] = ()
     response_edits: tuple[FieldEdit, ...] = ()
 
@@ -192,8 +263,9 @@ class RoutePlan:
     """Which requests go to which pool, and how.
 
     Args:
-        scope: which requests.
+        scope: which requests, or connections: of those only the host counts.
         pool: the name of its pool.
+        kind: of the listeners it serves: "http", "tcp" or "udp".
         listener: the index of the only listener it serves; None for all that serve.
         settings: where no variant applies.
         variants: the first whose scopes all match a request applies in place of `settings`.
@@ -201,6 +273,7 @@ class RoutePlan:
 
     scope: Scope
     pool: str
+    kind: str = "http"
     listener: int | None = None
     settings: Settings = Settings()
     variants: tuple[Variant, ...] = ()
@@ -219,6 +292,7 @@ class LimitsPlan:
     connect_timeout: float = 3.0
     read_timeout: float = 60.0
     stream_timeout: float = 3600.0
+    udp_timeout: float = 30.0
     max_line: int = 8192
     max_field: int = 8192
     max_head: int = 32768
@@ -239,6 +313,7 @@ class TellPlan:
         via: append Via to requests.
         keep_server: pass Server and X-Powered-By of backends on.
         hsts: max-age in seconds of Strict-Transport-Security; None sends none.
+        backend: name the backend in X-Backend of each answer.
     """
 
     trust_proxy: tuple[str, ...] = ()
@@ -246,6 +321,7 @@ class TellPlan:
     via: bool = True
     keep_server: bool = False
     hsts: int | None = None
+    backend: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +350,7 @@ class LogPlan:
     verbose: bool = False
     quiet: bool = False
     json: bool = False
+    live: bool = False
     color: bool | None = None
 
 
@@ -290,8 +367,11 @@ class ServePlan:
     """Everything a serving command does.
 
     Args:
-        command: "proxy"; for messages.
+        command: "proxy" or "balance"; for messages.
         tls: None when no listener ends TLS.
+        sticky_key: where the secret is that signs sticky cookies; None for one of the data directory.
+        resolver: address and port of the DNS server that is asked; None for the system's.
+        files: `@file` arguments that were read; they are read again when they change.
         drain: seconds that what is under way may take when the process is told to stop.
         debug: show tracebacks.
     """
@@ -306,6 +386,9 @@ class ServePlan:
     host: HostPlan = field(default_factory=HostPlan)
     log: LogPlan = field(default_factory=LogPlan)
     ready: ReadyPlan = field(default_factory=ReadyPlan)
+    sticky_key: Secret | None = None
+    resolver: tuple[str, int] | None = None
+    files: tuple[str, ...] = ()
     drain: float = DRAIN
     debug: bool = False
 

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from netfront.cli.argv import path_of
 from netfront.cli.faults import Faults, nearest
-from netfront.cli.flags import ProxyFlags
+from netfront.cli.flags import ServeFlags
+from netfront.cli.grammar import parse_secret
 from netfront.cli.listening import is_local_name, plan_hosts, plan_listeners, plan_tls
 from netfront.cli.plan import (
     DRAIN,
@@ -28,11 +29,12 @@ from netfront.cli.plan import (
     TellPlan,
 )
 from netfront.cli.policies import Policy, read_policies
-from netfront.cli.routing import plan_routes, read_arguments
+from netfront.cli.routing import follows_name, plan_routes, read_arguments
+from netfront.endpoint import parse_resolver
 from netfront.errors import Fault, UsageError
 from netfront.units import parse_count, parse_duration, parse_size, render_size
 
-__all__ = ["plan_proxy"]
+__all__ = ["plan_serving"]
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
@@ -47,21 +49,28 @@ _SPANS = {
     "read_timeout": (0.1, _DAY),
     "stream_timeout": (0.1, 30 * _DAY),
     "backend_idle_timeout": (0.1, _DAY),
+    "udp_timeout": (0.1, _DAY),
 }
 _ENDLESS = frozenset({"read_timeout", "stream_timeout"})
 """Time-outs that may be "none": a backend may think for ever, a client may not."""
 _SIZES = {"max_line": (256, 2**20), "max_field": (256, 2**20), "max_head": (1024, 2**22)}
+_NO_TARGET = {
+    "proxy": "name what to put it in front of, as in: netfront proxy 3000",
+    "balance": "name the backends, as in: netfront balance 3001-3003",
+}
 _COUNTS = {"max_fields": (8, 10_000), "max_connections": (1, 10**6), "max_per_address": (1, 10**6)}
 
 
-def plan_proxy(
-    flags: ProxyFlags,
+def plan_serving(
+    command: str,
+    flags: ServeFlags,
     earlier: Sequence[Fault] = (),
     look: Callable[[ServePlan], Iterable[Fault]] | None = None,
 ) -> ServePlan:
-    """Make the plan of `netfront proxy`.
+    """Make the plan of a serving command.
 
     Args:
+        command: "proxy" or "balance".
         earlier: faults of the command line that are known already.
         look: finds faults in the files of a plan; asked only if there are others to be told with them.
     Raises:
@@ -70,19 +79,22 @@ def plan_proxy(
     faults = Faults(earlier)
     args = read_arguments(flags, faults)
     if not args and not faults:
-        faults.add("no target", hint="name what to put it in front of, as in: netfront proxy 3000")
+        faults.add("no target", hint=_NO_TARGET[command])
     is_partial = bool(faults)
-    listeners = plan_listeners(flags, faults)
+    listeners = plan_listeners(command, flags, faults)
     policies = read_policies(flags, faults)
-    routes, pools = plan_routes(args, listeners, flags, policies, _defaults(listeners), faults)
+    routes, pools = plan_routes(args, listeners, flags, policies, _defaults(command, listeners), faults)
     if not is_partial:  # with a route unread, one more message on what it would have served only misleads
         _check_policies(policies, routes, faults)
+        _check_parts(routes, faults)
+        _check_http_only(command, flags, listeners, faults)
+        _check_balancing(flags, routes, pools, faults)
         _check_served(listeners, routes, faults)
         _check_backend_flags(flags, pools, faults)
         _check_allowed_hosts(flags, listeners, pools, faults)
     routed = list(dict.fromkeys(route.scope.host for route in routes if route.scope.host))
     plan = ServePlan(
-        command="proxy",
+        command=command,
         listeners=listeners,
         routes=routes,
         pools=pools,
@@ -92,6 +104,9 @@ def plan_proxy(
         host=plan_hosts(flags, routed, faults),
         log=_log(flags, faults),
         ready=_ready(flags, faults),
+        sticky_key=_read("sticky_key", flags.sticky_key, parse_secret, None, faults),
+        resolver=_read("resolver", flags.resolver, parse_resolver, None, faults),
+        files=flags.files,
         drain=_time("drain", flags.drain, 0.0, _HOUR, DRAIN, faults),
         debug=flags.debug,
     )
@@ -103,13 +118,13 @@ def plan_proxy(
     return plan
 
 
-def _defaults(listeners: Iterable[ListenerPlan]) -> Settings:
+def _defaults(command: str, listeners: Iterable[ListenerPlan]) -> Settings:
     """A backend that only this machine's people use may think as long as it likes: a debugger may hold it."""
     is_local = all(listener.is_loopback for listener in listeners if listener.redirects_to is None)
-    return Settings(timeout=inf) if is_local else Settings()
+    return Settings(timeout=inf) if is_local and command == "proxy" else Settings()
 
 
-def _limits(flags: ProxyFlags, faults: Faults) -> LimitsPlan:
+def _limits(flags: ServeFlags, faults: Faults) -> LimitsPlan:
     given: dict[str, Any] = {}
     for name, (least, most) in _SPANS.items():
         default = getattr(LimitsPlan(), name)
@@ -132,7 +147,7 @@ def _limits(flags: ProxyFlags, faults: Faults) -> LimitsPlan:
     return limits
 
 
-def _fit(sizes: dict[str, Any], flags: ProxyFlags) -> None:
+def _fit(sizes: dict[str, Any], flags: ServeFlags) -> None:
     """Fit the defaults to what was given: a head has room for its line and a field, and they are no longer than it."""
     if flags.max_head is None:
         sizes["max_head"] = max(sizes["max_head"], sizes["max_line"] + sizes["max_field"])
@@ -141,7 +156,7 @@ def _fit(sizes: dict[str, Any], flags: ProxyFlags) -> None:
             sizes[name] = min(sizes[name], sizes["max_head"])
 
 
-def _tell(flags: ProxyFlags, faults: Faults) -> TellPlan:
+def _tell(flags: ServeFlags, faults: Faults) -> TellPlan:
     networks = [faults.read("--trust-proxy", text, _parse_network, "") for text in flags.trust_proxy or ()]
     if flags.accept_proxy and not flags.trust_proxy:
         faults.add(
@@ -153,14 +168,18 @@ def _tell(flags: ProxyFlags, faults: Faults) -> TellPlan:
         via=flags.via,
         keep_server=flags.keep_server,
         hsts=_read("hsts", flags.hsts, _parse_age, None, faults),
+        backend=flags.backend_header,
     )
 
 
-def _log(flags: ProxyFlags, faults: Faults) -> LogPlan:
+def _log(flags: ServeFlags, faults: Faults) -> LogPlan:
     if flags.json and flags.access_log == "-":
         faults.add("--access-log -", "stdout carries the events of --json", "write the log to a file")
     if flags.quiet and flags.verbose:
         faults.add("--verbose", "it contradicts --quiet", "give one of them")
+    for name in ("json", "quiet", "verbose"):
+        if flags.live and getattr(flags, name):
+            faults.add("--live", f"it contradicts --{name}", "give one of them")
     if flags.log_format is not None:
         if flags.log_format not in LOG_FORMATS:
             what = f"--log-format {flags.log_format}"
@@ -174,11 +193,12 @@ def _log(flags: ProxyFlags, faults: Faults) -> LogPlan:
         verbose=flags.verbose,
         quiet=flags.quiet,
         json=flags.json,
+        live=flags.live,
         color=flags.color,
     )
 
 
-def _ready(flags: ProxyFlags, faults: Faults) -> ReadyPlan:
+def _ready(flags: ServeFlags, faults: Faults) -> ReadyPlan:
     descriptor = _read("ready_fd", flags.ready_fd, partial(parse_count, least=3, most=65535), None, faults)
     return ReadyPlan(path_of(flags.port_file), descriptor)
 
@@ -192,6 +212,62 @@ def _check_policies(policies: Iterable[Policy], routes: Sequence[RoutePlan], fau
             faults.add(policy.given, "its scope meets no route", f"the routes are {routed}", word=policy.word)
 
 
+def _check_parts(routes: Iterable[RoutePlan], faults: Faults) -> None:
+    """A pool is picked from in one way: what belongs to it cannot differ between the parts of a route."""
+    for route in routes:
+        for variant in route.variants:
+            if variant.settings.balance != route.settings.balance:
+                inner = " and ".join(map(str, variant.scopes))
+                what = f"{inner} is a part of the route {route.scope}"
+                why = "its backends are picked, probed and ejected as those of the whole route"
+                faults.add(what, why, f"give it a route of its own: {variant.scopes[0]}=TARGETS")
+
+
+_HTTP_ONLY = (
+    "redirect_http", "hsts", "change_host_header", "allow_host", "header", "response_header", "keep_server",
+    "forwarded", "timeout", "head_timeout", "body_timeout", "read_timeout", "backend_idle_timeout", "max_line",
+    "max_field", "max_head", "max_fields", "max_body", "sticky_key", "eject_on", "queue", "queue_timeout", "retry_on",
+    "retry_body", "hedge", "backend_header",
+)  # fmt: skip
+"""Flags that say something of requests, which bytes are not."""
+_TCP_ONLY = ("name", "client_ca", "handshake_timeout", "max_per_address", "connect_timeout", "stream_timeout")
+
+
+def _check_http_only(
+    command: str, flags: ServeFlags, listeners: Sequence[ListenerPlan], faults: Faults
+) -> None:
+    kinds = {listener.kind for listener in listeners}
+    if "http" not in kinds:
+        for name in _HTTP_ONLY:
+            if getattr(flags, name) not in (None, False, [], ()):
+                faults.add(_flag(name), "it has no effect", "no --listen is http:// or https://")
+        if not flags.via:
+            faults.add("--no-via", "it has no effect", "no --listen is http:// or https://")
+    if kinds == {"udp"}:
+        for name in _TCP_ONLY:
+            if getattr(flags, name) not in (None, False, [], ()):
+                faults.add(_flag(name), "it has no effect", "every --listen is udp://")
+    if flags.udp_timeout is not None and "udp" not in kinds:
+        faults.add("--udp-timeout", "it has no effect", "no --listen is udp://")
+
+
+def _check_balancing(
+    flags: ServeFlags, routes: Sequence[RoutePlan], pools: Iterable[PoolPlan], faults: Faults
+) -> None:
+    """Refuse flags of balancing that nothing heeds."""
+    pools = list(pools)
+    if flags.sticky_key is not None and not any(pool.balance.lb.policy == "sticky" for pool in pools):
+        faults.add("--sticky-key", "it has no effect", "no --lb is sticky")
+    has_max = any(target.max for pool in pools for target in pool.targets)
+    for name in ("queue", "queue_timeout"):
+        if getattr(flags, name) and not has_max:
+            faults.add(_flag(name), "it has no effect", "no target has +max=N")
+    if flags.resolver is not None and not any(
+        target.is_service or follows_name(target.endpoint) for pool in pools for target in pool.targets
+    ):
+        faults.add("--resolver", "it has no effect", "no target has a name to be resolved")
+
+
 def _check_served(listeners: Sequence[ListenerPlan], routes: Sequence[RoutePlan], faults: Faults) -> None:
     for index, listener in enumerate(listeners):
         if listener.redirects_to is None and not any(route.listener in (None, index) for route in routes):
@@ -199,12 +275,12 @@ def _check_served(listeners: Sequence[ListenerPlan], routes: Sequence[RoutePlan]
             faults.add(f"--listen {listener.endpoint}", "no route belongs to it", hint)
 
 
-def _check_backend_flags(flags: ProxyFlags, pools: Iterable[PoolPlan], faults: Faults) -> None:
+def _check_backend_flags(flags: ServeFlags, pools: Iterable[PoolPlan], faults: Faults) -> None:
     """Refuse flags for TLS to backends that would do nothing, or contradict each other."""
-    is_https = any(target.tls for pool in pools for target in pool.targets)
+    is_tls = any(target.tls for pool in pools for target in pool.targets)
     for name in ("backend_ca", "backend_cert", "backend_key", "backend_name", "insecure"):
-        if getattr(flags, name) and not is_https:
-            faults.add(_flag(name), "it has no effect", "no target is https://")
+        if getattr(flags, name) and not is_tls:
+            faults.add(_flag(name), "it has no effect", "no target is https:// or tls://")
     if flags.backend_key and not flags.backend_cert:
         faults.add("--backend-key", "it has no --backend-cert", "give both")
     if flags.insecure and flags.backend_ca:
@@ -212,7 +288,7 @@ def _check_backend_flags(flags: ProxyFlags, pools: Iterable[PoolPlan], faults: F
 
 
 def _check_allowed_hosts(
-    flags: ProxyFlags, listeners: Iterable[ListenerPlan], pools: Iterable[PoolPlan], faults: Faults
+    flags: ServeFlags, listeners: Iterable[ListenerPlan], pools: Iterable[PoolPlan], faults: Faults
 ) -> None:
     """Refuse names for a guard that is not there: only where Host is replaced on loopback has it to be one of ours."""
     is_replaced = any(target.host for pool in pools for target in pool.targets)

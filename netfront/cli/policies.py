@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 
 from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults
-from netfront.cli.flags import ProxyFlags
-from netfront.cli.grammar import parse_field_edit, split_policy
+from netfront.cli.flags import ServeFlags
+from netfront.cli.grammar import parse_field_edit, parse_hedge, parse_lb, parse_retry_on, split_policy
+from netfront.cli.health import HealthPlan, parse_health, parse_health_body
 from netfront.cli.plan import FieldEdit, Settings, Variant
 from netfront.errors import UsageError
 from netfront.policy.route import Scope
-from netfront.units import parse_duration, parse_size
+from netfront.policy.statuses import StatusSet, parse_statuses
+from netfront.units import parse_count, parse_duration, parse_size
 
 __all__ = ["Policy", "read_policies", "settle"]
 
@@ -43,11 +45,29 @@ class Policy:
     word: str
 
 
-def read_policies(flags: ProxyFlags, faults: Faults) -> list[Policy]:
+def read_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
     """Read the flags that can differ by scope."""
     return [
         *_values("--timeout", flags.timeout, _parse_timeout, _set_timeout, faults),
         *_values("--max-body", flags.max_body, _parse_max_body, _lower_max_body, faults),
+        *_values("--lb", flags.lb, parse_lb, partial(_set_balance, "lb"), faults),
+        *_values("--health", flags.health, parse_health, _set_health, faults),
+        *_values("--health-body", flags.health_body, parse_health_body, _set_health_body, faults),
+        *_values("--eject-on", flags.eject_on, _parse_eject_on, partial(_set_balance, "eject_on"), faults),
+        *_values(
+            "--slow-start", flags.slow_start, _parse_slow_start, partial(_set_balance, "slow_start"), faults
+        ),
+        *_values("--queue", flags.queue, _parse_queue, partial(_set_balance, "queue"), faults),
+        *_values(
+            "--queue-timeout",
+            flags.queue_timeout,
+            _parse_queue_timeout,
+            partial(_set_balance, "queue_timeout"),
+            faults,
+        ),
+        *_values("--retry-on", flags.retry_on, parse_retry_on, partial(_set, "retry"), faults),
+        *_values("--retry-body", flags.retry_body, _parse_retry_body, partial(_set, "retry_body"), faults),
+        *_values("--hedge", flags.hedge, parse_hedge, partial(_set, "hedge"), faults),
         *_edits("--header", flags.header, "request_edits", faults),
         *_edits("--response-header", flags.response_header, "response_edits", faults),
     ]
@@ -139,6 +159,51 @@ def _edits(flag: str, given: Sequence[str] | None, attribute: str, faults: Fault
 
 def _parse_timeout(text: str) -> float:
     return parse_duration(text, least=0.01, most=86400, none=True)
+
+
+def _parse_eject_on(text: str) -> StatusSet:
+    statuses = parse_statuses(text)
+    if any(first < 400 for first, _ in statuses.ranges):
+        raise UsageError.of(text, "only answers from 400 on can count as failures", "as in 502,503,504")
+    return statuses
+
+
+def _parse_slow_start(text: str) -> float:
+    return parse_duration(text, least=0.0, most=3600.0)
+
+
+def _parse_queue(text: str) -> int:
+    return parse_count(text, least=0, most=100_000)
+
+
+def _parse_queue_timeout(text: str) -> float:
+    return parse_duration(text, least=0.01, most=3600.0)
+
+
+def _parse_retry_body(text: str) -> int:
+    return parse_size(text, least=0, most=2**24) or 0
+
+
+def _set(attribute: str, value: object, settings: Settings) -> Settings:
+    changed: dict[str, Any] = {attribute: value}
+    return replace(settings, **changed)
+
+
+def _set_balance(attribute: str, value: object, settings: Settings) -> Settings:
+    changed: dict[str, Any] = {attribute: value}
+    return replace(settings, balance=replace(settings.balance, **changed))
+
+
+def _set_health(health: HealthPlan, settings: Settings) -> Settings:
+    earlier = settings.balance.health
+    if earlier is not None and earlier.body is not None and health.kind == "http":
+        health = replace(health, body=earlier.body)
+    return _set_balance("health", health, settings)
+
+
+def _set_health_body(pattern: str, settings: Settings) -> Settings:
+    health = settings.balance.health or HealthPlan("")
+    return _set_balance("health", replace(health, body=pattern), settings)
 
 
 def _set_timeout(timeout: float, settings: Settings) -> Settings:

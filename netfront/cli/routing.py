@@ -1,19 +1,20 @@
 """Routes and pools: from the arguments of a command line to its RoutePlans and PoolPlans."""
 
+import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from netfront.cli.argv import Word, as_word, path_in, path_of
 from netfront.cli.faults import Faults
-from netfront.cli.flags import ProxyFlags
+from netfront.cli.flags import ServeFlags
 from netfront.cli.grammar import RouteArg, TargetArg, parse_argument
 from netfront.cli.plan import BackendTlsPlan, ListenerPlan, PoolPlan, RoutePlan, Settings, TargetPlan
 from netfront.cli.policies import Policy, settle
-from netfront.endpoint import Endpoint, is_loopback_name
+from netfront.endpoint import Endpoint, is_loopback_name, service_domain
 from netfront.errors import UsageError
 from netfront.policy.route import Scope, parse_scope
 
-__all__ = ["plan_routes", "read_arguments"]
+__all__ = ["follows_name", "plan_routes", "read_arguments"]
 
 _EVERYTHING = parse_scope("/")
 
@@ -24,11 +25,12 @@ class _Service:
 
     scope: Scope
     listener: int | None
+    kind: str
     name: str
     targets: list[TargetPlan] = field(default_factory=list)
 
 
-def read_arguments(flags: ProxyFlags, faults: Faults) -> list[tuple[Word, RouteArg]]:
+def read_arguments(flags: ServeFlags, faults: Faults) -> list[tuple[Word, RouteArg]]:
     """Read the targets and routes of a command line."""
     args = []
     for text in (*(flags.targets or ()), *(flags.to or ())):
@@ -43,7 +45,7 @@ def read_arguments(flags: ProxyFlags, faults: Faults) -> list[tuple[Word, RouteA
 def plan_routes(
     args: Sequence[tuple[Word, RouteArg]],
     listeners: Sequence[ListenerPlan],
-    flags: ProxyFlags,
+    flags: ServeFlags,
     policies: Sequence[Policy],
     defaults: Settings,
     faults: Faults,
@@ -53,22 +55,91 @@ def plan_routes(
     Args:
         defaults: the settings where no policy says otherwise.
     """
-    services: dict[tuple[str, int | None], _Service] = {}
+    services: dict[tuple[str, int | None, str], _Service] = {}
+    kinds = list(dict.fromkeys(listener.kind for listener in listeners))
     for word, arg in args:
         scope = arg.scope or _EVERYTHING
-        targets = [_plan_target(word, target, flags, faults) for target in arg.targets]
         for index in _listeners_of(word, arg, listeners, faults):
+            kind = listeners[index].kind if index is not None else _kind_of(word, arg, kinds, faults)
+            if kind is None or not _fits(word, scope, kind, faults):
+                continue
+            targets = [_plan_target(word, target, kind, flags, faults) for target in arg.targets]
             name = str(scope) if index is None else f":{arg.port}{'' if arg.scope is None else arg.scope}"
-            service = services.setdefault((str(scope), index), _Service(scope, index, name))
-            _add_targets(word, service, targets, faults)
-    routes = []
+            if len(kinds) > 1 and index is None:
+                name = f"{kind} {name}"
+            service = services.setdefault((str(scope), index, kind), _Service(scope, index, kind, name))
+            service.targets += targets  # who is named twice counts once; the pool's members say so
+    routes, pools = [], []
     for service in services.values():
-        held = [policy for policy in policies if not _is_taken(policy, service, services.values())]
+        same_kind = [other for other in services.values() if other.kind == service.kind]
+        held = [policy for policy in policies if not _is_taken(policy, service, same_kind)]
         settings, variants = settle(service.scope, held, defaults, faults)
-        routes.append(RoutePlan(service.scope, service.name, service.listener, settings, variants))
+        routes.append(
+            RoutePlan(service.scope, service.name, service.kind, service.listener, settings, variants)
+        )
+        pools.append(PoolPlan(service.name, tuple(service.targets), settings.balance))
+        _check_pool(service, settings, faults)
     routes.sort(key=lambda route: route.listener is None)  # a listener's own route comes before one for all
-    pools = {service.name: tuple(service.targets) for service in services.values()}
-    return tuple(routes), tuple(PoolPlan(name, targets) for name, targets in pools.items())
+    return tuple(routes), tuple(pools)
+
+
+def _kind_of(word: Word, arg: RouteArg, kinds: Sequence[str], faults: Faults) -> str | None:
+    """Find which kind of listener a route belongs to: as its targets say, else as there is but one kind."""
+    said = {_KINDS.get(target.endpoint.scheme) for target in arg.targets} - {None}
+    if len(said) > 1:
+        faults.add(word, "its targets are of different kinds", "give each kind a route of its own", word=word)
+        return None
+    if not said:
+        if len(kinds) > 1:
+            hint = f"write {kinds[0]}://… or :PORT=…, or a scheme for each target"
+            faults.add(word, f"the listeners are of several kinds: {', '.join(kinds)}", hint, word=word)
+            return None
+        return kinds[0]
+    kind = said.pop()
+    assert kind is not None
+    if kind not in kinds:
+        hint = f"add --listen {kind}://:PORT" if kind != "http" else "add --listen http://:PORT"
+        faults.add(word, f"no listener is for {kind}://", hint, word=word)
+        return None
+    return kind
+
+
+def _fits(word: Word, scope: Scope, kind: str, faults: Faults) -> bool:
+    """Tell whether routes of this kind can have such a scope: bytes have no method and no path."""
+    if kind == "http" or not (scope.methods or scope.segments or scope.is_exact):
+        if kind == "udp" and scope.host:
+            faults.add(
+                word, "udp has no names to route by", "give each udp:// listener its own: :PORT=…", word=word
+            )
+            return False
+        return True
+    faults.add(
+        word, f"{kind}:// has neither methods nor paths", "route by host alone, as in a.example=…", word=word
+    )
+    return False
+
+
+def _check_pool(service: _Service, settings: Settings, faults: Faults) -> None:
+    """Refuse what a pool cannot be."""
+    if service.targets and all(target.backup for target in service.targets):
+        faults.add(f"the backends of {service.name}", "all are +backup", "leave it off one of them")
+    balance = settings.balance
+    if service.kind != "http":
+        if balance.lb.policy == "sticky" or (balance.lb.policy == "hash" and balance.lb.key != "ip"):
+            hint = "bytes can be hashed by ip alone: --lb hash:ip"
+            faults.add(f"--lb {balance.lb}", f"{service.name} is {service.kind}://", hint)
+        if balance.health is not None and balance.health.kind == "" and service.kind == "udp":
+            faults.add("--health-body", f"{service.name} is udp://", "it needs --health")
+    health = balance.health
+    if health is not None and health.body is not None and health.kind != "http":
+        why = "there is no --health" if not health.kind else f"--health {health.kind} gets no body"
+        faults.add("--health-body", why, "add --health PATH")
+
+
+_KINDS = {"http": "http", "https": "http", "h2c": "http", "demo": "http", "tcp": "tcp", "tls": "tcp", "udp": "udp",
+          "srv+https": "http", "srv+tls": "tcp"}  # fmt: skip
+"""Which kind of listener the scheme of a target is for; the others go by the listener."""
+_SPOKEN = {"http": ("http", "https"), "tcp": ("tcp", "tls"), "udp": ("udp",)}
 
 
 def _is_taken(policy: Policy, service: _Service, services: Iterable[_Service]) -> bool:
@@ -95,26 +166,24 @@ def _listeners_of(
     return found
 
 
-def _add_targets(word: Word, service: _Service, targets: Sequence[TargetPlan], faults: Faults) -> None:
-    known = {target.endpoint for target in service.targets}
-    for target in targets:
-        if target.endpoint in known:
-            why = f"{target.endpoint.url} is twice in {service.name}"
-            faults.add(word, why, "give it once, with +weight=2 for twice its share", word=word)
-        known.add(target.endpoint)
-        service.targets.append(target)
-
-
-def _plan_target(word: Word, target: TargetArg, flags: ProxyFlags, faults: Faults) -> TargetPlan:
-    endpoint = _dialled(word, target.endpoint, faults)
-    is_https = endpoint.scheme == "https"
-    if not is_https:
-        for key, is_given in (("sni", target.sni), ("insecure", target.insecure), ("ca", target.ca)):
-            if is_given:
-                faults.add(word, f"+{key} has no effect", f"{target.endpoint} is not https://", word=word)
-    if target.proxy and endpoint.is_demo:
-        faults.add(word, "+proxy has no effect", "demo: is not dialled", word=word)
-    authority = endpoint.authority or "localhost"
+def _plan_target(word: Word, target: TargetArg, kind: str, flags: ServeFlags, faults: Faults) -> TargetPlan:
+    is_service = target.endpoint.scheme.startswith("srv")
+    endpoint = _dialled(word, target.endpoint, kind, faults)
+    is_tls = endpoint.scheme in ("https", "tls")
+    for key, is_given, is_heeded, why in (
+        ("sni", target.sni, is_tls, "is not dialled with TLS"),
+        ("insecure", target.insecure, is_tls, "is not dialled with TLS"),
+        ("ca", target.ca, is_tls, "is not dialled with TLS"),
+        ("host", target.host, kind == "http", "is sent no Host"),
+        ("proxy", target.proxy, not endpoint.is_demo and kind != "udp", "is sent no PROXY line"),
+        ("alpn", target.alpn, kind == "tcp", "gets no TLS that is passed on"),
+        ("all", target.all, bool(follows_name(endpoint)) or is_service, "has no name with several addresses"),
+        ("weight", target.weight != 1, not is_service, "has its weights in DNS"),
+        ("backup", target.backup, not is_service, "has its priorities in DNS"),
+    ):
+        if is_given and not is_heeded:
+            faults.add(word, f"+{key} has no effect", f"{target.endpoint} {why}", word=word)
+    authority = (service_domain(endpoint.host) if is_service else endpoint.authority) or "localhost"
     return TargetPlan(
         endpoint=endpoint,
         label=target.name or endpoint.url,
@@ -122,19 +191,52 @@ def _plan_target(word: Word, target: TargetArg, flags: ProxyFlags, faults: Fault
         host=_host(target, endpoint, authority, flags.change_host_header),
         weight=target.weight,
         backup=target.backup,
+        max=target.max,
         proxy=target.proxy,
-        tls=_backend_tls(word, target, endpoint, flags) if is_https else None,
+        alpn=target.alpn,
+        is_service=is_service,
+        apart=target.all,
+        tls=_backend_tls(word, target, endpoint, flags, is_service=is_service) if is_tls else None,
     )
 
 
-def _dialled(word: Word, endpoint: Endpoint, faults: Faults) -> Endpoint:
+def follows_name(endpoint: Endpoint) -> bool:
+    """Tell whether an endpoint has a name that may lead elsewhere in time."""
+    if endpoint.path is not None or endpoint.is_demo or is_loopback_name(endpoint.host):
+        return False
+    try:
+        ipaddress.ip_address(endpoint.host)
+    except ValueError:
+        return True
+    return False
+
+
+def _dialled(word: Word, endpoint: Endpoint, kind: str, faults: Faults) -> Endpoint:
     """Make everything explicit that a target left open."""
+    plain = _SPOKEN[kind][0]
     if endpoint.path is not None:
-        return replace(endpoint, scheme="http", path=path_in(word, endpoint.path))
-    if endpoint.scheme not in ("", "http", "https", "demo"):
-        why = f"{endpoint.scheme}:// is not spoken to backends here"
-        faults.add(word, why, "a target is http://, https://, unix:FILE or demo:", word=word)
-    return replace(endpoint, scheme=endpoint.scheme or "http")
+        if kind == "udp":
+            faults.add(word, "a unix socket takes no datagrams here", "name host:port", word=word)
+        return replace(endpoint, scheme=plain, path=path_in(word, endpoint.path))
+    scheme = endpoint.scheme
+    if scheme.startswith("srv"):
+        if endpoint.port not in (0, 80, 443):
+            faults.add(word, "a service has its ports in DNS", f"write {scheme}://{endpoint.host}", word=word)
+        return replace(endpoint, scheme=scheme.partition("+")[2] or plain, port=0)
+    if kind == "http" and endpoint.is_demo:
+        return endpoint
+    if scheme and scheme not in _SPOKEN[kind]:
+        forms = {
+            "http": "http://, https://, srv://, unix:FILE or demo:",
+            "tcp": "host:port, tls://, srv:// or unix:FILE",
+            "udp": "host:port or srv://",
+        }
+        why = f"{scheme}:// is not spoken to backends of a {plain}:// listener"
+        faults.add(word, why, f"a target is {forms[kind]}", word=word)
+        return replace(endpoint, scheme=plain)
+    if kind != "http" and endpoint.base:
+        faults.add(word, f"{kind}:// has no paths", f"write {endpoint.authority}", word=word)
+    return replace(endpoint, scheme=scheme or plain)
 
 
 def _host(target: TargetArg, endpoint: Endpoint, authority: str, change: bool | None) -> str | None:
@@ -155,9 +257,12 @@ def _host(target: TargetArg, endpoint: Endpoint, authority: str, change: bool | 
     return authority if change else None
 
 
-def _backend_tls(word: Word, target: TargetArg, endpoint: Endpoint, flags: ProxyFlags) -> BackendTlsPlan:
+def _backend_tls(
+    word: Word, target: TargetArg, endpoint: Endpoint, flags: ServeFlags, *, is_service: bool
+) -> BackendTlsPlan:
+    name = service_domain(endpoint.host) if is_service else endpoint.host
     return BackendTlsPlan(
-        server_name=target.sni or flags.backend_name or endpoint.host,
+        server_name=target.sni or flags.backend_name or name,
         ca=path_in(word, target.ca) if target.ca else path_of(flags.backend_ca),
         cert=path_of(flags.backend_cert),
         key=path_of(flags.backend_key),

@@ -83,7 +83,7 @@ class PoolRules:
 
     lb: str = "rr"
     health: HealthRules = field(default_factory=HealthRules)
-    eject_on: frozenset[int] = frozenset()
+    eject_on: Container[int] = frozenset()
     queue: int = 100
     queue_time: float = 5.0
 
@@ -202,6 +202,7 @@ class Pool:
 
     Args:
         notice: told when a backend comes or goes.
+        picker: in place of the one that the rules name.
 
     Attributes:
         budget: of tries after the first.
@@ -216,10 +217,14 @@ class Pool:
         *,
         rules: PoolRules | None = None,
         rng: random.Random | None = None,
+        picker: Picker[Backend] | None = None,
     ) -> None:
         self.name = name
         self.rules = rules or PoolRules()
         self.changed = Signal()
+        """Set when somebody came or went; a held request waits for it, and clears it before."""
+        self.renewed = Signal()
+        """Set when the members changed; whoever probes them clears it."""
         self.ejected = Signal()
         """Set while somebody is down: whoever dials them waits for it."""
         self.budget = RetryBudget()
@@ -231,7 +236,7 @@ class Pool:
         self.follows = False
         self._notice = notice
         self._rng = rng or random.Random()
-        self._picker: Picker[Backend] = make_picker(self.rules.lb, self._rng)
+        self._picker: Picker[Backend] = picker or make_picker(self.rules.lb, self._rng)
         self._only: Backend | None = None
         """Where there is but one, and it takes any number of requests, nothing is to be decided."""
         self._follows_load = False
@@ -455,6 +460,7 @@ class Pool:
         self._enter(members)
         self._arrange(_now())
         self.changed.set()
+        self.renewed.set()
 
     def _enter(self, members: Sequence[Member]) -> None:
         known = {backend.member.identity: backend for backend in (*self.leaving, *self.backends)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from netfront.errors import UsageError
 
-__all__ = ["SUCCESSFUL", "StatusSet", "parse_statuses"]
+__all__ = ["NO_STATUS", "SUCCESSFUL", "StatusSet", "parse_statuses"]
 
 _ONE = re.compile(r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?", re.ASCII | re.IGNORECASE)
 _HINT = "write 2xx, 200 or 200-399, several with commas between them; a status is from 100 to 599"
@@ -29,6 +29,7 @@ class StatusSet:
         return ",".join(_render(first, last) for first, last in self.ranges)
 
 
+NO_STATUS = StatusSet(())
 SUCCESSFUL = StatusSet(((200, 299),))
 """2xx (RFC 9110 §15.3)."""
 

@@ -3,8 +3,8 @@
 import pytest
 
 from netfront.cli.explain import explain_plan, explain_request
-from netfront.cli.flags import ProxyFlags
-from netfront.cli.planning import plan_proxy
+from netfront.cli.flags import ServeFlags
+from netfront.cli.planning import plan_serving
 from tests.support.netfront import run
 
 HEAD = """\
@@ -20,7 +20,7 @@ ANSWER = (
 
 
 def plan(*targets, **flags):
-    return plan_proxy(ProxyFlags(targets=targets, **flags))
+    return plan_serving("proxy", ServeFlags(targets=targets, **flags))
 
 
 def rows(text, name):

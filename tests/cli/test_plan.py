@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from netfront.cli.argv import Word
-from netfront.cli.flags import ProxyFlags
+from netfront.cli.flags import ServeFlags
 from netfront.cli.plan import (
     BackendTlsPlan,
     CertificatePlan,
@@ -25,7 +25,7 @@ from netfront.cli.plan import (
     TellPlan,
     TlsPlan,
 )
-from netfront.cli.planning import plan_proxy
+from netfront.cli.planning import plan_serving
 from netfront.endpoint import Endpoint
 from netfront.errors import Fault, UsageError
 from netfront.policy.route import parse_scope
@@ -35,7 +35,7 @@ CERT = {"cert": ["c.pem"], "key": ["k.pem"]}
 
 
 def plan(*targets, **flags):
-    return plan_proxy(ProxyFlags(targets=targets, **flags))
+    return plan_serving("proxy", ServeFlags(targets=targets, **flags))
 
 
 def faults(*targets, **flags):
@@ -452,7 +452,7 @@ REFUSED = [
 def test_what_does_not_fit_is_refused(flags, message):
     given = {"targets": ["3000"], **flags} if flags else flags
     with pytest.raises(UsageError) as caught:
-        plan_proxy(ProxyFlags(**given))
+        plan_serving("proxy", ServeFlags(**given))
     assert [str(fault) for fault in caught.value.faults] == [message]
 
 
@@ -486,8 +486,9 @@ def test_hsts_on_a_loopback_listener_without_names_is_refused():
 
 def test_all_faults_are_told_at_once_with_those_known_before():
     with pytest.raises(UsageError) as caught:
-        plan_proxy(
-            ProxyFlags(targets=["99999", "/x"], listen=["x"], timeout=["5", "y"], max_line="0", hsts="1d"),
+        plan_serving(
+            "proxy",
+            ServeFlags(targets=["99999", "/x"], listen=["x"], timeout=["5", "y"], max_line="0", hsts="1d"),
             [Fault("--quite", "no such flag")],
         )
     assert [fault.what for fault in caught.value.faults] == [

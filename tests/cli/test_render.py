@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from netfront.cli.flags import ProxyFlags
-from netfront.cli.planning import plan_proxy
+from netfront.cli.flags import ServeFlags
+from netfront.cli.planning import plan_serving
 from netfront.cli.render import Console
 
 TRUST = 'certificate of the local CA; to trust it: eval "$(netfront trust env)"'
@@ -21,7 +21,7 @@ class Opened:
 
 
 def banner(capsys, targets, verdicts=None, certificate=TRUST, **flags):
-    plan = plan_proxy(ProxyFlags(targets=targets, **flags))
+    plan = plan_serving("proxy", ServeFlags(targets=targets, **flags))
     labels = [target.label for pool in plan.pools for target in pool.targets]
     said = dict.fromkeys(labels, "") if verdicts is None else verdicts
     listeners = tuple(Opened(listener.endpoint.port or 1) for listener in plan.listeners)

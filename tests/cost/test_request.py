@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import trio
 
 from netfront.cli.assembly import build
-from netfront.cli.flags import ProxyFlags
-from netfront.cli.planning import plan_proxy
+from netfront.cli.flags import ServeFlags
+from netfront.cli.planning import plan_serving
 from netfront.cli.render import Console
 from netfront.net import lane as lanes
 from netfront.net.lane import Lane
@@ -59,7 +59,7 @@ class Rig:
         self._ours, self._theirs = CountedSocket(ours, self.counts), CountedSocket(theirs, self.counts)
         self.lane = Lane()
         monkeypatch.setattr(lanes._here, "lane", self.lane, raising=False)
-        plan = plan_proxy(ProxyFlags(targets=["127.0.0.1:9"], listen=["http://127.0.0.1:0"]))
+        plan = plan_serving("proxy", ServeFlags(targets=["127.0.0.1:9"], listen=["http://127.0.0.1:0"]))
         self.app = build(plan, Console(quiet=True, json_events=False, color=False))
         self.steps = 0
         facts = Facts(("127.0.0.1", 5), ("127.0.0.1", 8080))

@@ -1,20 +1,27 @@
-"""`netfront proxy`: from its flags to a plan, and on to whoever serves it."""
+"""The commands that serve, `netfront proxy` and `netfront balance`: from flags to a plan, and on to whoever serves it.
 
-from dataclasses import replace
+They are one function under two names: both understand all the same flags, and differ in their defaults (planning.py).
+"""
+
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from netfront.cli import options
-from netfront.cli.flags import ProxyFlags
+from netfront.cli.command import Line
+from netfront.cli.flags import ServeFlags
 from netfront.cli.grammar import is_request
 from netfront.cli.streams import print_result
-from netfront.errors import ExitCode, Fault
+from netfront.errors import ExitCode
 
-__all__ = ["proxy"]
+if TYPE_CHECKING:
+    from netfront.cli.plan import ServePlan
+
+__all__ = ["serving"]
 
 
-def proxy(
+def serving(
     ctx: typer.Context,
     targets: options.Targets = None,
     to: options.To = None,
@@ -54,6 +61,20 @@ def proxy(
     read_timeout: options.ReadTimeout = None,
     stream_timeout: options.StreamTimeout = None,
     backend_idle_timeout: options.BackendIdleTimeout = None,
+    lb: options.Lb = None,
+    sticky_key: options.StickyKey = None,
+    health: options.Health = None,
+    health_body: options.HealthBody = None,
+    eject_on: options.EjectOn = None,
+    slow_start: options.SlowStart = None,
+    queue: options.Queue = None,
+    queue_timeout: options.QueueTimeout = None,
+    retry_on: options.RetryOn = None,
+    retry_body: options.RetryBody = None,
+    hedge: options.Hedge = None,
+    resolver: options.Resolver = None,
+    backend_header: options.BackendHeader = False,
+    udp_timeout: options.UdpTimeout = None,
     max_line: options.MaxLine = None,
     max_field: options.MaxField = None,
     max_head: options.MaxHead = None,
@@ -66,33 +87,49 @@ def proxy(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
+    live: options.Live = False,
     color: options.Color = None,
     explain: options.Explain = False,
     debug: options.Debug = False,
 ) -> int:
-    """Put TLS, routes and names in front of servers."""
+    """Serve."""
     given = locals()
     del given["ctx"]
-    return _proxy(ProxyFlags(**given), ctx.obj)
+    return _run(ctx.command.name or "proxy", given, ctx.obj)
 
 
-def _proxy(flags: ProxyFlags, faults: list[Fault]) -> int:
+def _run(command: str, given: dict[str, Any], line: Line) -> int:
     """Plan, then explain or serve. What serving needs is imported once the flags are known to be right."""
-    from netfront.cli.files import missing_files, wrong_files
-    from netfront.cli.planning import plan_proxy
+    if given["explain"]:
+        return _explain(command, given, line)
+    plan = _plan(command, given, line)
 
-    asked = [word for word in flags.targets or () if flags.explain and is_request(word)]
-    targets = [word for word in flags.targets or () if word not in asked]
-    if flags.explain:
-        plan = plan_proxy(replace(flags, targets=targets), faults)
-    else:
-        plan = plan_proxy(flags, [*faults, *missing_files(flags)], partial(wrong_files, flags))
-    if flags.explain:
-        from netfront.cli.explain import explain_plan, explain_request
+    def plan_again() -> "ServePlan":
+        return _plan(command, *line.read_again())
 
-        texts = [explain_request(plan, request) for request in asked] or [explain_plan(plan)]
-        print_result("\n".join(texts))
-        return ExitCode.DONE
     from netfront.cli.supervise import serve
 
-    return serve(plan)
+    return serve(plan, plan_again)
+
+
+def _plan(command: str, given: dict[str, Any], line: Line) -> "ServePlan":
+    from netfront.cli.files import missing_files, wrong_files
+    from netfront.cli.planning import plan_serving
+
+    flags = ServeFlags(**given, files=line.files)
+    return plan_serving(command, flags, [*line.faults, *missing_files(flags)], partial(wrong_files, flags))
+
+
+def _explain(command: str, given: dict[str, Any], line: Line) -> int:
+    from netfront.cli.explain import explain_plan, explain_request
+    from netfront.cli.planning import plan_serving
+
+    words = given["targets"] or ()
+    asked = [word for word in words if is_request(word)]
+    flags = ServeFlags(
+        **{**given, "targets": [word for word in words if word not in asked]}, files=line.files
+    )
+    plan = plan_serving(command, flags, line.faults)
+    texts = [explain_request(plan, request) for request in asked] or [explain_plan(plan)]
+    print_result("\n".join(texts))
+    return ExitCode.DONE
