@@ -126,7 +126,6 @@ class Health:
             return False
         self._traffic = _Traffic.WELL
         self._traffic_why = ""
-        self._failures.clear()
         self.redial_at = inf
         self.until = 0.0
         return self._settle(now)
