@@ -1,10 +1,11 @@
 """Picking by key: the same key leads to the same candidate, unless that one has more than its share to do.
 
 A key falls into a slot, and the slot's owner is picked (see slots.py). Where that one was tried or is at its bound,
-the key goes on from slot to slot in steps of its own, so that what one candidate cannot take is spread over all
-others, and each key still falls back to the same one. The bound is 1.25 times the share of all requests in flight,
-this one included, rounded up: ceil(1.25 * (in flight + 1) * weight / weights). There is always someone below it;
-only where all of those were tried does a request go to one at its bound, the least loaded.
+the key goes on to the next slots, whose owners are any: so what one candidate cannot take is spread over all
+others, where the next point on a ring would get it whole, and each key still falls back to the same one. The bound
+is 1.25 times the share of all requests in flight, this one included, rounded up: ceil(1.25 * (in flight + 1) *
+weight / weights). There is always someone below it; only where all of those were tried does a request go to one at
+its bound, the least loaded.
 """
 
 from collections.abc import Container, Sequence
@@ -56,17 +57,15 @@ class Hashed(Generic[_C]):
         if key is None:
             return self._keyless.pick(key, tried, now)
         owners, weights = self._slots.owners, self._weights
-        spread = crc32(key) * _SPREAD
-        slot = spread >> 51 & SLOTS - 1
+        slot = crc32(key) * _SPREAD >> 51 & SLOTS - 1
         bound = _BOUND * (self._total + 1)
         owner = owners[slot]
         if owner is None:
             return None
         if owner.in_flight * weights < bound * owner.weight and (not tried or owner not in tried):
             return owner
-        step = spread >> 20 & SLOTS - 1 | 1
         for _ in range(_PROBES):
-            slot = slot + step & SLOTS - 1
+            slot = slot + 1 & SLOTS - 1
             owner = owners[slot]
             if owner and owner.in_flight * weights < bound * owner.weight and owner not in tried:
                 return owner

@@ -26,9 +26,8 @@ from netfront.policy.candidate import Candidate
 __all__ = ["SLOTS", "SlotTable"]
 
 SLOTS = 8192
-"""A power of two, so that any odd step from slot to slot comes by all of them."""
-
-
+"""A power of two, as it is some bits of a checksum. With so many, one of 101 candidates takes 1.5 % of them only
+where chance is 4.6 standard deviations off."""
 _C = TypeVar("_C", bound=Candidate)
 
 

@@ -77,6 +77,12 @@ def test_the_same_names_lead_to_the_same_owners_everywhere():
     assert "".join(owner.name.decode()[7] for owner in owners[:40]) == OWNERS
 
 
+def test_a_slot_for_which_two_draw_the_same_does_not_go_by_who_came_first():
+    one, other = Fake(65), Fake(142)
+    owners = {table_of(pair).owners[6726] for pair in ([one, other], [other, one])}
+    assert owners == {other}
+
+
 class Slots(RuleBasedStateMachine):
     """Whatever came and went before, the table is the one made of those that are there."""
 
