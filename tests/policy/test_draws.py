@@ -32,6 +32,17 @@ def test_weights_hold_among_the_untried(make):
     assert picker.pick(None, candidates, 0.0) is None
 
 
+def test_the_second_of_two_is_drawn_by_weight_from_the_others():
+    candidates = fakes(1, 2, 3, 4)
+    picker = PowerOfTwo(random.Random(17))
+    picker.arrange(candidates)
+    candidates[1].in_flight = 100  # so that wherever it is drawn the other one is picked
+    counts = pick_many(picker, 40_000)
+    assert counts[candidates[1]] == 0
+    for candidate in (candidates[0], *candidates[2:]):
+        assert counts[candidate] == pytest.approx(40_000 * candidate.weight / 8, rel=0.05)
+
+
 @pytest.mark.parametrize("draw", [0.0, 0.5, 1.0 - 2**-53])
 @pytest.mark.parametrize("weights", [(1, 1), (1, 2), (1 / 3, 1 / 7, 1e-9), (256, 0.1), (1e-300, 1, 256)])
 @pytest.mark.parametrize("make", [Random, PowerOfTwo])

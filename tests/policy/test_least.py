@@ -1,5 +1,7 @@
 """Least loaded: against a search of all, and the shares of idle candidates."""
 
+import random
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -87,6 +89,21 @@ def test_a_slow_start_stays_slow_under_load():
         give_back(picker, held.pop(0))
         held.append(take(picker))
         assert candidates[2].in_flight <= 3
+
+
+@pytest.mark.parametrize("count", [5, 20])
+def test_equals_are_never_passed_over_with_fewer_requests(count):
+    rng = random.Random(41)
+    candidates = fakes(*[1] * count)
+    picker = arranged(candidates)
+    out = []
+    for _ in range(3000):
+        if out and rng.random() < 0.5:
+            give_back(picker, out.pop(rng.randrange(len(out))))
+            continue
+        least = min(candidate.in_flight for candidate in candidates)
+        out.append(take(picker))
+        assert out[-1].in_flight == least + 1
 
 
 @pytest.mark.parametrize("count", [3, 12])

@@ -183,6 +183,12 @@ def test_little_traffic_keeps_a_past():
     assert limit.limit(300.0) < 0.42
 
 
+def test_a_past_that_nobody_asked_for_in_ten_minutes_is_none():
+    limit = LearntLimit()
+    learn(limit, 0.1, 30, 0.0, 20.0)
+    assert limit.limit(700.0) == 1.0
+
+
 def test_a_past_of_long_ago_is_none():
     limit = LearntLimit()
     learn(limit, 0.1, 30, 0.0, 20.0)

@@ -50,6 +50,7 @@ def test_percentiles_of_a_known_row():
     histogram = histogram_of(n / 1000 for n in range(1, 1001))
     for percent in (1, 10, 50, 90, 99, 99.5):
         assert percent / 100 <= histogram.percentile(percent) <= percent / 100 * 1.032
+    assert 0.001 <= histogram.percentile(0) <= 0.00104
     assert histogram.percentile(100) == histogram.most == 1.0
     assert histogram.mean == pytest.approx(0.5005)
 

@@ -154,6 +154,15 @@ def test_who_was_passed_over_a_hundred_times_gets_one_turn_for_it(weights):
         assert after[passed_over] <= passed_over.weight + 1
 
 
+@pytest.mark.parametrize("weights", [(1, 1, 1), (5, 2, 1)])
+def test_who_was_passed_over_gets_no_run_of_turns_among_the_untried_either(weights):
+    candidates = fakes(*weights)
+    picker = arranged(candidates)
+    pick_many(picker, 100, tried=[candidates[0]])
+    after = pick_many(picker, 80, tried=[candidates[2]])
+    assert abs(after[candidates[1]] - 80 * weights[1] / (weights[0] + weights[1])) <= 2
+
+
 @pytest.mark.parametrize("weights", [(1, 1), (2, 1)])
 def test_none_when_all_were_tried_and_no_turn_is_lost(weights):
     candidates = fakes(*weights)
