@@ -378,8 +378,9 @@ class Pool:
             backend.is_suspect = True
             health.failed(outcome, clock(), connected=connected, trial=lease.is_trial)
         elif backend.is_suspect:
-            backend.is_suspect = False
             health.succeeded(clock(), trial=lease.is_trial)
+            # one that was under way at the ejection does not bring it back, and the one that does must be news
+            backend.is_suspect = not health.is_up
         if health.is_up is not was_up:
             self._came_or_went(backend)
         if self.follows:
