@@ -13,6 +13,7 @@ class TrioStream:
         self._stream = stream
         self._held = b""
         self._ended = False
+        self._told = False
         self.facts = facts
         self.is_lost = False
         self.readable = Signal(False, self._fill)
@@ -34,9 +35,11 @@ class TrioStream:
             self.hung.is_set = True
 
     async def _fill_to_end(self) -> None:
-        await self._fill()
-        if not self._ended:
+        if not self._told:
+            await self._fill()
+        if self._told or not self._ended:
             await trio.sleep_forever()
+        self._told = True
 
     def receive_now(self, max_bytes: int = CHUNK) -> bytes | None:
         """Give what is held, b"" at the end, or None."""
@@ -109,3 +112,8 @@ class TrioStream:
     def stop_receiving(self) -> None:
         """Find the end at once."""
         self._ended = True
+
+    def raise_failure(self) -> None:
+        """Raise, if it is broken."""
+        if self.is_lost:
+            raise ConnectionResetError("broken")

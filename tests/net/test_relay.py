@@ -1,0 +1,312 @@
+"""The relay: over memory where waiting takes no time, then over real connections, with the lane and without."""
+
+import hashlib
+import os
+import socket
+
+import pytest
+import trio
+import trio.testing
+
+from netfront.errors import Overdue
+from netfront.net.pipe import Pipes
+from netfront.net.relay import Relay, relay
+from netfront.net.stream import Facts
+from tests.support.lanes import MODES, descriptors, running, stream_of, tcp_pair
+from tests.support.memory import TrioStream
+
+both_modes = pytest.mark.parametrize("mode", MODES)
+BULK = os.urandom(1 << 16) * 128
+
+
+def memory():
+    """A stream of ours, and the far end of it."""
+    near, far = trio.testing.memory_stream_pair()
+    return TrioStream(near, Facts(("", 0), ("", 0))), far
+
+
+async def send_for_ever(stream):
+    while True:
+        await stream.send_all(b"x")
+        await trio.sleep(0.005)
+
+
+async def read_all(stream):
+    data = b""
+    while got := await stream.receive_some():
+        data += got
+    return data
+
+
+# -- over memory
+
+
+async def test_a_half_close_passes_on_and_the_other_direction_goes_on(autojump_clock, nursery):
+    (one, client), (other, server) = memory(), memory()
+    moved = []
+
+    async def run():
+        moved.append(await relay(one, other, idle=60, from_one=b"early ", from_other=b"soon "))
+
+    nursery.start_soon(run)
+    await client.send_all(b"question")
+    await client.send_eof()
+    assert await read_all(server) == b"early question"
+    await trio.sleep(30)
+    await server.send_all(b"answer")
+    await trio.sleep(30)
+    await server.send_all(b", at last")
+    await server.send_eof()
+    assert await read_all(client) == b"soon answer, at last"
+    await trio.testing.wait_all_tasks_blocked()
+    assert moved == [(14, 20)]
+
+
+async def test_bytes_in_either_direction_put_the_idle_time_off(autojump_clock, nursery):
+    (one, client), (other, server) = memory(), memory()
+    ended = []
+
+    async def run():
+        began = trio.current_time()
+        with pytest.raises(Overdue, match="stream"):
+            await relay(one, other, idle=60)
+        ended.append(trio.current_time() - began)
+
+    nursery.start_soon(run)
+    for far, near in ((client, server), (server, client), (server, client)):
+        await trio.sleep(50)
+        await far.send_all(b"x")
+        assert await near.receive_some() == b"x"
+    await trio.sleep(50)
+    assert not ended
+    await trio.sleep(20)
+    assert ended == [pytest.approx(210, abs=0.5)]
+
+
+# -- over TCP
+
+
+async def joined(start, *, pipes=None, idle=10.0, buffer=0, done=None):
+    """Join two connections; give their far ends."""
+    (one, client), (other, server) = tcp_pair(buffer=buffer), tcp_pair(buffer=buffer)
+
+    async def run():
+        streams = stream_of(one), stream_of(other)
+        joining = Relay(*streams, idle=idle, pipes=pipes)
+        try:
+            await joining.run()
+            outcome = "ended"
+        except (OSError, Overdue) as error:
+            outcome = type(error).__name__
+            for stream in streams:
+                stream.reset()
+        finally:
+            for stream in streams:
+                stream.abort()
+        if done is not None:
+            done.append((outcome, joining.sent, joining.received))
+
+    start(run)
+    return client, server
+
+
+def reset(stream):
+    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    stream.socket.close()
+
+
+async def assert_reset(stream):
+    with pytest.raises(trio.BrokenResourceError) as caught:
+        await read_all(stream)
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
+    await stream.aclose()
+
+
+@both_modes
+@pytest.mark.parametrize("most", [None, 0, 2])
+async def test_bulk_in_both_directions_arrives_as_it_was_sent(mode, most):
+    pipes = None if most is None else Pipes(most)
+    done = []
+    before = descriptors()
+    async with running(mode) as start:
+        client, server = await joined(start, pipes=pipes, done=done)
+
+        async def send(stream):
+            await stream.send_all(BULK)
+            await stream.send_eof()
+
+        digests = {}
+
+        async def receive(name, stream):
+            digest = hashlib.sha256()
+            while got := await stream.receive_some():
+                digest.update(got)
+            digests[name] = digest.digest()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send, client)
+            nursery.start_soon(send, server)
+            nursery.start_soon(receive, "client", client)
+            nursery.start_soon(receive, "server", server)
+        await client.aclose()
+        await server.aclose()
+    assert done == [("ended", len(BULK), len(BULK))]
+    assert set(digests.values()) == {hashlib.sha256(BULK).digest()}
+    if pipes is not None:
+        assert pipes.lent == 0
+        pipes.close()
+    assert descriptors() == before
+
+
+@both_modes
+async def test_a_pipe_is_lent_in_bulk_and_comes_back_with_small_exchanges(mode):
+    pipes = Pipes(4)
+    async with running(mode) as start:
+        client, server = await joined(start, pipes=pipes)
+
+        async def send():
+            await client.send_all(BULK)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            most, size = 0, 0
+            while size < len(BULK):
+                size += len(await server.receive_some())
+                most = max(most, pipes.lent)
+        assert most == 1
+        for _ in range(6):
+            await client.send_all(b"ping")
+            assert await server.receive_some() == b"ping"
+            await server.send_all(b"pong")
+            assert await client.receive_some() == b"pong"
+        assert pipes.lent == 0
+        await client.aclose()
+        await server.aclose()
+    pipes.close()
+
+
+@both_modes
+@pytest.mark.parametrize("most", [0, 2])
+async def test_who_does_not_read_holds_up_the_sender_and_loses_nothing(mode, most):
+    pipes = Pipes(most)
+    async with running(mode) as start:
+        client, server = await joined(start, pipes=pipes, buffer=65536)
+        sent = 0
+        with trio.move_on_after(0.5):
+            while True:
+                await client.send_all(BULK[:65536])
+                sent += 65536
+        assert sent < 4 << 20, "more was taken than sockets, a pipe and a read may hold"
+        await client.aclose()
+        size = 0
+        while got := await server.receive_some():
+            size += len(got)
+        assert size >= sent
+        await server.aclose()
+    assert pipes.lent == 0
+    pipes.close()
+
+
+@both_modes
+@pytest.mark.parametrize("most", [0, 2])
+async def test_a_reset_of_either_side_is_a_reset_of_the_other(mode, most):
+    for side in (0, 1):
+        async with running(mode) as start:
+            ends = await joined(start, pipes=Pipes(most))
+            await ends[side].send_all(b"hello")
+            assert await ends[1 - side].receive_some() == b"hello"
+            reset(ends[side])
+            await assert_reset(ends[1 - side])
+
+
+@both_modes
+async def test_a_reset_behind_a_half_close_is_seen(mode):
+    async with running(mode) as start:
+        client, server = await joined(start)
+        await client.send_eof()
+        assert await server.receive_some() == b""
+        reset(client)
+        with pytest.raises(trio.BrokenResourceError):
+            await send_for_ever(server)
+        await server.aclose()
+
+
+async def test_a_reset_is_seen_while_the_other_side_does_not_read():
+    pipes = Pipes(2)
+    done = []
+    async with running("lane") as start:
+        client, server = await joined(start, pipes=pipes, buffer=65536, done=done)
+        with trio.move_on_after(0.3):
+            await client.send_all(BULK)
+        reset(client)
+        with trio.fail_after(5):
+            while not done:
+                await trio.sleep(0.01)
+        assert done[0][0] in ("ConnectionResetError", "BrokenPipeError")
+        await server.aclose()
+    assert pipes.lent == 0
+    pipes.close()
+
+
+@both_modes
+async def test_an_answer_that_ends_with_its_connection_ends_so_for_the_client(mode):
+    done = []
+    async with running(mode) as start:
+        client, server = await joined(start, done=done)
+        await client.send_all(b"question")
+        assert await server.receive_some() == b"question"
+        await server.send_all(b"answer")
+        await server.aclose()
+        assert await read_all(client) == b"answer"
+        await client.aclose()
+    assert done == [("ended", 8, 6)]
+
+
+@both_modes
+async def test_an_idle_relay_is_given_up(mode):
+    done = []
+    async with running(mode) as start:
+        client, server = await joined(start, idle=0.1, done=done)
+        await assert_reset(client)
+        await assert_reset(server)
+    assert done == [("Overdue", 0, 0)]
+
+
+async def test_a_relay_that_is_cut_gives_its_pipe_back():
+    pipes = Pipes(2)
+    before = descriptors()
+    with trio.move_on_after(0.3):
+        async with running("lane") as start:
+            client, server = await joined(start, pipes=pipes, buffer=65536)
+            await client.send_all(BULK)
+    assert pipes.lent == 0
+    pipes.close()
+    await client.aclose()
+    await server.aclose()
+    assert descriptors() == before
+
+
+def test_no_more_pipes_are_lent_than_there_may_be():
+    pipes = Pipes(2)
+    lent = [pipes.take(), pipes.take()]
+    assert pipes.take() is None
+    for pipe in lent:
+        pipes.give_back(pipe)
+    assert pipes.take() is lent[-1]
+    pipes.give_back(lent[-1])
+    pipes.close()
+
+
+def test_a_pipe_that_holds_bytes_is_not_lent_again():
+    pipes = Pipes(1)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"somebody's")
+        pipe = pipes.take()
+        assert pipe.fill(ours.fileno()) == 10
+        pipes.give_back(pipe)
+        again = pipes.take()
+        assert again.held == 0
+        assert again is not pipe
+        pipes.give_back(again)
+    pipes.close()
