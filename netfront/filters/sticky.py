@@ -43,6 +43,8 @@ class Stickiness:
         if self.key(request) == token:
             return
         secure = b"; Secure" if request.scheme == b"https" else b""
-        line = field(b"Set-Cookie", b"%b=%b; Path=/; HttpOnly; SameSite=Lax%b" % (self._cookie, token, secure))
+        line = field(
+            b"Set-Cookie", b"%b=%b; Path=/; HttpOnly; SameSite=Lax%b" % (self._cookie, token, secure)
+        )
         line.kind = COOKIE
         response.fields = response.fields.plus(line)

@@ -5,18 +5,23 @@ import os
 import resource
 import socket
 import stat
+import sys
 from collections.abc import Container
 
 from netfront.errors import CannotListen, Fault
 from netfront.net.holder import who_listens, who_listens_at
 
-__all__ = ["free_port", "open_sockets", "raise_descriptor_limit"]
+__all__ = ["PKTINFO", "ask_destination", "free_port", "open_sockets", "raise_descriptor_limit"]
 
 _BACKLOG = 1024
 _NEAREST = 20
 _PRIVILEGED = 1024
 _MISSING = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """What opening an address of a family says that the machine lacks."""
+_DATAGRAMS = 1 << 20
+"""Bytes of datagrams that may wait for us, as far as the kernel allows that: some thousand small ones."""
+PKTINFO = 8 if sys.platform == "linux" else None
+"""IP_PKTINFO, which Python's socket does not name."""
 
 
 def raise_descriptor_limit() -> int:
@@ -31,7 +36,9 @@ def raise_descriptor_limit() -> int:
     return soft
 
 
-def open_sockets(host: str | None, port: int, path: str | None, *, shown: str) -> tuple[socket.socket, ...]:
+def open_sockets(
+    host: str | None, port: int, path: str | None, *, shown: str, kind: int = socket.SOCK_STREAM
+) -> tuple[socket.socket, ...]:
     """Bind and listen.
 
     Args:
@@ -39,32 +46,50 @@ def open_sockets(host: str | None, port: int, path: str | None, *, shown: str) -
         port: 0 for any free one, the same in both families.
         path: of a unix socket instead.
         shown: the endpoint as it was given, for the message.
+        kind: SOCK_DGRAM for sockets that take datagrams.
     Raises:
         CannotListen: the port is taken, forbidden, or the address is not ours.
     """
     if path is not None:
         return (_open_unix(path, shown),)
     if host == "*":
-        return (_open_any(port, shown),)
+        return (_open_any(port, shown, kind),)
     if host not in (None, "localhost"):
         assert host is not None
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return (_open(family, host, port, shown),)
-    return _open_loopback(port, shown)
+        return (_open(family, host, port, shown, kind),)
+    return _open_loopback(port, shown, kind)
 
 
-def _open_loopback(port: int, shown: str) -> tuple[socket.socket, ...]:
+def ask_destination(sock: socket.socket, host: str) -> bool:
+    """Have the kernel tell which of several addresses a datagram came to, so that its reply can come from there.
+
+    Args:
+        host: that the socket is bound to. Before that, or datagrams come without it.
+    Returns:
+        whether it will: not where there is only one address.
+    """
+    if host == "::":
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        return True
+    if host == "0.0.0.0" and PKTINFO is not None:
+        sock.setsockopt(socket.IPPROTO_IP, PKTINFO, 1)
+        return True
+    return False
+
+
+def _open_loopback(port: int, shown: str, kind: int) -> tuple[socket.socket, ...]:
     """Open 127.0.0.1 and ::1 on one port; a family that the machine lacks is no error."""
     for _ in range(8):
         opened: list[socket.socket] = []
         try:
-            opened.append(_open(socket.AF_INET, "127.0.0.1", port, shown))
+            opened.append(_open(socket.AF_INET, "127.0.0.1", port, shown, kind))
         except CannotListen as error:
             if not _is_missing(error):
                 raise
         try:
             number = opened[0].getsockname()[1] if opened else port
-            opened.append(_open(socket.AF_INET6, "::1", number, shown))
+            opened.append(_open(socket.AF_INET6, "::1", number, shown, kind))
         except CannotListen as error:
             if not _is_missing(error):
                 for sock in opened:
@@ -83,29 +108,35 @@ def _is_missing(error: CannotListen) -> bool:
     return isinstance(cause, OSError) and cause.errno in _MISSING
 
 
-def _open_any(port: int, shown: str) -> socket.socket:
+def _open_any(port: int, shown: str, kind: int) -> socket.socket:
     """Open every address of both families on one socket, or of IPv4 alone where there is no IPv6."""
     if socket.has_dualstack_ipv6():
         try:
-            return _open(socket.AF_INET6, "::", port, shown, both=True)
+            return _open(socket.AF_INET6, "::", port, shown, kind, both=True)
         except CannotListen as error:
             if not _is_missing(error):
                 raise
-    return _open(socket.AF_INET, "0.0.0.0", port, shown)
+    return _open(socket.AF_INET, "0.0.0.0", port, shown, kind)
 
 
-def _open(family: int, host: str, port: int, shown: str, *, both: bool = False) -> socket.socket:
+def _open(family: int, host: str, port: int, shown: str, kind: int, *, both: bool = False) -> socket.socket:
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
     except OSError as error:
         raise CannotListen(Fault(f"cannot listen on {shown}", _words(error))) from error
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+        if kind == socket.SOCK_STREAM:  # with datagrams the option would let two servers share a port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAMS)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _DATAGRAMS)
+            ask_destination(sock, host)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
         sock.bind((host, port))
-        sock.listen(_BACKLOG)
+        if kind == socket.SOCK_STREAM:
+            sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
         raise _refused(error, host, port, shown) from error

@@ -19,9 +19,10 @@ from netfront.net.lane import Lane, Signal, breathe, clock, first, plainly, read
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tasks import Tasks
 
-__all__ = ["Admission", "Listener", "StreamHandler", "serve"]
+__all__ = ["Admission", "DatagramHandler", "Listener", "StreamHandler", "serve"]
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
+DatagramHandler = Callable[[socket.socket, Lane | None, str], Awaitable[None]]
 _log = logging.getLogger("netfront")
 _AT_ONCE = 64
 """Connections accepted before the ones accepted get their turn."""
@@ -40,6 +41,7 @@ class Listener:
         handler: runs each connection, and closes its stream.
         path: of a unix socket, removed when it ends.
         is_inner: one that our own backends dial: it goes on accepting until all is over.
+        datagrams: serves each of its sockets in place of `handler`, until it is cancelled: they take datagrams.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Listener:
     handler: StreamHandler
     path: str | None = None
     is_inner: bool = False
+    datagrams: DatagramHandler | None = None
     port: int = field(init=False)
     """The port it has, also once it is closed; 0 for a unix socket."""
 
@@ -125,6 +128,9 @@ async def serve(
                     for listener in listeners:
                         nursery = connections if listener.is_inner else accepting
                         for sock in listener.sockets:
+                            if listener.datagrams is not None:
+                                nursery.start_soon(listener.datagrams, sock, lane, listener.name)
+                                continue
                             nursery.start_soon(_accept, listener, sock, connections, admission, lane)
                     await stop.wait_in_trio()
                     accepting.cancel_scope.cancel()

@@ -27,12 +27,6 @@ class NamedObject(ssl.SSLObject):
     sni: str | None = None
 
 
-class NamedObject(ssl.SSLObject):
-    """A server's side of TLS in OpenSSL, with the name that the client asked for: a context's `sslobject_class`."""
-
-    sni: str | None = None
-
-
 class TlsStream:
     """TLS over another stream, handshake included (MemoryBIO).
 
