@@ -22,7 +22,7 @@ from netfront.net.pool import Backend, Member
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tlsstream import TlsStream
 
-__all__ = ["BESIDE", "Address", "dial", "dial_any", "resolve", "words"]
+__all__ = ["BESIDE", "Address", "addresses_of", "dial", "dial_any", "resolve", "words"]
 
 Address = tuple[socket.AddressFamily, object]
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
@@ -238,21 +238,27 @@ async def _handshake(stream: TlsStream, until: float) -> None:
         ) from error
 
 
-async def resolve(endpoint: Endpoint, until: float) -> Sequence[Address]:
-    """Find the addresses of an endpoint; in trio only where its name must be looked up. Raises BackendError."""
+def addresses_of(endpoint: Endpoint) -> Sequence[Address] | None:
+    """Give the addresses of an endpoint; None where its name must be looked up."""
     if endpoint.path is not None:
         return [(socket.AF_UNIX, endpoint.path)]
     host, port = endpoint.host or "localhost", endpoint.port
-    if is_loopback_name(host):
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET6, ("::1", port, 0, 0))]
     try:
         family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         return [(family, (host, port))]
     except ValueError:
         pass
+    if is_loopback_name(host):
+        return [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET6, ("::1", port, 0, 0))]
+    return None
+
+
+async def resolve(endpoint: Endpoint, until: float) -> Sequence[Address]:
+    """Find the addresses of an endpoint; in trio only where its name must be looked up. Raises BackendError."""
+    known = addresses_of(endpoint)
+    if known is not None:
+        return known
+    host, port = endpoint.host, endpoint.port
     async with in_trio():
         try:
             with trio.fail_after(max(0.0, until - trio.current_time())):

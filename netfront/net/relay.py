@@ -147,6 +147,7 @@ class _Way:
                 await self.sink.send_eof()
             except OSError:
                 self.broke = self.sink
+                self.sink.raise_failure()  # what had befallen it says more than that it is not connected
                 raise
 
     def waits(self) -> tuple[Signal, ...]:

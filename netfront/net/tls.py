@@ -14,9 +14,14 @@ import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 
+<<<<<<< HEAD
 from netfront.errors import Fault, UsageError
 from netfront.net.certfile import LoadedCertificate, load_authorities, load_own
 from netfront.net.files import Files
+=======
+from netfront.net.certfile import LoadedCertificate, load_authorities, load_key, read_chain
+from netfront.net.tlsstream import NamedObject
+>>>>>>> 347aa6b (net/passthrough: connections to a pool as they came)
 from netfront.wire.certificate import parse_certificate, render_name
 
 __all__ = ["ServerTls", "client_context", "client_fields", "handshake_failure"]
@@ -87,6 +92,7 @@ class ServerTls:
     def _make_front(self) -> tuple[bytes, ssl.SSLContext]:
         front = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authorities = self._settle(front)
+        front.sslobject_class = NamedObject
         front.sni_callback = self._choose
         front.num_tickets = (
             1  # a client takes a new one with each; the second, OpenSSL's default, costs 16 us
@@ -107,6 +113,8 @@ class ServerTls:
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         """Pick by SNI: the exact name, a wildcard for it, the default (RFC 6066 §3)."""
+        if isinstance(connection, NamedObject):
+            connection.sni = name
         wanted = (name or "").lower()
         chosen = self._by_name.get(wanted) or self._by_name.get("*." + wanted.partition(".")[2])
         connection.context = chosen or self._default

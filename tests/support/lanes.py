@@ -4,13 +4,16 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 
-from netfront.net.lane import Lane
-from netfront.net.stream import Facts, SocketStream
+from netfront.net.bind import open_sockets
+from netfront.net.lane import Lane, Signal
+from netfront.net.listen import Admission, DatagramHandler, Listener, StreamHandler, serve
+from netfront.net.stream import Facts, SocketStream, Stream
 
-__all__ = ["MODES", "descriptors", "running", "stream_of", "tcp_pair"]
+__all__ = ["MODES", "descriptors", "listening", "running", "stream_of", "tcp_pair"]
 
 MODES = ("lane", "plain")
 Start = Callable[..., None]
@@ -72,3 +75,40 @@ def stream_of(sock: socket.socket) -> SocketStream:
 def descriptors() -> int:
     """Count the descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))
+
+
+@asynccontextmanager
+async def listening(
+    mode: str,
+    handler: StreamHandler | None = None,
+    datagrams: DatagramHandler | None = None,
+    host: str = "127.0.0.1",
+) -> AsyncIterator[int]:
+    """Serve on a free port with this handler as long as the block lasts; give the port."""
+
+    async def refuse(stream: Stream) -> None:
+        raise AssertionError("there is no handler")
+
+    kind = socket.SOCK_DGRAM if datagrams is not None else socket.SOCK_STREAM
+    sockets = open_sockets(host, 0, None, shown=host, kind=kind)
+    listener = Listener("front", sockets, handler or refuse, datagrams=datagrams)
+    stop = Signal()
+
+    async def drained() -> None:
+        pass
+
+    async with trio.open_nursery() as nursery:
+        lane = Lane() if mode == "lane" else None
+        nursery.start_soon(
+            partial(
+                serve,
+                (listener,),
+                admission=Admission(1000, 1000, lambda _: True),
+                stop=stop,
+                lane=lane,
+                drained=drained,
+            )
+        )
+        await trio.lowlevel.checkpoint()
+        yield listener.port
+        stop.set()

@@ -1,0 +1,293 @@
+"""Passing through: a connection goes to a backend of a pool as it came, byte for byte.
+
+Which pool is found by the name a client asks for: that of its ClientHello, or of the TLS that was ended before. The
+ClientHello is waited for only where a route has a host or a backend takes certain protocols alone, since in some
+protocols it is the server that speaks first.
+
+As long as no byte was relayed a failure is nobody's loss, and another backend is tried; afterwards the end of one
+side is the end of the other: an EOF an EOF, a reset a reset.
+"""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
+
+from netfront.errors import BackendError, BadMessage, NoBackend, Overdue
+from netfront.net.dial import BESIDE, dial_any, words
+from netfront.net.lane import clock, first
+from netfront.net.pipe import Pipes
+from netfront.net.pool import DONE, GIVEN_UP, Backend, Lease, Member, Pool
+from netfront.net.relay import Relay
+from netfront.net.stream import Facts, Stream
+from netfront.policy.route import Match, Scope, Table
+from netfront.wire.clienthello import MOST_HELLO, parse_client_hello
+from netfront.wire.proxyline import render_v1, render_v2
+
+__all__ = ["Passage", "Passthrough"]
+
+_TRIES = 3
+_HELLO_TIME = 3.0
+"""Seconds for the ClientHello; who then has sent none is served by the route without a host."""
+
+
+@dataclass(slots=True, eq=False)
+class Passage:
+    """All about one connection that was passed through. Times are of the lane's clock; sizes in bytes.
+
+    Args:
+        facts: of the client's connection.
+        name: that it asked for, as far as that was looked at.
+        member: the backend that it went to; of several tried the last.
+        tries: backends that were dialled.
+        why: what was wrong with those that failed, in turn.
+        received: from the client, and `sent` to it.
+        connected: when the backend was there; 0.0 if none ever was.
+        outcome: empty when both sides ended in good order, else what went wrong.
+    """
+
+    facts: Facts
+    started: float
+    name: bytes = b""
+    member: Member | None = None
+    tries: int = 0
+    why: tuple[str, ...] = ()
+    received: int = 0
+    sent: int = 0
+    connected: float = 0.0
+    ended: float = 0.0
+    outcome: str = ""
+
+
+class Passthrough:
+    """Passes connections through.
+
+    Args:
+        routes: which pool; only the host of a scope counts.
+        connect_time: seconds to connect to a backend, TLS included.
+        idle: seconds without a byte in either direction after which a connection is given up.
+        hello_time: seconds for a ClientHello.
+        pipes: for bulk; None copies always.
+        observers: told of each passage, after its end.
+    """
+
+    def __init__(
+        self,
+        routes: Iterable[tuple[Scope, Pool]],
+        *,
+        connect_time: float = 3.0,
+        idle: float = 300.0,
+        hello_time: float = _HELLO_TIME,
+        pipes: Pipes | None = None,
+        observers: Iterable[Callable[[Passage], None]] = (),
+    ) -> None:
+        by_host = {Scope(host=scope.host): pool for scope, pool in routes}
+        self._table = Table(by_host.items())
+        self._unnamed = by_host.get(Scope())
+        self._hears = any(scope.host for scope in by_host) or any(
+            backend.member.alpn for pool in by_host.values() for backend in pool.backends
+        )
+        self._connect_time = connect_time
+        self._idle = idle
+        self._hello_time = hello_time
+        self._pipes = pipes
+        self._observers = tuple(observers)
+        self.open: set[Passage] = set()
+        """The connections under way."""
+
+    async def serve(self, stream: Stream) -> None:
+        """Serve one connection to its end, whatever that is; the StreamHandler. The stream is closed by the caller."""
+        passage = Passage(stream.facts, clock(), outcome="cut")
+        self.open.add(passage)
+        try:
+            await self._pass(stream, passage)
+            passage.outcome = ""
+        except (BackendError, NoBackend, Overdue) as error:
+            passage.outcome = str(error)
+        except OSError as error:
+            passage.outcome = f"client: {words(error)}"
+        finally:
+            if passage.outcome:
+                stream.reset()  # or what was cut would look complete
+            self.open.discard(passage)
+            passage.ended = clock()
+            for observe in self._observers:
+                observe(passage)
+
+    async def _pass(self, stream: Stream, passage: Passage) -> None:
+        pool, protocols, early = self._unnamed, None, b""
+        if self._hears:
+            passage.name, protocols, early = await self._hear(stream)
+            found = self._table.find(b"", passage.name, b"/")
+            pool = found.value if isinstance(found, Match) else None
+        if pool is None:
+            raise NoBackend("no route")
+        if not early:
+            early = (
+                stream.receive_now() or b""
+            )  # what is there already goes into the handshake with the backend
+        tries = _Tries(pool, protocols, passage)
+        try:
+            while True:
+                backend, out = await dial_any(
+                    tries.another,
+                    tries.failed,
+                    timeout=self._connect_time,
+                    preamble=tries.preamble,
+                    has_words=bool(early),
+                )
+                tries.won(backend)
+                relay = Relay(stream, out, idle=self._idle, from_one=early, pipes=self._pipes)
+                error = await self._relay(relay, tries, backend, out, passage)
+                if error is None:
+                    return
+                if relay.sent or relay.received or not tries.has_more:
+                    raise error
+                early = relay.unsent
+        finally:
+            tries.give_up()
+
+    async def _relay(
+        self, relay: Relay, tries: "_Tries", backend: Backend, out: Stream, passage: Passage
+    ) -> BackendError | None:
+        """Relay to the end; give what became of the backend if it was that which broke."""
+        outcome, error = GIVEN_UP, None
+        try:
+            await relay.run()
+            outcome = DONE
+            out.abort()
+        except OSError as broke:
+            if relay.broke is not out:
+                raise
+            error = BackendError("stream", retry_safe=False, why=words(broke))
+            outcome = DONE if relay.received else error.why
+        finally:
+            out.reset()
+            passage.received += relay.sent
+            passage.sent += relay.received
+            tries.done(backend, DONE if relay.received else outcome)
+        return error
+
+    async def _hear(self, stream: Stream) -> tuple[bytes, tuple[bytes, ...], bytes]:
+        """Learn for what name and in which protocols a client asks; give also the bytes read for that."""
+        facts = stream.facts
+        if facts.tls:
+            name = (facts.sni or "").lower().removesuffix(".")
+            return name.encode(), (facts.alpn.encode(),) if facts.alpn else (), b""
+        data = b""
+        until = clock() + self._hello_time
+        try:
+            while (hello := parse_client_hello(data)) is None:
+                got = stream.receive_now(MOST_HELLO)
+                if got == b"":
+                    break
+                if got:
+                    data += got
+                elif await first(stream.readable, until=until) is None:
+                    break
+            else:
+                return hello.sni or b"", hello.alpn, data
+        except BadMessage:
+            pass
+        return b"", (), data
+
+
+class _Tries:
+    """The tries of one connection: who was dialled, and the leases that are out for that.
+
+    Args:
+        protocols: that the client speaks; None where nobody looked, as no backend minds.
+    """
+
+    __slots__ = ("_leases", "_passage", "_pool", "_protocols", "_seconds", "_tried", "has_more")
+
+    def __init__(self, pool: Pool, protocols: tuple[bytes, ...] | None, passage: Passage) -> None:
+        self._pool = pool
+        self._protocols = protocols
+        self._passage = passage
+        self._tried: list[Backend] = []
+        self._leases: dict[Backend, tuple[Lease, float]] = {}
+        self._seconds = 0.0
+        self.has_more = True
+
+    def another(self) -> Backend | None:
+        """Pick the next to dial; None when it is enough, or there is none. Raises NoBackend if none ever was."""
+        if not self.has_more:
+            return None
+        now = clock()
+        try:
+            lease = self._take(now)
+        except NoBackend:
+            self.has_more = False
+            if self._tried:
+                return None
+            raise
+        backend = lease.backend
+        self._leases[backend] = lease, now
+        self._tried.append(backend)
+        passage = self._passage
+        passage.tries += 1
+        passage.member = backend.member
+        self.has_more = passage.tries < _TRIES
+        return backend
+
+    def failed(self, backend: Backend, error: BackendError) -> None:
+        """Hand back the lease of one that could not be dialled."""
+        self._passage.why += (error.why,)
+        self._leases.pop(backend)[0].done(error.why)
+
+    def won(self, backend: Backend) -> None:
+        """Note who is connected. Those that were silent for so long that another was dialled have failed."""
+        now = clock()
+        passage = self._passage
+        passage.member = backend.member
+        passage.connected = now
+        self._seconds = now - self._leases[backend][1]
+        if len(self._leases) > 1:
+            for other in [one for one in self._leases if one is not backend]:
+                lease, since = self._leases.pop(other)
+                lease.done("no answer" if now - since >= BESIDE else GIVEN_UP)
+
+    def done(self, backend: Backend, outcome: str) -> None:
+        """Hand back the lease of the one that was connected."""
+        if outcome is not DONE and outcome is not GIVEN_UP:
+            self._passage.why += (outcome,)
+        self._leases.pop(backend)[0].done(outcome, self._seconds)
+
+    def give_up(self) -> None:
+        """Hand back what is out still."""
+        while self._leases:
+            _, (lease, _) = self._leases.popitem()
+            lease.done(GIVEN_UP)
+
+    def preamble(self, member: Member) -> bytes:
+        """Give the PROXY line that a member wants to hear first."""
+        if not member.proxy:
+            return b""
+        facts = self._passage.facts
+        ends = (facts.peer, facts.local) if facts.peer[0] else (None, None)
+        return render_v1(*ends) if member.proxy == 1 else render_v2(*ends)
+
+    def _take(self, now: float) -> Lease:
+        """Take a lease: of those that want one of the client's protocols, its favourite first, else of the others."""
+        pool, key = self._pool, self._passage.facts.peer[0].encode()
+        wanted = {backend.member.alpn for backend in pool.backends} if self._protocols is not None else {None}
+        if wanted == {None}:
+            return pool.take(key, self._tried, now)
+        for protocol in self._protocols or ():
+            if protocol in wanted:
+                try:
+                    return pool.take(key, _Unfit(protocol, self._tried), now)
+                except NoBackend:
+                    pass
+        return pool.take(key, _Unfit(None, self._tried), now)
+
+
+class _Unfit(Container[Backend]):
+    """Those that are not to be picked: tried already, or for another protocol."""
+
+    def __init__(self, protocol: bytes | None, tried: Container[Backend]) -> None:
+        self._protocol = protocol
+        self._tried = tried
+
+    def __contains__(self, backend: object) -> bool:
+        is_fit = isinstance(backend, Backend) and backend.member.alpn == self._protocol
+        return not is_fit or backend in self._tried
