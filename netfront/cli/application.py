@@ -1,21 +1,38 @@
 """What serves, once it is put together: its listeners, and the few things a process does with it while it runs."""
 
+import random
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
-from netfront.cli.plan import ListenerPlan
+from netfront.cli.plan import ListenerPlan, ServePlan
+from netfront.cli.render import Console
+from netfront.cli.services import Demo, Service
 from netfront.errors import BackendError, CannotListen
 from netfront.http.server import HttpServer
 from netfront.http.transport import Transport
+from netfront.http.watch import Turns
 from netfront.net.bind import free_port, open_sockets
 from netfront.net.dial import dial
-from netfront.net.listen import Admission, Listener, StreamHandler, close_listeners
+from netfront.net.follow import Follower
+from netfront.net.hosts import HostsFile
+from netfront.net.listen import (
+    Accepting,
+    Admission,
+    DatagramHandler,
+    Listener,
+    StreamHandler,
+    close_listeners,
+)
 from netfront.net.logfile import LogFile
-from netfront.net.pool import Backend, Pool
+from netfront.net.passthrough import Passthrough
+from netfront.net.pipe import Pipes
+from netfront.net.pool import Backend
 from netfront.net.redial import Redialler
+from netfront.net.resolve import Resolver
 from netfront.net.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -27,13 +44,20 @@ _PROBE_WAIT = 0.3
 """Seconds that the banner waits for the backends' first answers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Front:
-    """A listener before it is open: what it serves, and on what."""
+    """What serves one listener, and the listener once it is open.
+
+    Args:
+        server, passthrough, datagrams: one of them; who serves it.
+    """
 
     plan: ListenerPlan
-    server: HttpServer
     handler: StreamHandler
+    server: HttpServer | None = None
+    passthrough: Passthrough | None = None
+    datagrams: DatagramHandler | None = None
+    listener: Listener | None = None
 
 
 class App:
@@ -41,61 +65,126 @@ class App:
 
     Args:
         ports: of the fronts, in their order; filled in as they open, as redirects name them.
-        inner: listeners of our own that backends lead to; open already.
+        renewed: what is to be done to services that are kept when this takes over.
     """
 
     def __init__(
         self,
+        plan: ServePlan,
         fronts: list[Front],
-        pools: dict[str, Pool],
+        services: dict[str, Service],
         transport: Transport,
         certificates: "Certificates | None",
         logs: list[LogFile],
         ports: list[int],
         trusted: Callable[[str], bool],
         tasks: Tasks,
-        inner: tuple[Listener, ...],
-        *,
-        connect_timeout: float,
+        pipes: Pipes,
+        demo: Demo | None,
+        renewed: list[Callable[[], None]],
     ) -> None:
+        self.plan = plan
+        self.services = services
+        self.transport = transport
+        self.logs = logs
+        self.tasks = tasks
+        self.pipes = pipes
+        self.demo = demo
         self._fronts = fronts
-        self._pools = pools
-        self._transport = transport
-        self._certificates = certificates
-        self._logs = logs
+        self._retired: list[Front] = []
+        """Of plans before: they serve what connected to them."""
+        self.certificates = certificates
         self._ports = ports
         self._trusted = trusted
-        self.tasks = tasks
-        self._inner = inner
-        self._connect_timeout = connect_timeout
-        self.has_logs = bool(logs)
-        self.has_files = certificates is not None
+        self._renewed = renewed
+        self._started: set[Service] = set()
+        self._start: Callable[[Service], None] | None = None
 
-    def open_listeners(self) -> tuple[Listener, ...]:
+    @property
+    def has_logs(self) -> bool:
+        """Whether anything is logged to a file."""
+        return bool(self.logs)
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Those that are open, in the order of the plan."""
+        return tuple(front.listener for front in self._fronts if front.listener is not None)
+
+    def open_listeners(self, kept: "App | None" = None) -> tuple[Listener, ...]:
         """Open every listener of the plan, in its order, and then our own.
+
+        Args:
+            kept: whose listeners are taken over where they are the same.
 
         Raises:
             CannotListen: of all that could not be opened; none stays open.
         """
         opened: list[Listener] = []
         refused: list[tuple[str, CannotListen]] = []
+        known = {front.plan.endpoint: front.listener for front in kept._fronts} if kept is not None else {}
         try:
             for index, front in enumerate(self._fronts):
                 place = front.plan.endpoint
-                try:
-                    sockets = open_sockets(place.host, place.port, place.path, shown=str(place))
-                except CannotListen as error:
-                    refused.append((place.host, error))
-                    continue
-                listener = Listener(str(index), sockets, front.handler, place.path)
-                opened.append(listener)
+                listener = known.get(place)
+                if listener is None:
+                    try:
+                        listener = self._open(index, front)
+                    except CannotListen as error:
+                        refused.append((place.host, error))
+                        continue
+                    opened.append(listener)
+                front.listener = listener
                 self._ports[index] = listener.port
             if refused:
                 raise _together(refused)
         except BaseException:
             close_listeners(tuple(opened))
             raise
-        return (*opened, *self._inner)
+        inner = (self.demo.listener,) if self.demo is not None else ()
+        return (*opened, *(one for one in inner if kept is None or kept.demo is not self.demo))
+
+    def _open(self, index: int, front: Front) -> Listener:
+        place = front.plan.endpoint
+        kind = socket.SOCK_DGRAM if front.datagrams is not None else socket.SOCK_STREAM
+        sockets = open_sockets(place.host, place.port, place.path, shown=str(place), kind=kind)
+        return Listener(str(index), sockets, front.handler, place.path, datagrams=front.datagrams)
+
+    def take_over(self, old: "App", accepting: Accepting) -> list[Listener]:
+        """Go on in place of another app, whose listeners are open here already; give those that are of no use any more.
+
+        Connections that are open go on, and answer their next request by this plan.
+        """
+        for renew in self._renewed:
+            renew()
+        self._renewed.clear()
+        for front in self._fronts:
+            listener = front.listener
+            if listener is not None and listener in old.listeners:
+                listener.handler = front.handler
+                if front.datagrams is not None:
+                    listener.datagrams = front.datagrams
+                    accepting.renew(listener)
+        by_endpoint = {front.plan.endpoint: front for front in self._fronts}
+        for front in (*old._retired, *old._fronts):
+            successor = by_endpoint.get(front.plan.endpoint)
+            if front.server is not None and successor is not None and successor.server is not None:
+                front.server.handler = successor.server.handler
+                front.server.observers = successor.server.observers
+        self._retired = [front for front in (*old._retired, *old._fronts) if _is_used(front)]
+        self._started = old._started
+        self._start = old._start
+        if self._start is not None:
+            for service in self.services.values():
+                if service not in self._started:
+                    self._started.add(service)
+                    self._start(service)
+        for service in old.services.values():
+            if service not in self.services.values():
+                service.leave()
+        for log in old.logs:
+            if log not in self.logs:
+                log.close()
+        return [one for one in old.listeners if one not in self.listeners]
 
     def is_spared(self, address: str) -> bool:
         """Tell whether an address is not held to the bound for one address."""
@@ -104,76 +193,98 @@ class App:
     # -- while it runs ----------------------------------------------------------------------------------
 
     @property
+    def _all_fronts(self) -> list[Front]:
+        return [*self._fronts, *self._retired]
+
+    @property
     def open_connections(self) -> int:
         """Client connections that are open."""
-        return sum(len(front.server.open) for front in self._fronts)
+        return sum(_open_in(front) for front in self._all_fronts)
 
     @property
     def busy(self) -> int:
-        """Client connections with a request under way."""
-        return sum(front.server.busy for front in self._fronts)
+        """Client connections with a request under way, or bytes that are passed on."""
+        return sum(
+            front.server.busy if front.server is not None else _open_in(front) for front in self._all_fronts
+        )
 
     def drain(self) -> None:
-        """End idle client connections, and the others after their answer."""
-        for front in self._fronts:
-            front.server.drain()
+        """End idle client connections, and the others after their answer; what is passed on ends as it will."""
+        for front in self._all_fronts:
+            if front.server is not None:
+                front.server.drain()
 
     def close(self) -> None:
         """Close what is left towards backends."""
-        self._transport.close()
+        self.transport.close()
 
     def sweep(self, now: float) -> None:
-        """Close backend connections that have been idle for too long."""
-        for pool in self._pools.values():
-            self._transport.sweep((*pool.backends, *pool.leaving), now)
+        """Close backend connections that have been idle for too long, and let time do its work in the pools."""
+        for service in self.services.values():
+            pool = service.pool
+            self.transport.sweep((*pool.backends, *pool.leaving), now)
             pool.sweep(now)
+        self._retired = [front for front in self._retired if _is_used(front)]
 
-    def watch_backends(self, nursery: trio.Nursery) -> None:
-        """Dial backends that are down, in tasks of this nursery."""
-        redialler = Redialler(nursery, timeout=self._connect_timeout)
-        for pool in self._pools.values():
-            nursery.start_soon(redialler.watch, pool)
+    def start(self, nursery: trio.Nursery, console: Console) -> None:
+        """Follow names, probe backends and dial those that are down, in tasks of this nursery."""
+        limits = self.plan.limits
+        redialler = Redialler(nursery, timeout=limits.connect_timeout)
+        follower = Follower(
+            Resolver(self.plan.resolver, hosts=HostsFile()), nursery, rng=random.Random(), tell=console.note
+        )
+        turns = Turns()
+
+        def start(service: Service) -> None:
+            service.start(nursery, follower, turns)
+            nursery.start_soon(redialler.watch, service.pool)
+
+        self._start = start
+        for service in self.services.values():
+            self._started.add(service)
+            start(service)
 
     def flush_logs(self) -> None:
         """Write what the logs hold."""
-        for log in self._logs:
+        for log in self.logs:
             log.flush()
 
     def close_logs(self) -> None:
         """Write what the logs hold, tell what was lost, and close them."""
-        for log in self._logs:
+        for log in self.logs:
             log.close()
 
     def reopen_logs(self) -> None:
         """Open the log files anew (SIGUSR1)."""
-        for log in self._logs:
+        for log in self.logs:
             log.reopen()
 
     def reload(self) -> list[str]:
         """Read certificates again; give what is to be said of it."""
-        return self._certificates.reload() if self._certificates is not None else ["nothing to reload"]
+        return self.certificates.reload() if self.certificates is not None else []
 
     def look_at_files(self) -> list[str]:
         """Read certificates again whose files have changed or that grow old; give what is to be said of it."""
-        return self._certificates.look() if self._certificates is not None else []
+        return self.certificates.look() if self.certificates is not None else []
 
     @property
     def certificate_note(self) -> str:
         """What the banner says of the certificate."""
-        return self._certificates.note if self._certificates is not None else ""
+        return self.certificates.note if self.certificates is not None else ""
 
     def state(self, admission: Admission) -> list[str]:
         """Describe what is going on, a line each (SIGQUIT)."""
         lines = [f"connections: {admission.open} open, {self.busy} busy, {admission.rejected} rejected"]
-        lines.append(f"backend connections: {self._transport.connections}")
-        for pool in self._pools.values():
+        lines.append(f"backend connections: {self.transport.connections}")
+        for service in self.services.values():
+            pool = service.pool
             for backend in pool.backends:
                 verdict = "is up" if backend.is_up else f"is down ({backend.why})"
                 lines.append(
                     f"{pool.name} -> {backend.member.label} {verdict}, in flight {backend.in_flight}, "
                     f"served {backend.served}, idle connections {len(backend.idle)}"
                 )
-        lines += [f"access log: lines lost: {log.lost}" for log in self._logs if log.lost]
+        lines += [f"access log: lines lost: {log.lost}" for log in self.logs if log.lost]
         return lines
 
     async def probe_all(self) -> dict[str, str]:
@@ -191,9 +302,12 @@ class App:
 
         with trio.move_on_after(_PROBE_WAIT):
             async with trio.open_nursery() as nursery:
-                for pool in self._pools.values():
-                    for backend in pool.backends:
-                        nursery.start_soon(probe, backend)
+                for service in self.services.values():
+                    for backend in service.pool.backends:
+                        if backend.member.endpoint.scheme == "udp":
+                            verdicts[backend.member.label] = ""
+                        else:
+                            nursery.start_soon(probe, backend)
         return verdicts
 
 
@@ -204,6 +318,16 @@ def _together(refused: list[tuple[str, CannotListen]]) -> CannotListen:
         if error.port and error.port not in instead:
             instead[error.port] = free_port(host, error.port, avoid=instead.values())
     return CannotListen(*[fault for _, error in refused for fault in error.faults], instead=instead)
+
+
+def _open_in(front: Front) -> int:
+    if front.server is not None:
+        return len(front.server.open)
+    return len(front.passthrough.open) if front.passthrough is not None else 0
+
+
+def _is_used(front: Front) -> bool:
+    return _open_in(front) > 0
 
 
 def _is_loopback(address: str) -> bool:

@@ -5,16 +5,18 @@ A feature nobody asked for is not in the chain, so it costs nothing.
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from netfront.cli.application import App, Front
 from netfront.cli.faults import Faults
-from netfront.cli.plan import RoutePlan, ServePlan, Settings, TargetPlan
+from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.render import Console
+from netfront.cli.secrets import sticky_secret
+from netfront.cli.services import Demo, Service, sources_of
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.access_log import access_log
 from netfront.filters.answer_errors import answer_errors
@@ -29,25 +31,29 @@ from netfront.filters.forwarded import forwarded
 from netfront.filters.guard_host import guard_host
 from netfront.filters.limit_body import limit_body
 from netfront.filters.max_forwards import max_forwards
+from netfront.filters.name_backend import name_backend
 from netfront.filters.pages import Explanation, error_page
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import plain_on_tls, redirect
 from netfront.filters.router import Served, router
-from netfront.http.attempts import Dialling
+from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
 from netfront.http.message import Handler, Observer, Request, Response, stack
 from netfront.http.outbound import Mount
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
-from netfront.net.bind import open_sockets
+from netfront.net.datagram import Datagrams
 from netfront.net.inbound import ends_tls, expects_proxy
-from netfront.net.listen import Listener, StreamHandler
+from netfront.net.listen import StreamHandler
 from netfront.net.logfile import LogFile
-from netfront.net.pool import Member, Pool
+from netfront.net.passthrough import Passage, Passthrough
+from netfront.net.pipe import Pipes
+from netfront.net.pool import Member
+from netfront.net.stream import Stream
 from netfront.net.tasks import Tasks
 from netfront.policy.route import Table
-from netfront.wire.head import HeadLimits, request_memory
+from netfront.wire.head import HeadLimits, HeadMemory, RequestBlock, request_memory
 from netfront.wire.proxyline import render_v1, render_v2
 
 if TYPE_CHECKING:
@@ -57,82 +63,129 @@ if TYPE_CHECKING:
 __all__ = ["build"]
 
 
-class _Demo:
-    """The built-in origin, on a loopback port of its own."""
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the fronts are made of."""
 
-    def __init__(self) -> None:
-        from netfront.demo.origin import ORIGIN_KINDS, demo_origin
+    plan: ServePlan
+    services: dict[str, Service]
+    transport: Transport
+    tasks: Tasks
+    pipes: Pipes
+    heads: HeadLimits
+    memory: HeadMemory[RequestBlock]
+    trusted: Callable[[str], bool]
+    ports: list[int]
+    certificates: "Certificates | None"
+    observers: tuple[Observer, ...]
+    passages: tuple[Callable[[Passage], None], ...]
 
-        server = HttpServer(
-            demo_origin(),
-            limits=ServerLimits(),
-            refuse=_refusal(explains=True),
-            memory=request_memory(ORIGIN_KINDS),
-        )
-        sockets = open_sockets("127.0.0.1", 0, None, shown="demo:")
-        self.listener = Listener("demo", sockets, server.serve, is_inner=True)
 
+def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
+    """Put everything together.
 
-def build(plan: ServePlan, console: Console) -> App:
-    """Put everything together. Raises UsageError: a file of the plan is wrong."""
+    Args:
+        kept: what serves already. The new one goes on with its pools, connections and logs; nothing of it changes
+            before the new one takes over.
+
+    Raises:
+        UsageError: a file of the plan is wrong.
+    """
     limits = plan.limits
     heads = HeadLimits(limits.max_line, limits.max_field, limits.max_head, limits.max_fields)
-    trusted = _trusted(plan.tell.trust_proxy)
-    certificates, contexts, logs, observers = _read_files(plan, console)
-    has_demo = any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets)
-    demo = _Demo() if has_demo else None
-
-    transport = Transport(idle=limits.backend_idle_timeout, limits=heads)
-    tasks = Tasks()
-    pools = {
-        pool.name: Pool(
-            pool.name, [_member(target, contexts, demo) for target in pool.targets], console.backend_changed
-        )
-        for pool in plan.pools
-    }
-    ports = [front.endpoint.port for front in plan.listeners]
-    memory = request_memory()
-    fronts = []
-    for index, listener in enumerate(plan.listeners):
-        server = HttpServer(
-            _handler(plan, index, pools, transport, tasks, trusted, ports),
-            limits=_server_limits(plan, heads),
-            refuse=_refusal(explains=listener.is_loopback),
-            observers=observers,
-            scheme=b"https" if listener.tls else b"http",
-            memory=memory,
-        )
-        fronts.append(Front(listener, server, _connection(plan, index, server, certificates, trusted, ports)))
-    inner = (demo.listener,) if demo is not None else ()
+    certificates, contexts, logs, observers = _read_files(plan, console, kept)
+    demo = kept.demo if kept is not None else None
+    if demo is None and any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets):
+        demo = Demo()
+    services: dict[str, Service] = {}
+    renewed: list[Callable[[], None]] = []
+    for pool in plan.pools:
+        sources = sources_of(pool, contexts, demo)
+        known = kept.services.get(pool.name) if kept is not None else None
+        if known is not None and known.is_kept_by(pool):
+            services[pool.name] = known
+            renewed.append(partial(known.change, pool, sources))
+        else:
+            services[pool.name] = Service(pool, sources, console, lambda: sticky_secret(plan.sticky_key))
+    parts = _Parts(
+        plan,
+        services,
+        transport=kept.transport
+        if kept is not None
+        else Transport(idle=limits.backend_idle_timeout, limits=heads),
+        tasks=kept.tasks if kept is not None else Tasks(),
+        pipes=kept.pipes if kept is not None else Pipes(),
+        heads=heads,
+        memory=request_memory(),
+        trusted=_trusted(plan.tell.trust_proxy),
+        ports=[listener.endpoint.port for listener in plan.listeners],
+        certificates=certificates,
+        observers=observers,
+        passages=(console.passage,) if plan.log.verbose else (),
+    )
     return App(
-        fronts,
-        pools,
-        transport,
+        plan,
+        [_front(parts, index) for index in range(len(plan.listeners))],
+        services,
+        parts.transport,
         certificates,
         logs,
-        ports,
-        trusted,
-        tasks,
-        inner,
-        connect_timeout=limits.connect_timeout,
+        parts.ports,
+        parts.trusted,
+        parts.tasks,
+        parts.pipes,
+        demo,
+        renewed,
     )
 
 
-def _handler(
-    plan: ServePlan,
-    index: int,
-    pools: dict[str, Pool],
-    transport: Transport,
-    tasks: Tasks,
-    trusted: Callable[[str], bool],
-    ports: list[int],
-) -> Handler:
+def _front(parts: _Parts, index: int) -> Front:
+    """Make what serves one listener."""
+    listener = parts.plan.listeners[index]
+    routes = [
+        route
+        for route in parts.plan.routes
+        if route.kind == listener.kind and route.listener in (None, index)
+    ]
+    if listener.kind == "udp":
+        [route] = routes
+        flows = Datagrams(
+            parts.services[route.pool].pool, idle=parts.plan.limits.udp_timeout, observers=parts.passages
+        )
+        return Front(listener, _takes_no_connections, datagrams=flows.serve)
+    if listener.kind == "tcp":
+        passthrough = Passthrough(
+            [(route.scope, parts.services[route.pool].pool) for route in routes],
+            connect_time=parts.plan.limits.connect_timeout,
+            idle=parts.plan.limits.stream_timeout,
+            hears=any(target.alpn for route in routes for target in parts.plan.pool(route.pool).targets),
+            pipes=parts.pipes,
+            observers=parts.passages,
+        )
+        return Front(listener, _connection(parts, index, passthrough.serve), passthrough=passthrough)
+    server = HttpServer(
+        _handler(parts, index, routes),
+        limits=_server_limits(parts.plan, parts.heads),
+        refuse=_refusal(explains=listener.is_loopback),
+        observers=parts.observers,
+        scheme=b"https" if listener.tls else b"http",
+        memory=parts.memory,
+    )
+    return Front(listener, _connection(parts, index, server.serve), server=server)
+
+
+async def _takes_no_connections(stream: Stream) -> None:
+    """Stand where a listener takes datagrams alone."""
+    stream.abort()
+
+
+def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
     """The stack of one listener, in the order a request meets it."""
+    plan, transport, tasks = parts.plan, parts.transport, parts.tasks
     listener = plan.listeners[index]
     if listener.redirects_to is not None:
         to = listener.redirects_to
-        return stack(answer_errors(explains=listener.is_loopback), then=redirect(lambda: ports[to]))
-    routes = [route for route in plan.routes if route.listener in (None, index)]
+        return stack(answer_errors(explains=listener.is_loopback), then=redirect(lambda: parts.ports[to]))
     replaces_host = any(
         target.host is not None for route in routes for target in plan.pool(route.pool).targets
     )
@@ -140,7 +193,7 @@ def _handler(
     dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
 
     def service(route: RoutePlan, settings: Settings) -> Handler:
-        pool, targets = pools[route.pool], plan.pool(route.pool).targets
+        behind, targets = parts.services[route.pool], plan.pool(route.pool).targets
         mounts: dict[bytes, Mount | None] | None = None
         if any(target.endpoint.base for target in targets):
             mounts = {
@@ -162,19 +215,25 @@ def _handler(
             answers.append(
                 fields_edit(editor([(edit.name, edit.values) for edit in settings.response_edits]))
             )
+        if behind.stickiness is not None:
+            answers.append(behind.stick)
+        if plan.tell.backend:
+            answers.append(name_backend)
         edits = [(edit.name, edit.values) for edit in settings.request_edits]
         patience = Patience(settings.timeout, plan.limits.read_timeout, plan.limits.stream_timeout)
         return stack(
             limit_body(settings.max_body) if settings.max_body is not None else None,
             edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told
             then=forward(
-                pool,
+                behind.pool,
                 transport,
                 dialling=dialling,
                 patience=patience,
                 mounts=mounts,
                 edits=answers,
-                hedging=Hedging(tasks.spawn) if len(targets) > 1 else None,
+                retry=RetryRules(settings.retry.resets, settings.retry.statuses, settings.retry_body),
+                hedging=_hedging(settings, tasks) if behind.may_have_several else None,
+                key=behind.key,
             ),
         )
 
@@ -189,13 +248,20 @@ def _handler(
         guard_host(plan.host.own) if replaces_host and listener.is_loopback else None,
         max_forwards(),  # before we add fields of our own: TRACE shows the request as it came
         forwarded(
-            trusted=trusted,
+            trusted=parts.trusted,
             via=plan.tell.via,
             rfc7239=plan.tell.forwarded,
             identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
         ),
         then=router(table),
     )
+
+
+def _hedging(settings: Settings, tasks: Tasks) -> Hedging | None:
+    """Say how late answers are hedged: by four times p99 unless a percentile was given."""
+    if settings.hedge is None:
+        return None
+    return Hedging(tasks.spawn, settings.hedge, 1.0, 0.001) if settings.hedge else Hedging(tasks.spawn)
 
 
 def _preamble(request: Request, member: Member) -> bytes:
@@ -213,23 +279,21 @@ def _identify(der: bytes) -> tuple[bytes, bytes]:
     return client_fields(der)
 
 
-def _connection(
-    plan: ServePlan,
-    index: int,
-    server: HttpServer,
-    certificates: "Certificates | None",
-    trusted: Callable[[str], bool],
-    ports: list[int],
-) -> StreamHandler:
-    """What stands before HTTP on a connection of this listener."""
+def _connection(parts: _Parts, index: int, handler: StreamHandler) -> StreamHandler:
+    """Put before a connection's handler what stands there on this listener."""
+    plan, certificates = parts.plan, parts.certificates
     listener, timeout = plan.listeners[index], plan.limits.handshake_timeout
-    handler: StreamHandler = server.serve
     if listener.tls and certificates is not None:
-        context = certificates.context
-        handler = ends_tls(context, handler, timeout=timeout, plain=plain_on_tls(lambda: ports[index]))
+        plain = plain_on_tls(lambda: parts.ports[index]) if listener.kind == "http" else _nothing_on_tls
+        handler = ends_tls(certificates.context, handler, timeout=timeout, plain=plain)
     if listener.accept_proxy:
-        handler = expects_proxy(trusted, handler, timeout=timeout)
+        handler = expects_proxy(parts.trusted, handler, timeout=timeout)
     return handler
+
+
+def _nothing_on_tls(_: bytes) -> bytes:
+    """Say nothing to who speaks no TLS where bytes are passed on: nobody knows their protocol."""
+    return b""
 
 
 def _refusal(*, explains: bool) -> Callable[[BadMessage], Response]:
@@ -250,26 +314,8 @@ def _server_limits(plan: ServePlan, heads: HeadLimits) -> ServerLimits:
     )
 
 
-def _member(target: TargetPlan, contexts: "BackendContexts", demo: _Demo | None) -> Member:
-    endpoint = target.endpoint
-    if endpoint.is_demo and demo is not None:
-        endpoint = replace(endpoint, scheme="http", host="127.0.0.1", port=demo.listener.port)
-    return Member(
-        endpoint,
-        target.label,
-        target.authority.encode(),
-        host=target.host.encode() if target.host is not None else None,
-        base=target.endpoint.base.encode(),
-        weight=target.weight,
-        backup=target.backup,
-        tls=contexts[target.tls] if target.tls is not None else None,
-        server_name=target.tls.server_name if target.tls is not None else None,
-        proxy=target.proxy,
-    )
-
-
 def _read_files(
-    plan: ServePlan, console: Console
+    plan: ServePlan, console: Console, kept: App | None
 ) -> tuple["Certificates | None", "BackendContexts", list[LogFile], tuple[Observer, ...]]:
     """Read and open every file of the plan. Raises UsageError: of all that is wrong with any of them."""
     faults = Faults()
@@ -281,8 +327,10 @@ def _read_files(
         from netfront.cli.certificates import Certificates
 
         hosts = [route.scope.host for route in plan.routes if route.scope.host]
+        known = kept.certificates if kept is not None else None
         try:
-            certificates = Certificates(plan.tls, hosts, console.note)
+            is_known = known is not None and known.plan == plan.tls
+            certificates = known if is_known else Certificates(plan.tls, hosts, console.note)
         except UsageError as error:
             faults.take(error)
     if any(target.tls is not None for pool in plan.pools for target in pool.targets):
@@ -290,18 +338,21 @@ def _read_files(
 
         contexts = backend_contexts(spoken_to_backends(plan), faults)
     try:
-        logs, observers = _observers(plan, console)
+        logs, observers = _observers(plan, console, kept.logs if kept is not None else ())
     except OSError as error:
         faults.add(f"--access-log {plan.log.access_log}", (error.strerror or str(error)).lower())
     faults.raise_any()
     return certificates, contexts, logs, observers
 
 
-def _observers(plan: ServePlan, console: Console) -> tuple[list[LogFile], tuple[Observer, ...]]:
-    logs, observers = [], []
+def _observers(
+    plan: ServePlan, console: Console, known: Sequence[LogFile]
+) -> tuple[list[LogFile], tuple[Observer, ...]]:
+    logs: list[LogFile] = []
+    observers: list[Observer] = []
     if plan.log.access_log is not None:
         path = None if plan.log.access_log == "-" else plan.log.access_log
-        log = LogFile(path, console.note)
+        log = next((one for one in known if one.path == path), None) or LogFile(path, console.note)
         logs.append(log)
         observers.append(access_log(plan.log.access_format, log.write, lambda _: time.time(), time.gmtime))
     if plan.log.verbose:

@@ -36,7 +36,7 @@ class Certificates:
     def __init__(
         self, plan: TlsPlan, hosts: Sequence[str] = (), tell: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._plan = plan
+        self.plan = plan
         self._files = Files()
         self._loaded = self._load(tell)
         self._tls = ServerTls(self._loaded, client_ca=plan.client_ca, files=self._files)
@@ -62,7 +62,7 @@ class Certificates:
         now = time.time()
         if has_changed:
             told += self._read_again()
-        elif self._plan.is_local and now >= self._next_renewal and self._grows_old(now):
+        elif self.plan.is_local and now >= self._next_renewal and self._grows_old(now):
             self._next_renewal = now + _TRY_AGAIN
             told += self._read_again()
         return told
@@ -74,7 +74,7 @@ class Certificates:
         if not self._pipes:
             return self._read_again()
         once = f"{', '.join(dict.fromkeys(self._pipes))}: a pipe is read but once"
-        if set(_files(self._plan)) == set(self._pipes):
+        if set(_files(self.plan)) == set(self._pipes):
             return [f"nothing to read again: {once}"]
         return [*self._read_again(), once]
 
@@ -105,7 +105,7 @@ class Certificates:
         Args:
             tell: of what is waited for; None: nothing may be waited for, as connections are being served.
         """
-        plan, faults = self._plan, Faults()
+        plan, faults = self.plan, Faults()
         loaded: list[LoadedCertificate] = []
         if plan.is_local:
             from netfront.net.devcert import leaf_for
@@ -128,7 +128,7 @@ class Certificates:
         return any(renewal_due(certificate, now) for certificate in self._loaded)
 
     def _describe(self, hosts: Sequence[str]) -> str:
-        if self._plan.is_local:
+        if self.plan.is_local:
             return 'certificate of the local CA; to trust it: eval "$(netfront trust env)"'
         days = int((min(certificate.not_after for certificate in self._loaded) - time.time()) // 86400)
         names = list(dict.fromkeys(name for certificate in self._loaded for name in certificate.names))

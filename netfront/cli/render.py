@@ -8,10 +8,13 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 
 from netfront.cli.plan import ListenerPlan, LogPlan, RoutePlan, ServePlan
+from netfront.errors import Fault
 from netfront.http.message import Exchange
 from netfront.net.listen import Listener
+from netfront.net.passthrough import Passage
 from netfront.net.pool import Backend
 
 __all__ = ["Console"]
@@ -93,6 +96,41 @@ class Console:
             f"{exchange.sent} B{why}"
         )
 
+    def passage(self, passage: Passage) -> None:
+        """Say one line of a connection or flow that was passed on (-v)."""
+        member, peer = passage.member, passage.facts.peer
+        seconds = passage.ended - passage.started
+        client = f"{peer[0]}:{peer[1]}" if peer[0] else "unix"
+        label = member.label if member is not None else None
+        if self._json:
+            self._event(
+                "connection", client=client, name=passage.name.decode("latin-1"), backend=label, tries=passage.tries,
+                received=passage.received, sent=passage.sent, seconds=round(seconds, 6), outcome=passage.outcome,
+            )  # fmt: skip
+        tries = f" ({passage.tries} tries)" if passage.tries > 1 else ""
+        why = f" [{_shown(passage.outcome)}]" if passage.outcome else ""
+        self._say(
+            f"{client} -> {label or 'nobody'}{tries} {seconds:.1f} s {passage.received} B in, {passage.sent} B out{why}"
+        )
+
+    def refused(self, faults: Sequence[Fault]) -> None:
+        """Say why a reload was refused."""
+        if self._json:
+            self._event("reload", ok=False, faults=[str(fault) for fault in faults])
+        for fault in faults:
+            self._say(f"netfront: {self._paint(_RED, 'not reloaded')}: {_printable(str(fault))}")
+        self._say("netfront: what was before goes on")
+
+    def reloaded(self, plan: ServePlan, *, fixed: Sequence[str], opened: int, closed: int) -> None:
+        """Say that a reload was done, and what it could not change."""
+        if self._json:
+            self._event("reload", ok=True, opened=opened, closed=closed, unchanged=list(fixed))
+        counts = [f"{opened} listener{'s' if opened > 1 else ''} opened"] if opened else []
+        counts += [f"{closed} closed"] if closed else []
+        self._say(f"netfront: reloaded{': ' if counts else ''}{', '.join(counts)}")
+        for flag in fixed:
+            self._say(f"netfront: {flag} stays as it was: it holds until the end")
+
     def banner(
         self, plan: ServePlan, listeners: tuple[Listener, ...], verdicts: dict[str, str], certificate: str
     ) -> None:
@@ -164,6 +202,10 @@ class Console:
             sys.stdout.flush()
         except OSError:
             pass
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
 def _shown(text: str) -> str:

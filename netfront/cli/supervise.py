@@ -2,7 +2,9 @@
 
 Everything that can be wrong is found before the first socket opens; the sockets open before anything is said; the
 ready file and descriptor are written right after. Signals: SIGINT and SIGTERM stop (a second one cuts),
-SIGHUP reads certificates again, SIGUSR1 opens the access log again, SIGQUIT tells the state and goes on.
+SIGHUP reads certificates and `@file`s again, SIGUSR1 opens the access log again, SIGQUIT tells the state and goes on.
+What an `@file` says is made into a second plan and put together beside the first; only when nothing is wrong with it
+does it take over, with the same sockets, pools and connections.
 """
 
 import contextlib
@@ -11,7 +13,7 @@ import math
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import trio
 
@@ -19,11 +21,12 @@ from netfront.cli.application import App
 from netfront.cli.assembly import build
 from netfront.cli.plan import ServePlan
 from netfront.cli.render import Console
-from netfront.errors import ExitCode, UsageError
+from netfront.errors import CannotListen, ExitCode, UsageError
 from netfront.net.bind import raise_descriptor_limit
 from netfront.net.lane import Lane, Signal
-from netfront.net.listen import Admission, Listener, close_listeners
+from netfront.net.listen import Accepting, Admission, Listener, close_listeners
 from netfront.net.listen import serve as accept_and_serve
+from netfront.net.watchfile import FileWatch, watch_files
 
 __all__ = ["serve"]
 
@@ -36,8 +39,11 @@ _RESERVED = 100
 _MOST_CONNECTIONS = 10_000
 
 
-def serve(plan: ServePlan) -> int:
+def serve(plan: ServePlan, plan_again: Callable[[], ServePlan]) -> int:
     """Serve until told to stop.
+
+    Args:
+        plan_again: reads the command line once more, with what its `@file`s say by then.
 
     Returns:
         an ExitCode.
@@ -56,7 +62,7 @@ def serve(plan: ServePlan) -> int:
     listeners = app.open_listeners()
     try:
         _settle_collector()
-        return trio.run(_Run(plan, app, listeners, admission, console).run)
+        return trio.run(_Run(plan, plan_again, app, listeners, admission, console).run)
     finally:
         close_listeners(listeners)
 
@@ -97,12 +103,15 @@ class _Run:
     def __init__(
         self,
         plan: ServePlan,
+        plan_again: Callable[[], ServePlan],
         app: App,
         listeners: tuple[Listener, ...],
         admission: Admission,
         console: Console,
     ) -> None:
         self._plan = plan
+        self._plan_again = plan_again
+        self._accepting = Accepting()
         self._app = app
         self._listeners = listeners
         self._admission = admission
@@ -122,9 +131,11 @@ class _Run:
             nursery.start_soon(self._heed_signals, received, nursery.cancel_scope)
             nursery.start_soon(self._sweep)
             nursery.start_soon(self._flush)
-            nursery.start_soon(self._watch_files)
+            nursery.start_soon(self._watch_certificates)
+            if self._plan.files:
+                nursery.start_soon(watch_files, FileWatch(self._plan.files), self._reload_plan)
+            self._app.start(nursery, self._console)
             nursery.start_soon(self._greet)
-            self._app.watch_backends(nursery)
             await accept_and_serve(
                 self._listeners,
                 admission=self._admission,
@@ -132,6 +143,7 @@ class _Run:
                 lane=lane,
                 drained=self._drained,
                 tasks=self._app.tasks,
+                accepting=self._accepting,
             )
             nursery.cancel_scope.cancel()
         self._app.close()
@@ -154,8 +166,37 @@ class _Run:
                 self._stop.set()
 
     def _reload(self) -> None:
-        for line in self._app.reload():
+        """Read everything again that may have changed (SIGHUP)."""
+        told = self._app.reload()
+        if self._plan.files:
+            self._reload_plan()
+        elif not told:
+            told = ["nothing to reload"]
+        for line in told:
             self._console.note(line)
+
+    def _reload_plan(self) -> None:
+        """Take the plan that the command line and its files amount to by now, unless something is wrong with it."""
+        old = self._app
+        try:
+            plan = self._plan_again()
+            app = build(plan, self._console, old)
+            opened = app.open_listeners(old)
+        except (UsageError, CannotListen) as error:
+            self._console.refused(error.faults)
+            return
+        for listener in opened:
+            self._accepting.add(listener)
+        gone = app.take_over(old, self._accepting)
+        for listener in gone:
+            self._accepting.remove(listener)
+        self._console.reloaded(plan, fixed=_fixed(self._plan, plan), opened=len(opened), closed=len(gone))
+        self._app, self._plan = app, plan
+        self._listeners = app.listeners
+        if plan.limits.max_connections is not None:
+            self._admission.most = plan.limits.max_connections
+        self._admission.per_address = plan.limits.max_per_address
+        self._admission.spared = app.is_spared
 
     async def _drained(self) -> None:
         """Return when what was under way has ended, or --drain is over."""
@@ -175,12 +216,12 @@ class _Run:
             self._app.sweep(trio.current_time())
 
     async def _flush(self) -> None:
-        while self._app.has_logs:
+        while True:
             await trio.sleep(_FLUSH)
             self._app.flush_logs()
 
-    async def _watch_files(self) -> None:
-        while self._app.has_files:
+    async def _watch_certificates(self) -> None:
+        while True:
             await trio.sleep(_LOOK)
             for line in self._app.look_at_files():
                 self._console.note(line)
@@ -189,5 +230,23 @@ class _Run:
         """Say what serves, with the result of a first probe of each backend."""
         if self._plan.log.quiet and not self._plan.log.json:
             return
+        async with trio.open_nursery() as nursery:
+            for service in self._app.services.values():
+                nursery.start_soon(service.wait_until_resolved)
         verdicts = await self._app.probe_all()
         self._console.banner(self._plan, self._listeners, verdicts, self._app.certificate_note)
+
+
+def _fixed(old: ServePlan, new: ServePlan) -> list[str]:
+    """List the flags that a reload was to change and cannot: they hold for the whole of a process."""
+    pairs = {
+        "--port-file": (old.ready.port_file, new.ready.port_file),
+        "--ready-fd": (old.ready.ready_fd, new.ready.ready_fd),
+        "--resolver": (old.resolver, new.resolver),
+        "--backend-idle-timeout": (old.limits.backend_idle_timeout, new.limits.backend_idle_timeout),
+        "--live": (old.log.live, new.log.live),
+        "--json": (old.log.json, new.log.json),
+        "--quiet": (old.log.quiet, new.log.quiet),
+        "--color": (old.log.color, new.log.color),
+    }
+    return [flag for flag, (was, now) in pairs.items() if was != now]

@@ -1,7 +1,7 @@
 """Sticky sessions: a cookie names the backend that answered, and the next request goes there again.
 
-What the cookie holds is a keyed hash of the backend's name: it tells nothing of the backend, cannot be made up, and is the
-same in every process and on every machine that has the key. No table is kept, so none is lost.
+What the cookie holds is a keyed hash of the backend's name: it tells nothing of the backend, cannot be made up, and is
+the same in every process and on every machine that has the key. No table is kept, so none is lost.
 """
 
 import hmac

@@ -14,7 +14,7 @@ Silence after sending is not a failure here: see `hedge.py`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from netfront.errors import BackendError, ClientGone, NoBackend
@@ -45,7 +45,7 @@ class RetryRules:
     """
 
     resets: bool = True
-    statuses: frozenset[int] = frozenset()
+    statuses: Container[int] = frozenset()
     body: int = 65536
 
 

@@ -197,7 +197,7 @@ class _Connection:
             stream.abort()
 
     async def _loop(self, server: HttpServer, stream: Stream) -> None:
-        parse, due, handler = self._heads.parse, self.due, server.handler
+        parse, due = self._heads.parse, self.due
         patience = server.limits.head_time
         data = b""
         while True:
@@ -226,7 +226,7 @@ class _Connection:
                 self._refused = self._refused or data
                 raise
             try:
-                response = await handler(request)
+                response = await server.handler(request)
             except Exception as error:
                 response = self._failed(request, error)
             body = response.body

@@ -309,7 +309,7 @@ class _Service:
         flow.tried.append(backend)
         flow.addresses = 0
         if not backend.addresses:
-            backend.addresses = addresses_of(backend.member.endpoint) or ()
+            backend.addresses = addresses_of(backend.member) or ()
         if backend.addresses:
             self._open(flow)
         elif len(self._unresolved) < _MOST_WAITING:
@@ -402,7 +402,8 @@ class _Service:
             flow.lease = None
             answered = passage.connected > 0
             lease.done(
-                DONE if answered else GIVEN_UP, passage.connected - passage.started if answered else 0.0
+                DONE if answered else GIVEN_UP,
+                seconds=passage.connected - passage.started if answered else 0.0,
             )
             passage.outcome = ""
         self._settings.open -= 1
@@ -443,7 +444,7 @@ class _Service:
     async def _look_one_up(self, backend: Backend, flows: list[_Flow]) -> None:
         why = ""
         try:
-            backend.addresses = await resolve(backend.member.endpoint, clock() + _LOOK_UP)
+            backend.addresses = await resolve(backend.member, clock() + _LOOK_UP)
         except BackendError as error:
             why = error.why
         for flow in flows:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from netfront.endpoint import Endpoint, is_loopback_name
+from netfront.endpoint import is_loopback_name
 from netfront.errors import BackendError, Overdue
 from netfront.net.lane import Signal, clock, first, in_trio
 from netfront.net.pool import Backend, Member
@@ -189,15 +189,8 @@ class _Attempt:
 
 async def _attempt(backend: Backend, until: float) -> _Attempt:
     if not backend.addresses:
-        backend.addresses = await _addresses(backend.member, until)
+        backend.addresses = await resolve(backend.member, until)
     return _Attempt(backend, backend.addresses, until)  # type: ignore[arg-type]  # ours; no pool looks into it
-
-
-async def _addresses(member: Member, until: float) -> Sequence[Address]:
-    if member.addresses:
-        port = member.endpoint.port
-        return [(socket.AF_INET6 if ":" in one else socket.AF_INET, (one, port)) for one in member.addresses]
-    return await resolve(member.endpoint, until)
 
 
 async def _introduced(stream: SocketStream, backend: Backend, until: float, preamble: bytes) -> Stream:
@@ -238,8 +231,12 @@ async def _handshake(stream: TlsStream, until: float) -> None:
         ) from error
 
 
-def addresses_of(endpoint: Endpoint) -> Sequence[Address] | None:
-    """Give the addresses of an endpoint; None where its name must be looked up."""
+def addresses_of(member: Member) -> Sequence[Address] | None:
+    """Give the addresses of a member; None where its name must be looked up."""
+    endpoint = member.endpoint
+    if member.addresses:
+        port = endpoint.port
+        return [(socket.AF_INET6 if ":" in one else socket.AF_INET, (one, port)) for one in member.addresses]
     if endpoint.path is not None:
         return [(socket.AF_UNIX, endpoint.path)]
     host, port = endpoint.host or "localhost", endpoint.port
@@ -253,12 +250,12 @@ def addresses_of(endpoint: Endpoint) -> Sequence[Address] | None:
     return None
 
 
-async def resolve(endpoint: Endpoint, until: float) -> Sequence[Address]:
-    """Find the addresses of an endpoint; in trio only where its name must be looked up. Raises BackendError."""
-    known = addresses_of(endpoint)
+async def resolve(member: Member, until: float) -> Sequence[Address]:
+    """Find the addresses of a member; in trio only where its name must be looked up. Raises BackendError."""
+    known = addresses_of(member)
     if known is not None:
         return known
-    host, port = endpoint.host, endpoint.port
+    host, port = member.endpoint.host, member.endpoint.port
     async with in_trio():
         try:
             with trio.fail_after(max(0.0, until - trio.current_time())):

@@ -19,7 +19,7 @@ from netfront.net.lane import Lane, Signal, breathe, clock, first, plainly, read
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tasks import Tasks
 
-__all__ = ["Admission", "DatagramHandler", "Listener", "StreamHandler", "serve"]
+__all__ = ["Accepting", "Admission", "DatagramHandler", "Listener", "StreamHandler", "serve"]
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
 DatagramHandler = Callable[[socket.socket, Lane | None, str], Awaitable[None]]
@@ -31,9 +31,9 @@ _RESERVE = 0.1
 """Seconds to wait when descriptors have run out, unless a connection ends before."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Listener:
-    """One endpoint that is listened on.
+    """One endpoint that is listened on. Who handles its connections may change while it is open.
 
     Args:
         name: how the plan calls it.
@@ -55,7 +55,7 @@ class Listener:
 
     def __post_init__(self) -> None:
         address = self.sockets[0].getsockname()
-        object.__setattr__(self, "port", address[1] if isinstance(address, tuple) else 0)
+        self.port = address[1] if isinstance(address, tuple) else 0
 
 
 class Admission:
@@ -66,9 +66,9 @@ class Admission:
     """
 
     def __init__(self, most: int, per_address: int, spared: Callable[[str], bool]) -> None:
-        self._most = most
-        self._per_address = per_address
-        self._spared = spared
+        self.most = most
+        self.per_address = per_address
+        self.spared = spared
         self._by_address: Counter[str] = Counter()
         self.open = 0
         self.rejected = 0
@@ -77,12 +77,12 @@ class Admission:
     @property
     def is_full(self) -> bool:
         """Whether the bound on all connections is reached."""
-        return self.open >= self._most
+        return self.open >= self.most
 
     def enter(self, address: str) -> bool:
         """Count a connection in; False if its address has too many."""
-        if address and not self._spared(address):
-            if self._by_address[address] >= self._per_address:
+        if address and not self.spared(address):
+            if self._by_address[address] >= self.per_address:
                 self.rejected += 1
                 return False
             self._by_address[address] += 1
@@ -107,6 +107,7 @@ async def serve(
     lane: Lane | None,
     drained: Callable[[], Awaitable[None]],
     tasks: Tasks | None = None,
+    accepting: "Accepting | None" = None,
 ) -> None:
     """Accept and run connections until `stop` is set; then close the listeners, and await `drained`.
 
@@ -115,7 +116,9 @@ async def serve(
     Args:
         lane: where connections run; None for plain trio tasks.
         tasks: opened where connections run.
+        accepting: through which listeners come and go meanwhile.
     """
+    changing = accepting if accepting is not None else Accepting()
     async with trio.open_nursery() as outer:
         if lane is not None:
             scope = trio.CancelScope(shield=True)
@@ -124,23 +127,74 @@ async def serve(
             async with trio.open_nursery() as connections:
                 if tasks is not None:
                     tasks.open(connections, lane)
-                async with trio.open_nursery() as accepting:
+                async with trio.open_nursery() as accepts:
+
+                    def begin(listener: Listener, sock: socket.socket, scope: trio.CancelScope) -> None:
+                        nursery = connections if listener.is_inner else accepts
+                        nursery.start_soon(
+                            _accept_within, scope, listener, sock, connections, admission, lane
+                        )
+
+                    changing.begin = begin
                     for listener in listeners:
-                        nursery = connections if listener.is_inner else accepting
-                        for sock in listener.sockets:
-                            if listener.datagrams is not None:
-                                nursery.start_soon(listener.datagrams, sock, lane, listener.name)
-                                continue
-                            nursery.start_soon(_accept, listener, sock, connections, admission, lane)
+                        changing.add(listener)
                     await stop.wait_in_trio()
-                    accepting.cancel_scope.cancel()
-                close_listeners(tuple(listener for listener in listeners if not listener.is_inner))
+                    accepts.cancel_scope.cancel()
+                close_listeners(tuple(one for one in changing.listeners if not one.is_inner))
                 await drained()
                 connections.cancel_scope.cancel()
         finally:
-            close_listeners(listeners)
+            close_listeners(changing.listeners)
             if lane is not None:
                 lane.stop()
+
+
+class Accepting:
+    """The listeners that are open while `serve` runs; they may come and go."""
+
+    def __init__(self) -> None:
+        self.begin: Callable[[Listener, socket.socket, trio.CancelScope], None] | None = None
+        self._scopes: dict[Listener, list[trio.CancelScope]] = {}
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Those that are open."""
+        return tuple(self._scopes)
+
+    def add(self, listener: Listener) -> None:
+        """Have its connections accepted, or its datagrams taken."""
+        if self.begin is None:
+            raise RuntimeError("nothing is being served")
+        scopes = self._scopes[listener] = [trio.CancelScope() for _ in listener.sockets]
+        for sock, scope in zip(listener.sockets, scopes, strict=True):
+            self.begin(listener, sock, scope)
+
+    def remove(self, listener: Listener) -> None:
+        """Accept no more of it and close it; connections that it had go on."""
+        for scope in self._scopes.pop(listener):
+            scope.cancel()
+        close_listeners((listener,))
+
+    def renew(self, listener: Listener) -> None:
+        """Have its datagrams taken by the handler that it has by now."""
+        for scope in self._scopes.pop(listener):
+            scope.cancel()
+        self.add(listener)
+
+
+async def _accept_within(
+    scope: trio.CancelScope,
+    listener: Listener,
+    sock: socket.socket,
+    connections: trio.Nursery,
+    admission: Admission,
+    lane: Lane | None,
+) -> None:
+    with scope:
+        if listener.datagrams is not None:
+            await listener.datagrams(sock, lane, listener.name)
+        else:
+            await _accept(listener, sock, connections, admission, lane)
 
 
 def close_listeners(listeners: tuple[Listener, ...]) -> None:

@@ -19,7 +19,7 @@ class LogFile:
     """
 
     def __init__(self, path: str | None, complain: Callable[[str], None]) -> None:
-        self._path = path
+        self.path = path
         self._complain = complain
         self._held: list[bytes] = []
         self._size = 0
@@ -28,9 +28,9 @@ class LogFile:
         """Lines that could not be written."""
 
     def _open(self) -> int:
-        if self._path is None:
+        if self.path is None:
             return sys.stdout.fileno()
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def write(self, line: bytes) -> None:
         """Take a line, its line feed included. Beyond what may be held it is lost, and counted."""
@@ -72,7 +72,7 @@ class LogFile:
     def reopen(self) -> None:
         """Close the file and open it anew, as it was renamed."""
         self.flush()
-        if self._path is None:
+        if self.path is None:
             return
         try:
             fresh = self._open()
@@ -87,5 +87,5 @@ class LogFile:
         self.flush()
         if self.lost:
             self._complain(f"access log: {self.lost} line{'s were' if self.lost > 1 else ' was'} lost")
-        if self._path is not None:
+        if self.path is not None:
             os.close(self._fd)

@@ -65,6 +65,7 @@ class Passthrough:
         connect_time: seconds to connect to a backend, TLS included.
         idle: seconds without a byte in either direction after which a connection is given up.
         hello_time: seconds for a ClientHello.
+        hears: whether it is waited for though no route has a host: a backend takes certain protocols alone.
         pipes: for bulk; None copies always.
         observers: told of each passage, after its end.
     """
@@ -76,15 +77,14 @@ class Passthrough:
         connect_time: float = 3.0,
         idle: float = 300.0,
         hello_time: float = _HELLO_TIME,
+        hears: bool = False,
         pipes: Pipes | None = None,
         observers: Iterable[Callable[[Passage], None]] = (),
     ) -> None:
         by_host = {Scope(host=scope.host): pool for scope, pool in routes}
         self._table = Table(by_host.items())
         self._unnamed = by_host.get(Scope())
-        self._hears = any(scope.host for scope in by_host) or any(
-            backend.member.alpn for pool in by_host.values() for backend in pool.backends
-        )
+        self._hears = hears or any(scope.host for scope in by_host)
         self._connect_time = connect_time
         self._idle = idle
         self._hello_time = hello_time
@@ -250,7 +250,7 @@ class _Tries:
         """Hand back the lease of the one that was connected."""
         if outcome is not DONE and outcome is not GIVEN_UP:
             self._passage.why += (outcome,)
-        self._leases.pop(backend)[0].done(outcome, self._seconds)
+        self._leases.pop(backend)[0].done(outcome, seconds=self._seconds)
 
     def give_up(self) -> None:
         """Hand back what is out still."""

@@ -172,18 +172,21 @@ class Lease:
         self.is_trial = not backend.health.is_up
         backend.in_flight += 1
 
-    def done(self, outcome: str, *, connected: bool = True) -> None:
+    def done(self, outcome: str, *, connected: bool = True, seconds: float = 0.0) -> None:
         """Hand it back.
 
         Args:
             outcome: DONE, GIVEN_UP, or what went wrong.
             connected: whether there was a connection when it went wrong.
+            seconds: that the backend took to connect or to answer, where nobody else tells the pool.
         """
         pool, self._pool = self._pool, None
         if pool is None:
             raise RuntimeError("a lease was handed back twice")
         backend = self.backend
         backend.in_flight -= 1
+        if seconds:
+            backend.answered(seconds, clock())
         if outcome is DONE and not self.fault:
             backend.served += 1
             if not backend.is_suspect and not pool.follows:

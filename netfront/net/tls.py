@@ -14,14 +14,10 @@ import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 
-<<<<<<< HEAD
 from netfront.errors import Fault, UsageError
 from netfront.net.certfile import LoadedCertificate, load_authorities, load_own
 from netfront.net.files import Files
-=======
-from netfront.net.certfile import LoadedCertificate, load_authorities, load_key, read_chain
 from netfront.net.tlsstream import NamedObject
->>>>>>> 347aa6b (net/passthrough: connections to a pool as they came)
 from netfront.wire.certificate import parse_certificate, render_name
 
 __all__ = ["ServerTls", "client_context", "client_fields", "handshake_failure"]

@@ -21,8 +21,8 @@ class StatusSet:
 
     ranges: tuple[tuple[int, int], ...]
 
-    def __contains__(self, status: int) -> bool:
-        return any(first <= status <= last for first, last in self.ranges)
+    def __contains__(self, status: object) -> bool:
+        return isinstance(status, int) and any(first <= status <= last for first, last in self.ranges)
 
     def __str__(self) -> str:
         """Write it so that parsing gives the same set again."""

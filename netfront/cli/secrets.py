@@ -1,0 +1,47 @@
+"""Secrets: read from where a plan says they are, or made once and kept in the user's data directory."""
+
+import os
+import secrets
+from pathlib import Path
+
+from netfront.cli.plan import Secret
+from netfront.errors import UsageError
+from netfront.net.datadir import hold_data, read_private, write_private
+
+__all__ = ["read_secret", "sticky_secret"]
+
+_LEAST = 16
+"""Bytes of a key that is given: fewer can be guessed."""
+_STICKY = "sticky.key"
+
+
+def read_secret(secret: Secret, flag: str, *, least: int = 1) -> bytes:
+    """Give a secret; space and line ends around it do not count.
+
+    Raises:
+        UsageError: it cannot be read, or is shorter than so many bytes. It never stands in a message itself.
+    """
+    what = f"{flag} {secret}"
+    if secret.file is not None:
+        try:
+            value = Path(secret.file).read_bytes().strip()
+        except OSError as error:
+            raise UsageError.of(what, (error.strerror or str(error)).lower()) from error
+    else:
+        value = os.fsencode(os.environ.get(secret.variable or "", "")).strip()
+    if len(value) < least:
+        raise UsageError.of(what, f"shorter than {least} bytes", "as from: openssl rand -base64 32")
+    return value
+
+
+def sticky_secret(secret: Secret | None) -> bytes:
+    """Give the key that signs sticky cookies: the one that was named, else one that is made once and kept."""
+    if secret is not None:
+        return read_secret(secret, "--sticky-key", least=_LEAST)
+    with hold_data() as directory:
+        path = directory / _STICKY
+        value = read_private(path)
+        if value is None or len(value) < _LEAST:
+            value = secrets.token_bytes(32)
+            write_private(path, value)
+        return value

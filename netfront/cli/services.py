@@ -1,0 +1,193 @@
+"""Services: each pool of a plan with its members, and what its requests are told apart by. And the built-in origin."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import trio
+
+from netfront.cli.health import prober
+from netfront.cli.plan import BackendTlsPlan, LbPlan, PoolPlan, TargetPlan
+from netfront.cli.render import Console
+from netfront.filters.pages import error_page
+from netfront.filters.request_key import request_key
+from netfront.filters.sticky import Stickiness
+from netfront.http.message import Request, Response
+from netfront.http.server import HttpServer, ServerLimits
+from netfront.http.watch import Turns, Watch
+from netfront.net.bind import open_sockets
+from netfront.net.follow import Follower
+from netfront.net.listen import Listener
+from netfront.net.members import Members, Source, follow_of
+from netfront.net.pool import Backend, Member, Pool, PoolRules
+from netfront.policy.health import HealthRules
+from netfront.policy.pick import Picker, make_picker
+from netfront.policy.sticky import Sticky
+from netfront.wire.head import request_memory
+
+if TYPE_CHECKING:
+    import ssl
+
+    from netfront.http.probe import Verdict
+
+__all__ = ["Contexts", "Demo", "Service", "sources_of"]
+
+Contexts = Mapping[BackendTlsPlan, "ssl.SSLContext"]
+_FIRST_ANSWER = 1.0
+"""Seconds that the start waits for names to be asked for once."""
+
+
+class Demo:
+    """The built-in origin, on a loopback port of its own."""
+
+    def __init__(self) -> None:
+        from netfront.demo.origin import ORIGIN_KINDS, demo_origin
+
+        server = HttpServer(
+            demo_origin(),
+            limits=ServerLimits(),
+            refuse=lambda error: error_page(error.status, None, None),
+            memory=request_memory(ORIGIN_KINDS),
+        )
+        sockets = open_sockets("127.0.0.1", 0, None, shown="demo:")
+        self.listener = Listener("demo", sockets, server.serve, is_inner=True)
+
+
+class Service:
+    """A pool with its members. It outlives a reload, and takes its new plan by `change`.
+
+    Args:
+        secret: signs sticky cookies; asked for only where they are.
+    """
+
+    def __init__(
+        self, plan: PoolPlan, sources: list[Source], console: Console, secret: Callable[[], bytes]
+    ) -> None:
+        self.plan = plan
+        self._console = console
+        self.stickiness: Stickiness | None = None
+        self._watch: Watch | None = None
+        rng = random.Random()
+        picker: Picker[Backend] | None = None
+        lb = plan.balance.lb
+        if lb.policy == "sticky":
+            self.stickiness = Stickiness(secret(), lb.key.encode())
+            picker = Sticky(make_picker("rr", rng), self.stickiness.token)
+        self.pool = Pool(plan.name, [], console.backend_changed, rules=_rules(plan), rng=rng, picker=picker)
+        self.members = Members(self.pool, sources, tell=console.note)
+        self.key = self.stickiness.key if self.stickiness is not None else key_of(lb)
+
+    @property
+    def may_have_several(self) -> bool:
+        """Whether there is, or may come to be, more than one backend."""
+        return len(self.plan.targets) > 1 or any(
+            target.is_service or target.apart for target in self.plan.targets
+        )
+
+    def is_kept_by(self, plan: PoolPlan) -> bool:
+        """Tell whether it may take this plan: how it picks cannot change under way."""
+        return plan.name == self.plan.name and plan.balance.lb == self.plan.balance.lb
+
+    def change(self, plan: PoolPlan, sources: list[Source]) -> None:
+        """Take another plan; what is known of members that stay is kept."""
+        self.plan = plan
+        self.pool.rules = _rules(plan)
+        self.members.change(sources)
+
+    def stick(self, request: Request, response: Response) -> None:
+        """Have the client come back to the backend that answered."""
+        member = request.exchange.dialled
+        if self.stickiness is not None and member is not None:
+            self.stickiness.set_cookie(request, response, str(member.endpoint).encode())
+
+    def start(self, nursery: trio.Nursery, follower: Follower, turns: Turns) -> None:
+        """Follow names and probe backends, in tasks of this nursery."""
+        self.members.start(follower)
+        nursery.start_soon(self._probe, nursery, turns)
+
+    async def _probe(self, nursery: trio.Nursery, turns: Turns) -> None:
+        """Keep those probed who are in the pool, as the plan says by then."""
+        pool, health = self.pool, None
+        while True:
+            pool.renewed.clear()
+            wanted = self.plan.balance.health
+            if wanted != health:
+                health = wanted
+                if self._watch is not None:
+                    self._watch.close()
+                self._watch = None
+                if health is not None:
+                    rng = random.Random()
+                    self._watch = Watch(
+                        nursery.start_soon,
+                        prober(health),
+                        self._tell,
+                        interval=health.interval,
+                        rng=rng,
+                        turns=turns,
+                    )
+            if self._watch is not None:
+                self._watch.replace(pool.backends)
+            await pool.renewed.wait_in_trio()
+
+    def _tell(self, backend: Backend, verdict: "Verdict") -> None:
+        self.pool.probed(backend, ok=verdict.ok, why=verdict.why, now=trio.current_time())
+
+    def leave(self) -> None:
+        """Follow and probe nobody any more; what is under way ends as it will."""
+        self.members.close()
+        if self._watch is not None:
+            self._watch.close()
+
+    async def wait_until_resolved(self) -> None:
+        """Return when each name was asked for once, or soon in any case."""
+        with trio.move_on_after(_FIRST_ANSWER):
+            await self.members.wait_until_asked()
+
+
+def key_of(lb: LbPlan) -> Callable[[Request], bytes | None] | None:
+    """Make what gives the key of a request; None where nothing is picked by key."""
+    if lb.policy != "hash":
+        return None
+    kind, _, name = lb.key.partition(":")
+    return request_key(kind, name)
+
+
+def sources_of(plan: PoolPlan, contexts: Contexts, demo: Demo | None) -> list[Source]:
+    """Give where the members of a pool come from."""
+    sources = []
+    for target in plan.targets:
+        member = _member(target, contexts, demo)
+        follow = follow_of(member.endpoint, is_service=target.is_service)
+        sources.append(Source(member, follow, target.apart))
+    return sources
+
+
+def _rules(plan: PoolPlan) -> PoolRules:
+    balance = plan.balance
+    health = HealthRules(slow_start=balance.slow_start)
+    if balance.health is not None:
+        health = replace(health, rise=balance.health.rise, fall=balance.health.fall)
+    lb = "rr" if balance.lb.policy == "sticky" else balance.lb.policy
+    return PoolRules(lb, health, balance.eject_on, balance.queue, balance.queue_timeout)
+
+
+def _member(target: TargetPlan, contexts: Contexts, demo: Demo | None) -> Member:
+    endpoint = target.endpoint
+    if endpoint.is_demo and demo is not None:
+        endpoint = replace(endpoint, scheme="http", host="127.0.0.1", port=demo.listener.port)
+    return Member(
+        endpoint,
+        target.label,
+        target.authority.encode(),
+        host=target.host.encode() if target.host is not None else None,
+        base=target.endpoint.base.encode(),
+        weight=target.weight,
+        backup=target.backup,
+        max=target.max,
+        tls=contexts[target.tls] if target.tls is not None else None,
+        server_name=target.tls.server_name if target.tls is not None else None,
+        proxy=target.proxy,
+        alpn=target.alpn.encode() if target.alpn is not None else None,
+    )
