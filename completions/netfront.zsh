@@ -71,7 +71,7 @@ _netfront_proxy() {
         '--no-forwarded[send Forwarded (RFC 7239) beside X-Forwarded-*]' \
         '--via[append Via to requests (default\: yes)]' \
         '--no-via[append Via to requests (default\: yes)]' \
-        '*--timeout=[until a backend'\''s answer begins (default 1m, none where only loopback listens)]:value: ' \
+        '*--timeout=[until a backend'\''s answer begins (default 1m, none in proxy where only loopback listens)]:value: ' \
         '--head-timeout=[for a whole request head (default 10s)]:value: ' \
         '--handshake-timeout=[for a client'\''s TLS handshake (default 10s)]:value: ' \
         '--idle-timeout=[between two requests of a client (default 1m)]:value: ' \
@@ -156,7 +156,7 @@ _netfront_balance() {
         '--no-forwarded[send Forwarded (RFC 7239) beside X-Forwarded-*]' \
         '--via[append Via to requests (default\: yes)]' \
         '--no-via[append Via to requests (default\: yes)]' \
-        '*--timeout=[until a backend'\''s answer begins (default 1m, none where only loopback listens)]:value: ' \
+        '*--timeout=[until a backend'\''s answer begins (default 1m, none in proxy where only loopback listens)]:value: ' \
         '--head-timeout=[for a whole request head (default 10s)]:value: ' \
         '--handshake-timeout=[for a client'\''s TLS handshake (default 10s)]:value: ' \
         '--idle-timeout=[between two requests of a client (default 1m)]:value: ' \

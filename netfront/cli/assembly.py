@@ -261,7 +261,7 @@ def _hedging(settings: Settings, tasks: Tasks) -> Hedging | None:
     """Say how late answers are hedged: by four times p99 unless a percentile was given."""
     if settings.hedge is None:
         return None
-    return Hedging(tasks.spawn, settings.hedge, 1.0, 0.001) if settings.hedge else Hedging(tasks.spawn)
+    return Hedging(tasks.spawn, settings.hedge)
 
 
 def _preamble(request: Request, member: Member) -> bytes:

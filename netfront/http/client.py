@@ -34,6 +34,8 @@ from netfront.wire.head import ResponseHead, ResponseHeads
 __all__ = ["BackendConnection", "Hedge", "Patience", "ResponseBody", "Rival"]
 
 _MOST_INTERIM = 32
+_ASK_AGAIN = 0.05
+"""Seconds after which a second try that could not be afforded is thought of once more; doubling."""
 _MOVES = 16
 
 
@@ -57,6 +59,11 @@ class Rival(Protocol):
 
     over: Signal
     """Set when it has an answer, or has failed."""
+
+    @property
+    def silence(self) -> str:
+        """What the silence of the first amounts to where the second has answered: the outcome of its lease."""
+        ...
 
     def take_over(self, request: Request) -> Response | None:
         """Give its answer, if it has one, to the request it was made for."""
@@ -229,8 +236,11 @@ class BackendConnection:
                     readable, gone = stream.readable, client.gone
                     while (got := await either(readable, gone, late)) is not readable:
                         if got is None:
-                            late = math.inf
-                            if hedge is not None and (rival := hedge.begin(request, lease)) is not None:
+                            rival = hedge.begin(request, lease) if hedge is not None else None
+                            now = clock()
+                            late = now + max(_ASK_AGAIN, now - request.exchange.started)
+                            if rival is not None:
+                                late = math.inf
                                 answered = await self._race(request, lease, rival)
                                 if answered is not None:
                                     due.at = math.inf
@@ -250,7 +260,9 @@ class BackendConnection:
                     retry_safe = request.method in IDEMPOTENT and not data and not interim
                     raise BackendError("head", retry_safe=retry_safe, why=_words(error)) from error
                 except BadMessage as error:
-                    raise BackendError("head", retry_safe=False, why=error.why) from error
+                    # what is no answer was not passed on: whoever asks again gets it from somebody else
+                    retry_safe = request.method in IDEMPOTENT and not interim
+                    raise BackendError("head", retry_safe=retry_safe, why=error.why) from error
                 while parsed is not None:
                     answer, data = parsed
                     if answer.status >= 200 or answer.status == 101:
@@ -287,7 +299,7 @@ class BackendConnection:
                     answered = rival.take_over(request)
                     if answered is not None:
                         self.close()
-                        lease.done("silent while another answered")
+                        lease.done(rival.silence)
                     return answered
                 if client.has_left():
                     raise ClientGone

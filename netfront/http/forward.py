@@ -20,6 +20,9 @@ from netfront.policy.retry import SAFE, LearntLimit
 
 __all__ = ["Hedging", "KeyOf", "ResponseEdit", "forward"]
 
+_LEAST = 0.001
+"""Seconds under which no answer is late, however quick the others are."""
+
 ResponseEdit = Callable[[Request, Response], None]
 KeyOf = Callable[[Request], bytes | None]
 
@@ -30,13 +33,11 @@ class Hedging:
 
     Args:
         spawn: runs one.
-        quantile, factor, least: see policy.retry.LearntLimit.
+        quantile: an answer is late that is slower than this part of those before; 0.0 is four times p99.
     """
 
     spawn: Spawn
-    quantile: float = 0.99
-    factor: float = 4.0
-    least: float = 0.05
+    quantile: float = 0.0
 
 
 def forward(
@@ -63,7 +64,9 @@ def forward(
         key: what a hashed pick goes by.
     """
     rules = retry or RetryRules()
-    limit = None
+    hung: LearntLimit | None = None
+    limit: LearntLimit | None = None
+    tail: LearntLimit | None = None
     hedger: Hedger | None = None
     follows_latency = pool.rules.lb == "latency"
 
@@ -76,8 +79,10 @@ def forward(
         return await attempts.once(lease)
 
     if hedging is not None:
-        limit = LearntLimit(quantile=hedging.quantile, factor=hedging.factor, least=hedging.least)
-        hedger = Hedger(pool, send, hedging.spawn, key=key)
+        hung = limit = LearntLimit()
+        if hedging.quantile:
+            limit = tail = LearntLimit(quantile=hedging.quantile, factor=1.0, least=_LEAST)
+        hedger = Hedger(pool, send, hedging.spawn, hung=hung, key=key)
 
     async def handle(request: Request) -> Response:
         exchange = request.exchange
@@ -120,8 +125,10 @@ def forward(
             response = await attempts.instead_of(response)
         exchange.source = "backend"
         exchange.first = now = clock()
-        if limit is not None:
-            limit.record(now - began, now)
+        if hung is not None:
+            hung.record(now - began, now)
+            if tail is not None:
+                tail.record(now - began, now)
         if follows_latency:
             pool.answered(exchange.dialled, now - began, now)
         for edit in edits:

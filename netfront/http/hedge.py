@@ -16,6 +16,7 @@ from netfront.http.client import ResponseBody
 from netfront.http.message import Client, Request, Response
 from netfront.net.lane import Signal, clock, deadline
 from netfront.net.pool import GIVEN_UP, Lease, Member, Pool
+from netfront.policy.retry import LearntLimit
 from netfront.wire.fields import Fields
 
 __all__ = ["Hedger", "Send", "Spawn"]
@@ -30,14 +31,22 @@ class Hedger:
     """Begins second tries.
 
     Args:
+        hung: from when on silence is more than a slow answer, and counts against the backend.
         key: what a hashed pick of a request goes by.
     """
 
-    __slots__ = ("_key", "_pool", "_send", "_spawn")
+    __slots__ = ("_hung", "_key", "_pool", "_send", "_spawn")
 
     def __init__(
-        self, pool: Pool, send: Send, spawn: Spawn, *, key: Callable[[Request], bytes | None] | None = None
+        self,
+        pool: Pool,
+        send: Send,
+        spawn: Spawn,
+        *,
+        hung: LearntLimit,
+        key: Callable[[Request], bytes | None] | None = None,
     ) -> None:
+        self._hung = hung
         self._pool = pool
         self._send = send
         self._spawn = spawn
@@ -53,7 +62,7 @@ class Hedger:
         if not self._pool.spend(now):
             other.done(GIVEN_UP)
             return None
-        beside = _Try(request, other, self._send)
+        beside = _Try(request, other, self._send, self._hung)
         self._spawn(beside.run)
         return beside
 
@@ -79,10 +88,11 @@ class _Absent:
 class _Try:
     """A second try."""
 
-    __slots__ = ("_client", "_lease", "_request", "_response", "_send", "over")
+    __slots__ = ("_client", "_hung", "_lease", "_request", "_response", "_send", "over")
 
-    def __init__(self, request: Request, lease: Lease, send: Send) -> None:
+    def __init__(self, request: Request, lease: Lease, send: Send, hung: LearntLimit) -> None:
         self.over = Signal()
+        self._hung = hung
         self._client = _Absent(request.client)
         self._request = copy(request)
         self._request.client = self._client
@@ -121,6 +131,13 @@ class _Try:
             if isinstance(response.body, ResponseBody):
                 response.body.connection.client = request.client
         return response
+
+    @property
+    def silence(self) -> str:
+        """What the silence of the first try amounts to: nothing, as long as it may be no more than slow."""
+        now = clock()
+        is_hung = now - self._request.exchange.started >= self._hung.limit(now)
+        return "silent while another answered" if is_hung else GIVEN_UP
 
     def abandon(self) -> None:
         """Let it end as if its client had left."""
