@@ -196,8 +196,8 @@ def _split_scheme(text: str, known: frozenset[str]) -> tuple[str, str]:
         return "", text
     scheme = match[1].lower()
     if scheme not in known:
-        near = get_close_matches(scheme, sorted(known), n=1)
-        hint = f"did you mean {near[0]}://" if near else f"there are {', '.join(sorted(known))}"
+        near = get_close_matches(scheme, sorted(known), n=1, cutoff=0.7)
+        hint = f"did you mean {near[0]}://?" if near else f"there are {', '.join(sorted(known))}"
         raise UsageError.of(text, f"unknown scheme {scheme}://", hint)
     return scheme, match[2]
 

@@ -102,7 +102,7 @@ def test_listen_address_is_read(text, endpoint):
         ),
         ("http://:80/x", "paths belong to routes, as in /api=:8000"),
         (":65536", "a port is a number from 0 to 65535"),
-        ("htp://:80", "did you mean http://"),
+        ("htp://:80", "did you mean http://?"),
     ],
 )
 def test_listen_address_is_refused_with_what_to_do(text, hint):

@@ -19,6 +19,8 @@ from netfront.errors import Fault
 __all__ = ["Flag", "Parsed", "Word", "as_word", "path_in", "path_of", "split_flags"]
 
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
+_OTHERS = {"--port": "--listen", "-p": "--listen", "--bind": "--listen", "-b": "--listen"}
+"""What other tools call a flag of ours, where the likeness of the words would lead elsewhere."""
 _SEPARATOR = re.compile(r"[ \t=]")
 
 
@@ -207,7 +209,8 @@ class _Splitter:
     def _unknown(self, opt: str, word: Word, rest: deque[Word] | None) -> None:
         """Name the nearest flag; if that one takes a value, the next word was surely meant as such."""
         shown = [name for name, (flag, _) in self._flags.items() if not flag.is_hidden]
-        near = _nearest_flag(opt, shown)
+        near = _OTHERS.get(opt, "")
+        near = near if near in shown else _nearest_flag(opt, shown)
         self._fault(word, opt, "no such flag", f"did you mean {near}?" if near else "--help lists all flags")
         if near and rest and self._flags[near][0].takes_value and not rest[0].startswith("-"):
             rest.popleft()

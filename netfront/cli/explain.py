@@ -55,7 +55,7 @@ def explain_request(plan: ServePlan, text: str) -> str:
     match = _REQUEST.fullmatch(text)
     if match is None:
         raise UsageError.of(text, "not a request", "write a method and a path or URL: 'GET /api/x'")
-    method, place = match[1].upper().encode(), match[2].encode()
+    method, place = match[1].upper().encode(), match[2].encode(errors="surrogateescape")
     try:
         target = parse_target(method, place)
         authority = target.authority or b""
@@ -81,22 +81,27 @@ def explain_request(plan: ServePlan, text: str) -> str:
         return _table([*rows, ("answer", "404: no route leads there")])
     if isinstance(found, WrongMethod):
         return _table([*rows, ("answer", f"405: Allow: {found.allow.decode()}")])
-    route = found.value
-    settings = next(
-        (
-            variant.settings
-            for variant in route.variants
-            if all(
-                scope.matcher(ignores_case=True)(method, host, target.normalised) for scope in variant.scopes
-            )
-        ),
-        route.settings,
-    )
-    rows += [("route", str(route.scope)), *_settings(settings)]
-    rows += [
-        ("dial", _dialled(route, backend, target, authority)) for backend in plan.pool(route.pool).targets
-    ]
+    rows.append(("route", str(found.value.scope)))
+    try:
+        rows += _served(plan, found.value, method, host, target, authority)
+    except BadMessage as error:
+        return _table([*rows, ("answer", f"{error.status}: {error.why}")])
     return _table([*rows, *_answers(plan), *_logs(plan)])
+
+
+def _served(
+    plan: ServePlan, route: RoutePlan, method: bytes, host: bytes, target: Target, authority: bytes
+) -> list[tuple[str, str]]:
+    """Tell which settings hold and what is dialled. Raises BadMessage: the target leads nowhere behind this route."""
+    settings = route.settings
+    for variant in route.variants:
+        matchers = [scope.matcher(ignores_case=True) for scope in variant.scopes]
+        if all(matches(method, host, target.normalised) for matches in matchers):
+            settings = variant.settings
+            break
+    backends = plan.pool(route.pool).targets
+    dialled = [("dial", _dialled(route, backend, target, authority)) for backend in backends]
+    return [*_settings(settings), *dialled]
 
 
 def _listener(plan: ServePlan, listener: ListenerPlan) -> Iterator[tuple[str, str]]:
@@ -232,9 +237,9 @@ def _dialled(route: RoutePlan, backend: TargetPlan, target: Target, authority: b
         outbound = Mount(route.scope.prefix.encode(), backend.endpoint.base.encode()).outbound(request)
     place = backend.endpoint
     at = f"{place.scheme}://{place.authority}" if place.host else f"{place}"
-    host = backend.host or authority.decode() or backend.authority
+    host = backend.host or authority.decode(errors="backslashreplace") or backend.authority
     backup = ", only when the others fail" if backend.backup else ""
-    return f"{at}{' ' if not place.host else ''}{outbound.decode()} with Host: {host}{backup}"
+    return f"{at}{' ' if not place.host else ''}{outbound.decode(errors='backslashreplace')} with Host: {host}{backup}"
 
 
 def _listener_of(plan: ServePlan, scheme: bytes | None, port: int | None) -> int:

@@ -42,6 +42,7 @@ __all__ = [
 
 _RANGE = re.compile(r":?(\d{1,5})-(\d{1,5})", re.ASCII)
 _ESCAPE = re.compile(r"%2[BbCc]")
+_KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _NEARLY_URL = re.compile(r"(https?):?/+([^/].*)")
 _PLUS = re.compile(r"\+(?!https://|tls://)")
 _METHODS = re.compile(r"[A-Za-z,]+ +")
@@ -274,6 +275,9 @@ def _parse_bare(word: Word) -> RouteArg:
         )
     if word.startswith("/"):
         raise UsageError.of(word, "a path without targets", f"write {word}=TARGET, as in {word}=:8000")
+    if word in _KNOWN_METHODS:
+        hint = f"a route with a method is one word, in quotes: '{word} /api=:8000'"
+        raise UsageError.of(word, "a method without a path", hint)
     targets = _parse_targets(word)
     for target in targets:
         if target.endpoint.base and not target.endpoint.scheme:

@@ -143,7 +143,8 @@ def _edits(flag: str, given: Sequence[str] | None, attribute: str, faults: Fault
     for text in given or ():
         try:
             scope, value = split_policy(as_word(text))
-            by_scope.setdefault(scope, []).append(parse_field_edit(value))
+            edit = parse_field_edit(value)
+            by_scope.setdefault(scope, []).append(edit)
             first.setdefault(scope, text)
         except UsageError as error:
             faults.take(error, flag, word=text)

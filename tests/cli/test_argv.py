@@ -68,7 +68,7 @@ def test_what_follows_two_dashes_is_the_child():
     [
         (["--quite"], "--quite: no such flag\n  did you mean --quiet?"),
         (["--prt", "1"], "--prt: no such flag\n  did you mean --port-file?"),
-        (["--port"], "--port: no such flag\n  did you mean --port-file?"),
+        (["--port"], "--port: no such flag\n  did you mean --listen?"),
         (["--zzzzzz"], "--zzzzzz: no such flag\n  --help lists all flags"),
         (["-K"], "-K: no such flag\n  did you mean -k?"),
         (["-qz"], "-z: no such flag\n  --help lists all flags"),

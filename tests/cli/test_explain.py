@@ -109,6 +109,12 @@ def test_answer_of_our_own_is_told(request_text, answer):
     assert rows(explain_request(plan("GET /api=:1"), request_text), "answer") == [answer]
 
 
+def test_target_that_cannot_be_joined_to_a_base_is_told():
+    assert rows(explain_request(plan("https://h.test/v2"), "GET /%zz"), "answer") == [
+        "400: a percent sign that encodes nothing"
+    ]
+
+
 def test_listener_is_found_by_port_and_scheme():
     made = plan("/=:1", ":81=:2", listen=["http://:80", "http://:81", "https://:443"], redirect_http=":8080")
     assert rows(explain_request(made, "GET http://localhost:81/"), "dial") == [

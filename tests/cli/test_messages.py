@@ -39,6 +39,21 @@ HEAVY = ("trio", "rich", "ssl", "cryptography", "trustme", "pydantic", "asyncio"
             "netfront proxy: http//localhost:3000: a target with a path needs a scheme\n"
             "  did you mean http://localhost:3000?\n",
         ),
+        (
+            ["proxy", "3000", "--port", "80"],
+            "netfront proxy: --port: no such flag\n  did you mean --listen?\n",
+        ),
+        (
+            ["proxy", "GET", "/x=3000"],
+            "netfront proxy: GET: a method without a path\n"
+            "  a route with a method is one word, in quotes: 'GET /api=:8000'\n",
+        ),
+        (
+            ["proxy", "3000", "-H", "Foo bar", "-H", "X: y\nz"],
+            "netfront proxy: --header Foo bar: not a field\n"
+            "  write 'Name: value' to set one, '-Name' to remove one\n"
+            "netfront proxy: --header X: …: a field's value has no control characters\n",
+        ),
         (["--verison"], "netfront: --verison: no such flag\n  did you mean --version?\n"),
         (["-l", ":80"], "netfront: -l: no such flag\n  flags follow the command\n"),
         (["trust", "pth"], "netfront trust: pth: no such command\n  did you mean path?\n"),
