@@ -52,21 +52,24 @@ def who_holds_lock(path: str) -> str:
         return ""
     for columns in _rows("/proc/locks", has_title=False):
         # the device is not compared: some file systems show another there than stat does
-        if (
-            columns[1] == "FLOCK"
-            and int(columns[5].rpartition(":")[2]) == wanted.st_ino
-            and _has_open(columns[4], wanted)
-        ):
-            return _named(columns[4])
+        if columns[1] == "FLOCK" and int(columns[5].rpartition(":")[2]) == wanted.st_ino:
+            taker = columns[4]
+            if os.path.exists(f"/proc/{taker}"):
+                if _has_open(taker, wanted):
+                    return _named(taker)
+            else:  # who took it has ended, and left it to a process it shared the descriptor with
+                heirs = (pid for pid in filter(str.isdigit, os.listdir("/proc")) if pid != str(os.getpid()))
+                return next((_named(pid) for pid in heirs if _has_open(pid, wanted, default=False)), "")
     return ""
 
 
-def _has_open(pid: str, wanted: os.stat_result) -> bool:
+def _has_open(pid: str, wanted: os.stat_result, *, default: bool = True) -> bool:
+    """Tell whether a process has a file open; `default` where it is another user's and does not say."""
     try:
         with os.scandir(f"/proc/{pid}/fd") as descriptors:
             return any(os.path.samestat(descriptor.stat(), wanted) for descriptor in descriptors)
     except OSError:
-        return True  # it is another user's: nothing speaks against it
+        return default
 
 
 def _rows(table: str, *, maxsplit: int = -1, has_title: bool = True) -> Iterator[list[str]]:

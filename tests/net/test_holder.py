@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import subprocess
 
 import pytest
 
@@ -46,3 +47,19 @@ def test_holder_of_a_lock_is_named_and_only_while_it_holds_it(tmp_path):
         assert who_holds_lock(str(path)) == this_process()
     assert who_holds_lock(str(path)) == ""
     assert who_holds_lock(str(tmp_path / "none")) == ""
+
+
+def test_lock_whose_taker_has_ended_is_held_by_who_shares_its_descriptor(tmp_path):
+    path = tmp_path / "lock"
+    code = 'exec 9>"$0"; flock 9; echo locked; exec sleep 60'
+    with subprocess.Popen(["sh", "-c", code, path], stdout=subprocess.PIPE, text=True) as heir:
+        try:
+            assert heir.stdout.readline() == "locked\n"
+            assert who_holds_lock(str(path)) == f"{comm(heir.pid)} (pid {heir.pid})"
+        finally:
+            heir.kill()
+
+
+def comm(pid):
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as name:
+        return name.read().strip()
