@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from netfront.cli.app import root
 from netfront.cli.argv import split_flags
 from netfront.cli.explain import explain_plan, explain_request
-from netfront.cli.flags import ProxyFlags
-from netfront.cli.planning import plan_proxy
+from netfront.cli.flags import ServeFlags
+from netfront.cli.planning import plan_serving
 from netfront.cli.tree import flags_of
 from netfront.errors import UsageError
 
@@ -41,7 +41,7 @@ def test_any_line_is_planned_or_refused_in_words(words):
     given_values.pop("help", None)
     given_values.pop("short_help", None)
     try:
-        plan = plan_proxy(ProxyFlags(**given_values | {"targets": parsed.words}), parsed.faults)
+        plan = plan_serving("proxy", ServeFlags(**given_values | {"targets": parsed.words}), parsed.faults)
     except UsageError as error:
         said = str(error)
     else:
@@ -50,7 +50,7 @@ def test_any_line_is_planned_or_refused_in_words(words):
 
 
 PLANS = [
-    plan_proxy(ProxyFlags(targets=targets))
+    plan_serving("proxy", ServeFlags(targets=targets))
     for targets in (["3000"], ["/api=:1/", "a.test=:2", "GET /x/{y}=:3"], ["https://h.test/v2"])
 ]
 REQUESTS = st.tuples(
