@@ -6,6 +6,7 @@ until one comes free, without spinning.
 
 import errno
 import logging
+import math
 import os
 import socket
 from collections import Counter
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 import trio
 
 from netfront.errors import Overdue
-from netfront.net.lane import Lane, Signal, breathe, clock, first, plainly, ready
+from netfront.net.lane import Lane, Signal, breathe, clock, deadline, first, plainly, ready
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tasks import Tasks
 
@@ -24,6 +25,8 @@ __all__ = ["Accepting", "Admission", "DatagramHandler", "Listener", "StreamHandl
 StreamHandler = Callable[[Stream], Awaitable[None]]
 DatagramHandler = Callable[[socket.socket, Lane | None, str], Awaitable[None]]
 _log = logging.getLogger("netfront")
+_MOST_IDLE = 64
+"""Tasks kept for connections to come, 2 KiB each."""
 _AT_ONCE = 64
 """Connections accepted before the ones accepted get their turn."""
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -249,6 +252,37 @@ async def _accept(
         lane.forget(number)
 
 
+class _Worker:
+    """A connection's task once its connection has ended, waiting for another one."""
+
+    __slots__ = ("connection", "wanted")
+
+    def __init__(self) -> None:
+        self.wanted = Signal()
+        self.connection: tuple[socket.socket, Facts] | None = None
+
+
+async def _work(
+    handler: StreamHandler,
+    sock: socket.socket,
+    facts: Facts,
+    admission: Admission,
+    idle: list[_Worker],
+) -> None:
+    """Run a connection, and then those that this task is woken for: to start one costs 6 us, to wake one 1."""
+    await _connection(handler, sock, facts, admission)
+    worker, due = _Worker(), deadline()
+    while len(idle) < _MOST_IDLE:
+        due.at = math.inf
+        idle.append(worker)
+        await ready(worker.wanted)
+        worker.wanted.clear()
+        assert worker.connection is not None
+        sock, facts = worker.connection
+        worker.connection = None
+        await _connection(handler, sock, facts, admission)
+
+
 async def _accept_all(
     listener: Listener,
     sock: socket.socket,
@@ -257,7 +291,7 @@ async def _accept_all(
     admission: Admission,
     lane: Lane | None,
 ) -> None:
-    run = lane.run if lane is not None else plainly
+    idle: list[_Worker] = []
     place = sock.getsockname()
     local = (place[0], place[1]) if isinstance(place, tuple) else ("", 0)
     while True:
@@ -283,9 +317,15 @@ async def _accept_all(
                 continue
             accepted.setblocking(False)
             facts = Facts((address, peer[1]) if address else ("", 0), local, listener.name)
-            connections.start_soon(run, _connection, listener.handler, accepted, facts, admission)
-            if lane is not None:
+            if idle:
+                worker = idle.pop()
+                worker.connection = accepted, facts
+                worker.wanted.set()
+            elif lane is not None:
+                connections.start_soon(lane.run, _work, listener.handler, accepted, facts, admission, idle)
                 lane.trio_due = True
+            else:
+                connections.start_soon(plainly, _connection, listener.handler, accepted, facts, admission)
         else:
             await breathe()
 
