@@ -73,15 +73,15 @@ class Attempts:
     """
 
     __slots__ = (
-        "_dialling",
         "_key",
         "_patience",
         "_pool",
         "_render",
-        "_request",
         "_rules",
         "_transport",
-        "_tried",
+        "dialling",
+        "request",
+        "tried",
     )
 
     def __init__(
@@ -97,13 +97,13 @@ class Attempts:
     ) -> None:
         self._pool = pool
         self._transport = transport
-        self._dialling = dialling
+        self.dialling = dialling
         self._patience = patience
         self._rules = rules
         self._render = render
         self._key = key
-        self._request = request
-        self._tried: list[Backend] = []
+        self.request = request
+        self.tried: list[Backend] = []
 
     async def begin(
         self, lease: Lease, connection: BackendConnection | None, late: float, hedge: Hedge | None
@@ -127,42 +127,42 @@ class Attempts:
     async def once(self, lease: Lease) -> Response:
         """Send it to the backend of this lease alone. Raises what befalls; the lease stays the caller's."""
         backend = lease.backend
-        connection = self._transport.kept(backend, self._request)
+        connection = self._transport.kept(backend, self.request)
         if connection is None:
             connection = await self._open_one(backend)
         return await connection.exchange(
-            self._request, self._render(self._request, backend.member), self._patience, lease
+            self.request, self._render(self.request, backend.member), self._patience, lease
         )
 
     async def when_there_is_room(self, late: float, hedge: Hedge | None) -> Response:
         """Send it as soon as one of the backends, which are all busy, takes another request."""
-        client = self._request.client
+        client = self.request.client
         while True:
             await self._pool.wait_for_place(client.gone, math.inf)
             if client.gone.is_set and client.has_left():
                 raise ClientGone
             try:
-                lease = self._take()
+                lease = self.take()
             except NoBackend as error:
                 if error.is_full:
                     continue
                 raise
-            self._request.exchange.attempts = 1
-            return await self.begin(lease, self._transport.kept(lease.backend, self._request), late, hedge)
+            self.request.exchange.attempts = 1
+            return await self.begin(lease, self._transport.kept(lease.backend, self.request), late, hedge)
 
     async def instead_of(self, response: Response) -> Response:
         """Try elsewhere what was answered with a status of the rules; give this answer if that cannot be done."""
-        request = self._request
+        request = self.request
         status = response.status
         while True:
             dialled = request.exchange.dialled
-            self._tried += [
-                one for one in self._pool.backends if one.member is dialled and one not in self._tried
+            self.tried += [
+                one for one in self._pool.backends if one.member is dialled and one not in self.tried
             ]
-            if not self._may_repeat() or request.method not in IDEMPOTENT or len(self._tried) >= _TRIES:
+            if not self._may_repeat() or request.method not in IDEMPOTENT or len(self.tried) >= _TRIES:
                 return response
             try:
-                lease = self._take()
+                lease = self.take()
             except NoBackend:
                 return response
             if not self._pool.spend(clock()):
@@ -189,7 +189,7 @@ class Attempts:
         """
         pool, lone = self._pool, 0
         while True:
-            if not error.retry_safe or not self._may_repeat() or len(self._tried) >= _TRIES:
+            if not error.retry_safe or not self._may_repeat() or len(self.tried) >= _TRIES:
                 raise error
             if (
                 error.stage not in _UNSENT
@@ -201,18 +201,18 @@ class Attempts:
                 lease = pool.again(anew)
             else:
                 try:
-                    lease = self._take()
+                    lease = self.take()
                 except NoBackend:
                     lone += 1
                     if error.stage not in _UNSENT or lone >= _TRIES or not await self._wait(lone):
                         raise error from None
-                    self._tried.clear()
+                    self.tried.clear()
                     try:
-                        lease = self._take()
+                        lease = self.take()
                     except NoBackend:
                         raise error from None
             self._note(error.why)
-            connection = None if anew is not None else self._transport.kept(lease.backend, self._request)
+            connection = None if anew is not None else self._transport.kept(lease.backend, self.request)
             anew = None
             try:
                 return await self._send(lease, connection)
@@ -223,8 +223,8 @@ class Attempts:
 
     async def _wait(self, failures: int) -> bool:
         """Wait a little where there is nobody else to ask; tell whether somebody is still there to be answered."""
-        client = self._request.client
-        got = await first(client.gone, until=clock() + backoff(failures, self._dialling.rng))
+        client = self.request.client
+        got = await first(client.gone, until=clock() + backoff(failures, self.dialling.rng))
         return got is None or not client.has_left()
 
     async def _send(
@@ -239,7 +239,7 @@ class Attempts:
         Raises:
             _Failed: with the lease handed back.
         """
-        request = self._request
+        request = self.request
         if connection is None:
             lease, connection = await self._open(lease)
         exchange, backend = request.exchange, lease.backend
@@ -260,17 +260,17 @@ class Attempts:
             lease.done(GIVEN_UP)
         else:
             lease.done(error.why, connected=error.stage not in ("resolve", "connect", "tls"))
-            self._tried.append(lease.backend)
+            self.tried.append(lease.backend)
 
-    def _take(self, *besides: Backend) -> Lease:
+    def take(self, *besides: Backend) -> Lease:
         """Take a lease of a backend that was not tried, nor is one of these. Raises NoBackend."""
-        key = self._key(self._request) if self._key is not None else None
-        may_repeat = self._request.method in IDEMPOTENT
-        return self._pool.take(key, (*self._tried, *besides), clock(), may_repeat=may_repeat)
+        key = self._key(self.request) if self._key is not None else None
+        may_repeat = self.request.method in IDEMPOTENT
+        return self._pool.take(key, (*self.tried, *besides), clock(), may_repeat=may_repeat)
 
     def _note(self, why: str) -> None:
         """Say in the log why there is one more try."""
-        exchange = self._request.exchange
+        exchange = self.request.exchange
         exchange.attempts += 1
         exchange.retried = f"retried: {why}"
 
@@ -282,53 +282,17 @@ class Attempts:
         Raises:
             _Failed: all leases were handed back.
         """
-        request, dialling = self._request, self._dialling
-        exchange = request.exchange
-        first_one = [lease]
-        leases: dict[Backend, tuple[Lease, int]] = {}
-
-        def another() -> Backend | None:
-            if first_one:
-                taken = first_one.pop()
-            elif len(self._tried) + len(leases) >= _TRIES:
-                return None
-            else:
-                try:
-                    taken = self._take(*leases)
-                except NoBackend:
-                    return None
-                exchange.attempts += 1
-            backend = taken.backend
-            leases[backend] = taken, backend.generation
-            exchange.dialled = backend.member
-            return backend
-
-        def failed(backend: Backend, error: BackendError) -> None:
-            leases.pop(backend)[0].done(error.why, connected=False)
-            self._tried.append(backend)
-            exchange.retried = f"retried: {error.why}"
-
+        opening = _Opening(self, lease)
         try:
-            backend, stream = await dial_any(
-                another,
-                failed,
-                timeout=dialling.timeout,
-                preamble=lambda member: dialling.preamble(request, member),
-            )
+            backend, stream = await dial_any(opening, timeout=self.dialling.timeout)
         except BackendError as error:
             raise _Failed(error, lease.backend) from error
-        except BaseException:
-            for given_up in (*first_one, *(taken for taken, _ in leases.values())):
-                given_up.done(GIVEN_UP)
-            raise
-        chosen, generation = leases.pop(backend)
-        for slower, _ in leases.values():
-            slower.done(GIVEN_UP)
+        chosen, generation = opening.connected(backend)
         return chosen, self._transport.began(backend, stream, generation)
 
     async def _open_one(self, backend: Backend) -> BackendConnection:
         """Open a connection to this backend and no other. Raises BackendError."""
-        request, dialling, generation = self._request, self._dialling, backend.generation
+        request, dialling, generation = self.request, self.dialling, backend.generation
         preamble = dialling.preamble(request, backend.member)
         stream = await dial(backend, timeout=dialling.timeout, preamble=preamble)
         return self._transport.began(backend, stream, generation)
@@ -337,7 +301,7 @@ class Attempts:
 
     def _keep_body(self) -> None:
         """Keep what is sent of a body, where it may be needed again."""
-        request = self._request
+        request = self.request
         body = request.body
         if isinstance(body, bytes) or request.method not in IDEMPOTENT or not self._pool.has_several:
             return
@@ -346,10 +310,63 @@ class Attempts:
 
     def _may_repeat(self) -> bool:
         """Tell whether the request can be sent once more, and make its body ready for it."""
-        body = self._request.body
+        body = self.request.body
         if isinstance(body, Replay):
             body.rewind()
         return isinstance(body, bytes) or not body.started
+
+
+class _Opening:
+    """The backends that one connection is opened to, one after the other and one beside the other: dial.Candidates."""
+
+    __slots__ = ("_attempts", "_exchange", "_first", "_leases")
+
+    def __init__(self, attempts: Attempts, lease: Lease) -> None:
+        self._attempts = attempts
+        self._exchange = attempts.request.exchange
+        self._first: Lease | None = lease
+        self._leases: dict[Backend, tuple[Lease, int]] = {}
+
+    def another(self) -> Backend | None:
+        """Give the one that was picked; after that others, as long as there are tries left."""
+        lease, self._first = self._first, None
+        if lease is None:
+            if len(self._attempts.tried) + len(self._leases) >= _TRIES:
+                return None
+            try:
+                lease = self._attempts.take(*self._leases)
+            except NoBackend:
+                return None
+            self._exchange.attempts += 1
+        backend = lease.backend
+        self._leases[backend] = lease, backend.generation
+        self._exchange.dialled = backend.member
+        return backend
+
+    def failed(self, backend: Backend, error: BackendError) -> None:
+        """Hand its lease back."""
+        self._leases.pop(backend)[0].done(error.why, connected=False)
+        self._attempts.tried.append(backend)
+        self._exchange.retried = f"retried: {error.why}"
+
+    def gave_up(self) -> None:
+        """Hand back what is out still."""
+        if self._first is not None:
+            self._first.done(GIVEN_UP)
+        for lease, _ in self._leases.values():
+            lease.done(GIVEN_UP)
+        self._leases.clear()
+
+    def preamble(self, member: Member) -> bytes:
+        """Make the PROXY line to send first."""
+        return self._attempts.dialling.preamble(self._attempts.request, member)
+
+    def connected(self, backend: Backend) -> tuple[Lease, int]:
+        """Give the lease of the one that is connected, and its generation when it was dialled; hand back the others."""
+        chosen = self._leases.pop(backend)
+        for lease, _ in self._leases.values():
+            lease.done(GIVEN_UP)
+        return chosen
 
 
 class _Failed(Exception):

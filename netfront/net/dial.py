@@ -11,7 +11,8 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import trio
 
@@ -22,7 +23,7 @@ from netfront.net.pool import Backend, Member
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tlsstream import TlsStream
 
-__all__ = ["BESIDE", "Address", "addresses_of", "dial", "dial_any", "resolve", "words"]
+__all__ = ["BESIDE", "Address", "Candidates", "addresses_of", "dial", "dial_any", "resolve", "words"]
 
 Address = tuple[socket.AddressFamily, object]
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
@@ -41,7 +42,9 @@ async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> St
         BackendError: stage "resolve", "connect" or "tls"; always retry-safe.
     """
     until = clock() + timeout
-    attempt = await _attempt(backend, until)
+    if not backend.addresses:
+        backend.addresses = await resolve(backend.member, until)
+    attempt = _Attempt(backend, until, has_words=False)
     try:
         while (stream := attempt.go_on()) is None:
             await first(*attempt.waits, until=attempt.next_at)
@@ -50,57 +53,72 @@ async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> St
     return await _introduced(stream, backend, until, preamble)
 
 
+class Candidates(Protocol):
+    """The backends of one connection that may be dialled in turn, and what is told of them."""
+
+    def another(self) -> Backend | None:
+        """Give the next to try; None when there is none, then it is not asked again."""
+        ...
+
+    def failed(self, backend: Backend, error: BackendError) -> None:
+        """Hear that one failed. One that is merely slower than the one connected has not."""
+        ...
+
+    def gave_up(self) -> None:
+        """Hear that none is connected and no more is tried, for whatever reason."""
+        ...
+
+    def preamble(self, member: Member) -> bytes:
+        """Make the PROXY line to send first."""
+        ...
+
+
 async def dial_any(
-    another: Callable[[], Backend | None],
-    failed: Callable[[Backend, BackendError], None],
-    *,
-    timeout: float,
-    preamble: Callable[[Member], bytes],
-    has_words: bool = False,
+    candidates: Candidates, *, timeout: float, has_words: bool = False
 ) -> tuple[Backend, Stream]:
     """Open a connection to one of several backends: the next after one that fails, and beside one that is silent.
 
     Args:
-        another: gives the next to try, None when there is none; then it is not asked again.
-        failed: told of each that failed. One that is merely slower than the one returned has not failed.
         timeout: seconds for each.
-        preamble: makes the PROXY line to send first.
         has_words: whether bytes are in hand that will be sent as soon as there is a connection.
     Raises:
         BackendError: that of the last to fail, when none is left.
     """
     under_way: list[_Attempt] = []
-    last = BackendError("connect", retry_safe=True, why="nobody to dial")
-    has_more, next_at = True, 0.0
+    last: BackendError | None = None
+    has_more, next_at, is_connected = True, 0.0, False
     try:
         while has_more or under_way:
-            if has_more and clock() >= next_at:
-                backend = another()
+            now = clock()
+            if has_more and now >= next_at:
+                backend = candidates.another()
                 has_more = backend is not None
                 if backend is not None:
-                    next_at = clock() + BESIDE
+                    next_at = now + BESIDE
                     try:
-                        attempt = await _attempt(backend, clock() + timeout)
-                        attempt.has_words = has_words
-                        under_way.append(attempt)
+                        if not backend.addresses:
+                            backend.addresses = await resolve(backend.member, now + timeout)
+                        under_way.append(_Attempt(backend, now + timeout, has_words))
                     except BackendError as error:
                         last, next_at = error, 0.0
-                        failed(backend, error)
-            for attempt in tuple(under_way):
+                        candidates.failed(backend, error)
+            for attempt in under_way if len(under_way) == 1 else tuple(under_way):
+                backend = attempt.backend
                 try:
                     stream = attempt.go_on()
                     if stream is None:
                         continue
-                    under_way.remove(attempt)
-                    backend = attempt.backend
-                    return backend, await _introduced(
-                        stream, backend, attempt.until, preamble(backend.member)
-                    )
+                    preamble = candidates.preamble(backend.member) if backend.member.proxy else b""
+                    if not preamble and backend.member.tls is None:
+                        is_connected = True
+                        return backend, stream
+                    secure = await _introduced(stream, backend, attempt.until, preamble)
+                    is_connected = True
+                    return backend, secure
                 except BackendError as error:
-                    if attempt in under_way:
-                        under_way.remove(attempt)
+                    under_way.remove(attempt)
                     last, next_at = error, 0.0
-                    failed(attempt.backend, error)
+                    candidates.failed(backend, error)
             if under_way and not (has_more and clock() >= next_at):
                 until = min(attempt.next_at for attempt in under_way)
                 waits = [signal for attempt in under_way for signal in attempt.waits]
@@ -108,20 +126,22 @@ async def dial_any(
     finally:
         for attempt in under_way:
             attempt.abort()
-    raise last
+        if not is_connected:
+            candidates.gave_up()
+    raise last or BackendError("connect", retry_safe=True, why="nobody to dial")
 
 
 class _Attempt:
     """Connecting to one backend: to the first of its addresses that answers; a silent one is not waited for alone."""
 
-    __slots__ = ("_beside", "_known", "_last", "_pending", "_rest", "backend", "has_words", "until")
+    __slots__ = ("_beside", "_has_words", "_known", "_last", "_pending", "_rest", "backend", "until")
 
-    def __init__(self, backend: Backend, addresses: Sequence[Address], until: float) -> None:
+    def __init__(self, backend: Backend, until: float, has_words: bool) -> None:
         self.backend = backend
-        self.has_words = False
         self.until = until
-        self._known = addresses
-        self._rest = list(addresses)
+        self._has_words = has_words
+        self._known = backend.addresses
+        self._rest: list[Address] = [*backend.addresses]  # type: ignore[list-item]  # ours; no pool looks into it
         self._pending: list[tuple[SocketStream, Address]] = []
         self._beside = 0.0
         self._last: BackendError | None = None
@@ -152,7 +172,7 @@ class _Attempt:
         while self._rest and (not self._pending or clock() >= self._beside):
             address = self._rest.pop(0)
             try:
-                stream, is_connected = _begin(address, self.has_words)
+                stream, is_connected = _begin(address, self._has_words)
             except OSError as error:
                 self._note(error)
                 continue
@@ -185,12 +205,6 @@ class _Attempt:
         ):  # else the name has come to lead elsewhere
             backend.addresses = [used, *(address for address in backend.addresses if address != used)]
         return stream
-
-
-async def _attempt(backend: Backend, until: float) -> _Attempt:
-    if not backend.addresses:
-        backend.addresses = await resolve(backend.member, until)
-    return _Attempt(backend, backend.addresses, until)  # type: ignore[arg-type]  # ours; no pool looks into it
 
 
 async def _introduced(stream: SocketStream, backend: Backend, until: float, preamble: bytes) -> Stream:

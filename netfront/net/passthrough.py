@@ -98,8 +98,28 @@ class Passthrough:
         passage = Passage(stream.facts, clock(), outcome="cut")
         self.open.add(passage)
         try:
-            await self._pass(stream, passage)
-            passage.outcome = ""
+            tries, early = await self._find(stream, passage) if self._hears else (self._unheard(passage), b"")
+            if not early:
+                early = stream.receive_now() or b""  # what is there goes into the handshake with the backend
+            while not passage.ended:
+                backend, out = await dial_any(tries, timeout=self._connect_time, has_words=bool(early))
+                tries.won(backend)
+                relay = Relay(stream, out, idle=self._idle, from_one=early, pipes=self._pipes)
+                outcome = GIVEN_UP
+                try:
+                    await relay.run()
+                    outcome = DONE
+                    passage.outcome = ""
+                    passage.ended = clock()
+                except OSError as error:
+                    if relay.broke is not out:
+                        raise
+                    outcome = words(error)
+                    if relay.sent or relay.received or not tries.has_more:
+                        raise BackendError("stream", retry_safe=False, why=outcome) from error
+                    early = relay.unsent
+                finally:
+                    tries.done(backend, out, relay, outcome)
         except (BackendError, NoBackend, Overdue) as error:
             passage.outcome = str(error)
         except OSError as error:
@@ -112,59 +132,18 @@ class Passthrough:
             for observe in self._observers:
                 observe(passage)
 
-    async def _pass(self, stream: Stream, passage: Passage) -> None:
-        pool, protocols, early = self._unnamed, None, b""
-        if self._hears:
-            passage.name, protocols, early = await self._hear(stream)
-            found = self._table.find(b"", passage.name, b"/")
-            pool = found.value if isinstance(found, Match) else None
-        if pool is None:
+    def _unheard(self, passage: Passage) -> "_Tries":
+        if self._unnamed is None:
             raise NoBackend("no route")
-        if not early:
-            early = (
-                stream.receive_now() or b""
-            )  # what is there already goes into the handshake with the backend
-        tries = _Tries(pool, protocols, passage)
-        try:
-            while True:
-                backend, out = await dial_any(
-                    tries.another,
-                    tries.failed,
-                    timeout=self._connect_time,
-                    preamble=tries.preamble,
-                    has_words=bool(early),
-                )
-                tries.won(backend)
-                relay = Relay(stream, out, idle=self._idle, from_one=early, pipes=self._pipes)
-                error = await self._relay(relay, tries, backend, out, passage)
-                if error is None:
-                    return
-                if relay.sent or relay.received or not tries.has_more:
-                    raise error
-                early = relay.unsent
-        finally:
-            tries.give_up()
+        return _Tries(self._unnamed, None, passage)
 
-    async def _relay(
-        self, relay: Relay, tries: "_Tries", backend: Backend, out: Stream, passage: Passage
-    ) -> BackendError | None:
-        """Relay to the end; give what became of the backend if it was that which broke."""
-        outcome, error = GIVEN_UP, None
-        try:
-            await relay.run()
-            outcome = DONE
-            out.abort()
-        except OSError as broke:
-            if relay.broke is not out:
-                raise
-            error = BackendError("stream", retry_safe=False, why=words(broke))
-            outcome = DONE if relay.received else error.why
-        finally:
-            out.reset()
-            passage.received += relay.sent
-            passage.sent += relay.received
-            tries.done(backend, DONE if relay.received else outcome)
-        return error
+    async def _find(self, stream: Stream, passage: Passage) -> tuple["_Tries", bytes]:
+        """Find the pool by what the client says; give also the bytes read for that."""
+        passage.name, protocols, early = await self._hear(stream)
+        found = self._table.find(b"", passage.name, b"/")
+        if not isinstance(found, Match):
+            raise NoBackend("no route")
+        return _Tries(found.value, protocols, passage), early
 
     async def _hear(self, stream: Stream) -> tuple[bytes, tuple[bytes, ...], bytes]:
         """Learn for what name and in which protocols a client asks; give also the bytes read for that."""
@@ -246,14 +225,23 @@ class _Tries:
                 lease, since = self._leases.pop(other)
                 lease.done("no answer" if now - since >= BESIDE else GIVEN_UP)
 
-    def done(self, backend: Backend, outcome: str) -> None:
-        """Hand back the lease of the one that was connected."""
-        if outcome is not DONE and outcome is not GIVEN_UP:
-            self._passage.why += (outcome,)
-        self._leases.pop(backend)[0].done(outcome, seconds=self._seconds)
+    def done(self, backend: Backend, out: Stream, relay: Relay, outcome: str) -> None:
+        """Close the backend's side, count, and hand back the lease."""
+        passage = self._passage
+        received = relay.received
+        passage.received += relay.sent
+        passage.sent += received
+        if outcome is DONE:
+            out.abort()
+        else:
+            out.reset()
+            if outcome is not GIVEN_UP:
+                passage.why += (outcome,)
+        # one that has answered is well, whatever came then
+        self._leases.pop(backend)[0].done(DONE if received else outcome, seconds=self._seconds)
 
-    def give_up(self) -> None:
-        """Hand back what is out still."""
+    def gave_up(self) -> None:
+        """Hand back what is out still: nothing was connected."""
         while self._leases:
             _, (lease, _) = self._leases.popitem()
             lease.done(GIVEN_UP)

@@ -16,7 +16,7 @@ from netfront.net.stream import CHUNK, SocketStream, Stream
 
 __all__ = ["Relay", "relay"]
 
-_MOVES = 16
+_ROUNDS = range(16)
 """Reads of one direction before the other one, and other connections, have their turn."""
 _SPLICES = 4
 """The same where a read is a pipe's worth."""
@@ -30,6 +30,8 @@ class _Way:
     __slots__ = (
         "_little",
         "_pipes",
+        "_plain",
+        "_send_last",
         "broke",
         "has_ended",
         "held",
@@ -52,8 +54,12 @@ class _Way:
         self.broke: Stream | None = None
         self.pipe: Pipe | None = None
         self._little = 0
-        is_plain = isinstance(source, SocketStream) and isinstance(sink, SocketStream)
-        self._pipes = pipes if is_plain else None
+        self._plain: SocketStream | None = None  # whose short reads have emptied the kernel's queue
+        self._pipes: Pipes | None = None
+        if isinstance(source, SocketStream) and isinstance(sink, SocketStream):
+            self._plain = None if source.has_unread else source
+            self._pipes = pipes
+            self._send_last = sink.send_last_now
 
     def go_on(self) -> bool:
         """Move what can be moved without waiting; tell whether there may be more at once. Raises OSError."""
@@ -62,8 +68,8 @@ class _Way:
         if self.pipe is not None:
             return self._go_on_splicing(self.pipe)
         source, sink = self.source, self.sink
-        send = sink.send_now
-        for _ in range(_MOVES):
+        plain, send = self._plain, sink.send_now
+        for _ in _ROUNDS:
             data = self.held
             if not data:
                 if not self.is_reading and not self._push():
@@ -77,8 +83,9 @@ class _Way:
                     self.is_at_end = got is not None
                     return False
                 self.held = data = got  # should sending fail, nothing is lost that may go elsewhere
-                if len(got) < CHUNK and _has_all(source) and isinstance(sink, SocketStream):
-                    send = sink.send_last_now
+                if plain is not None and plain.has_ended and len(got) < CHUNK and not plain.is_lost:
+                    # the end had come before, so a short read has left nothing else, and need not be asked for
+                    send, self.is_at_end = self._send_last, True
             try:
                 sent = send(data)
             except OSError:
@@ -91,6 +98,8 @@ class _Way:
                 return False
             self.held = b""
             self.is_reading = not sink.is_held_up
+            if self.is_at_end:
+                return False
             if sent == CHUNK and self._pipes is not None and self.is_reading:
                 self.pipe = self._pipes.take()
                 return True
@@ -176,11 +185,6 @@ class _Way:
             self._pipes.give_back(pipe)
 
 
-def _has_all(source: Stream) -> bool:
-    """Tell whether the end had come before the last read, so that a short one has left nothing but the end."""
-    return isinstance(source, SocketStream) and source.has_ended
-
-
 class Relay:
     """Two streams, one and other, to be joined once.
 
@@ -235,41 +239,38 @@ class Relay:
             Overdue: "stream", idle too long.
             OSError: one of them broke; see `broke`.
         """
-        due = deadline()
-        at, which = due.at, due.which
-        due.which = "stream"
-        try:
-            await self._run()
-        finally:
-            due.at, due.which = at, which
-            self._there.give_back()
-            self._back.give_back()
-
-    async def _run(self) -> None:
         there, back = self._there, self._back
         one, other = there.source, back.source
         due, idle, moved = deadline(), self._idle, -1
-        while True:
-            more = False
-            if one.readable.is_set or not there.is_reading:
-                more = there.go_on()
-                if there.is_at_end and not there.has_ended:
-                    await there.end(is_last=back.has_ended)
-            if other.readable.is_set or not back.is_reading:
-                more |= back.go_on()
-                if back.is_at_end and not back.has_ended:
-                    await back.end(is_last=there.has_ended)
-            if there.moved + back.moved != moved:
-                moved = there.moved + back.moved
-                due.at = clock() + idle
-            if more:
-                await breathe()
-            elif there.is_reading and back.is_reading:
-                await either(one.readable, other.readable)
-            elif there.has_ended and back.has_ended:
-                return
-            else:
-                await first(*there.waits(), *back.waits())
+        at, which = due.at, due.which
+        due.which = "stream"
+        try:
+            while True:
+                more = False
+                if one.readable.is_set or not there.is_reading:
+                    more = there.go_on()
+                    if there.is_at_end and not there.has_ended:
+                        await there.end(is_last=back.has_ended)
+                if other.readable.is_set or not back.is_reading:
+                    more |= back.go_on()
+                    if back.is_at_end and not back.has_ended:
+                        await back.end(is_last=there.has_ended)
+                if there.moved + back.moved != moved:
+                    moved = there.moved + back.moved
+                    due.at = clock() + idle
+                if more:
+                    await breathe()
+                elif there.is_reading and back.is_reading:
+                    await either(one.readable, other.readable)
+                elif there.has_ended and back.has_ended:
+                    return
+                else:
+                    waits = (*there.waits(), *back.waits())
+                    await (either(*waits) if len(waits) == 2 else first(*waits))
+        finally:
+            due.at, due.which = at, which
+            there.give_back()
+            back.give_back()
 
 
 async def relay(

@@ -177,6 +177,11 @@ class SocketStream:
             self._held = data + self._held
             self.readable.is_set = True
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes were put back that the next receive gives."""
+        return bool(self._held)
+
     async def _wait_readable(self) -> None:
         assert self._turn is not None
         async with self._turn:

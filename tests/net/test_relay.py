@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from netfront.errors import Overdue
+from netfront.net.lane import clock, first
 from netfront.net.pipe import Pipes
 from netfront.net.relay import Relay, relay
 from netfront.net.stream import Facts
@@ -260,6 +261,33 @@ async def test_an_answer_that_ends_with_its_connection_ends_so_for_the_client(mo
         assert await read_all(client) == b"answer"
         await client.aclose()
     assert done == [("ended", 8, 6)]
+
+
+@both_modes
+@pytest.mark.parametrize("size", [10, 65536, 65537])
+async def test_what_came_with_the_end_comes_whole(mode, size):
+    """All of it is in the socket, its end too, before the relay begins; and some was put back before."""
+    for unread in (b"", b"put back"):
+        (one, client), (other, server) = tcp_pair(), tcp_pair()
+        await client.send_all(b"x" * size)
+        await client.aclose()
+
+        async def run(one=one, other=other, unread=unread):
+            streams = stream_of(one), stream_of(other)
+            streams[0].unread(unread)
+            await first(
+                streams[0].hung, until=clock() + 0.1
+            )  # without a lane nobody tells of it behind bytes
+            await relay(*streams, idle=10)
+            for stream in streams:
+                stream.abort()
+
+        async with running(mode) as start:
+            start(run)
+            assert await server.receive_some(len(unread) or 1) == unread or b"x"
+            await server.send_eof()
+            assert len(await read_all(server)) == size - (not unread)
+            await server.aclose()
 
 
 @both_modes
