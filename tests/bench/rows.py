@@ -12,7 +12,7 @@ from functools import partial
 from tests.bench import memory, start
 from tests.bench.cpu import active_opens, cpu, resident_kib
 from tests.bench.load import Result, handshakes, requests
-from tests.bench.peers import ROUTES, Bench, Proxy
+from tests.bench.peers import BLIND_PEERS, ROUTES, Bench, Proxy
 
 __all__ = ["ROWS", "Invalid", "Measured", "Options", "Row"]
 
@@ -83,18 +83,28 @@ def _interleaved(cases: dict[str, Callable[[float], float]], options: Options) -
 
 
 def _beside(
-    load: Load, *, tls: bool = False, connections_each: bool = False
+    load: Load,
+    *,
+    tls: bool = False,
+    connections_each: bool = False,
+    blind: bool = False,
+    against: str = "nginx",
 ) -> Callable[[Bench, Options], Measured]:
-    """Make the measurement that compares netfront with nginx."""
+    """Make the measurement that compares netfront with another.
+
+    Args:
+        blind: they relay TCP, those that can.
+    """
 
     def measure(bench: Bench, options: Options) -> Measured:
         with ExitStack() as stack:
             cases: dict[str, Callable[[float], float]] = {}
             for peer in options.peers:
-                proxy = stack.enter_context(bench.running(peer, tls=tls))
-                cases[peer] = partial(_cost, bench, proxy, load, connections_each=connections_each)
+                if not blind or peer in BLIND_PEERS:
+                    proxy = stack.enter_context(bench.running(peer, tls=tls, blind=blind))
+                    cases[peer] = partial(_cost, bench, proxy, load, connections_each=connections_each)
             measured = _interleaved(cases, options)
-        measured.verdict = _ratio(measured, "netfront", "nginx")
+        measured.verdict = _ratio(measured, "netfront", against)
         return measured
 
     return measure
@@ -247,6 +257,15 @@ _ALL = (
         2.0,
         1.3,
         _beside(_handshakes, tls=True, connections_each=True),
+    ),
+    Row("l4", "TCP, 64 kept connections, 1 KiB", 1.25, 1.1, _beside(_ROW_1, blind=True, against="haproxy")),
+    Row("l4-bulk", "TCP, 1 MiB each", 0.9, 0.8, _beside(_BIG(), blind=True)),
+    Row(
+        "l4-connect",
+        "TCP, a connection each",
+        1.35,
+        1.2,
+        _beside(_plain("/", closing=True), connections_each=True, blind=True, against="haproxy"),
     ),
     Row("idle", f"{IDLE} idle connections beside / without", 1.15, 1.05, _beside_idle),
     Row("routes", f"{ROUTES} routes / one", 1.1, 1.02, _routes),
