@@ -431,7 +431,7 @@ class Lane:
         if self._timers:
             until = min(until, self._timers[0][0])
         if self.soon:
-            until = min(until, max(self._next_look, min(self.soon.values())))
+            until = min(until, self.now + _SOON)
         self.is_asleep = True
         with trio.CancelScope(deadline=until):
             await wait_readable(self._epoll.fileno())

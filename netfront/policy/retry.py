@@ -22,6 +22,8 @@ _GENERATION = 30.0
 """Seconds after which answers begin to fade: they count for as long again."""
 _LONGEST = 600.0
 """Seconds after which a generation is forgotten, with all before it."""
+_MANY = 500
+"""Answers after which a limit is no longer young."""
 _STANDS = 0.5
 """Seconds for which a limit that was worked out stands: it takes 40 us, and is asked at every request."""
 
@@ -99,8 +101,8 @@ class LearntLimit:
         answers: how many make a past.
     """
 
-    __slots__ = ("_answers", "_before", "_current", "_factor", "_least", "_limit", "_percent", "_previous",
-                 "_stands_until", "_started")  # fmt: skip
+    __slots__ = ("_answers", "_before", "_current", "_factor", "_least", "_percent", "_previous",
+                 "_stands_until", "_started", "is_young", "stands")  # fmt: skip
 
     def __init__(
         self,
@@ -119,7 +121,10 @@ class LearntLimit:
         self._previous = Histogram()
         self._current = Histogram()
         self._started = -inf
-        self._limit = before
+        self.stands = before
+        """The limit as it was worked out last, at an answer: what every request looks at."""
+        self.is_young = True
+        """Whether each answer counts; of a limit that stands on many, one of several is enough."""
         self._stands_until = -inf
 
     def record(self, seconds: float, now: float) -> None:
@@ -129,13 +134,16 @@ class LearntLimit:
         elif now >= self._started + _GENERATION:
             self._turn(now)
         self._current.record(seconds)
+        if now >= self._stands_until:
+            self.limit(now)
+            self.is_young = self._current.count + self._previous.count < _MANY
 
     def limit(self, now: float) -> float:
         """Tell after how many seconds an answer that has not begun is late."""
         if now >= self._stands_until:
-            self._limit = self._learnt(now)
+            self.stands = self._learnt(now)
             self._stands_until = now + _STANDS
-        return self._limit
+        return self.stands
 
     def _learnt(self, now: float) -> float:
         if now >= self._started + _GENERATION:

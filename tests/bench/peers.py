@@ -23,6 +23,7 @@ from tests.support.servers import caddy_binary, free_port, nginx_binary, wait_fo
 __all__ = ["BLIND_PEERS", "PEERS", "Bench", "Proxy", "bench"]
 
 ROUTES = 300
+BACKENDS = 100
 _DESCRIPTORS = 20000
 
 
@@ -55,7 +56,7 @@ class Bench:
 
     @contextmanager
     def running(
-        self, peer: str, *, tls: bool = False, routes: int = 0, blind: bool = False
+        self, peer: str, *, tls: bool = False, routes: int = 0, blind: bool = False, backends: int = 0
     ) -> Iterator[Proxy]:
         """Run a proxy, pinned to its core.
 
@@ -63,13 +64,16 @@ class Bench:
             tls: netfront listens with TLS too; the others always do.
             routes: so many `/rN` instead of one route for all.
             blind: it relays TCP, and knows nothing of HTTP.
+            backends: netfront balances among so many, which are all the origin under other addresses.
         """
-        name = f"{peer}-{routes}-{blind:d}"
+        name = f"{peer}-{routes}-{blind:d}-{backends}"
         place = self.place / name
         place.mkdir(exist_ok=True)
         port, tls_port = free_port(), free_port()
         whole = (self, place, port, tls_port, routes)
         line = BLIND_PEERS[peer](*whole[:3]) if blind else PEERS[peer](*whole)
+        if backends:
+            line = _netfront_balance(self, port, backends)
         if peer == "netfront" and tls:
             certificate = ["--cert", str(self.place / "cert.pem"), "--key", str(self.place / "key.pem")]
             line += ["-l", f"https://127.0.0.1:{tls_port}", *certificate]
@@ -95,7 +99,10 @@ def bench(profile: str | None = None) -> Iterator[Bench]:
         with (www / "1g").open("wb") as file:
             file.truncate(1 << 30)
         port = free_port()
-        line = _nginx(place / "origin", _ORIGIN.format(port=port, www=www))
+        listens = " ".join(
+            f"listen 127.0.0.{number}:{port} backlog=4096;" for number in range(1, BACKENDS + 1)
+        )
+        line = _nginx(place / "origin", _ORIGIN.format(listens=listens, www=www))
         with _process(line, place, CORE_OF_LOAD) as process:
             wait_for_port(port, process, place / "output")
             yield Bench(place, port, profile)
@@ -136,7 +143,7 @@ def _certificate(place: Path) -> None:
 
 _ORIGIN = """
   server {{
-    listen 127.0.0.1:{port} backlog=4096; root {www}; default_type text/html;
+    {listens} root {www}; default_type text/html;
     location / {{ try_files /1k =404; }}
     location /u {{
       try_files /1k =404; etag off; charset utf-8;
@@ -288,6 +295,13 @@ def _netfront_peer(self: Bench, place: Path, port: int, tls_port: int, routes: i
     targets = [f"/r{number}={origin}" for number in range(routes)] or [origin]
     profile = ["-m", "cProfile", "-o", self.profile] if self.profile else []
     line = [sys.executable, *profile, "-m", "netfront", "proxy", *targets, "-q"]
+    return [*line, "-l", f"http://127.0.0.1:{port}"]
+
+
+def _netfront_balance(self: Bench, port: int, backends: int) -> list[str]:
+    profile = ["-m", "cProfile", "-o", self.profile] if self.profile else []
+    targets = [f"127.0.0.{number}:{self.origin}" for number in range(1, backends + 1)]
+    line = [sys.executable, *profile, "-m", "netfront", "balance", *targets, "-q"]
     return [*line, "-l", f"http://127.0.0.1:{port}"]
 
 

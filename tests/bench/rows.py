@@ -12,7 +12,7 @@ from functools import partial
 from tests.bench import memory, start
 from tests.bench.cpu import active_opens, cpu, resident_kib
 from tests.bench.load import Result, handshakes, requests
-from tests.bench.peers import BLIND_PEERS, ROUTES, Bench, Proxy
+from tests.bench.peers import BACKENDS, BLIND_PEERS, ROUTES, Bench, Proxy
 
 __all__ = ["ROWS", "Invalid", "Measured", "Options", "Row"]
 
@@ -186,6 +186,23 @@ def _routes(bench: Bench, options: Options) -> Measured:
     return measured
 
 
+def _balance(first: int, second: int) -> Callable[[Bench, Options], Measured]:
+    """Make the measurement of netfront with so many backends against itself with so many; 0 is `netfront proxy`."""
+
+    def measure(bench: Bench, options: Options) -> Measured:
+        with ExitStack() as stack:
+            cases: dict[str, Callable[[float], float]] = {}
+            for count in (first, second):
+                proxy = stack.enter_context(bench.running("netfront", backends=count))
+                cases[f"balance {count}" if count else "proxy"] = partial(_cost, bench, proxy, _ROW_1)
+            measured = _interleaved(cases, options)
+        one, other = measured.figures.values()
+        measured.verdict = one / other
+        return measured
+
+    return measure
+
+
 def _latency(bench: Bench, options: Options) -> Measured:
     """The median answer time of one connection, in microseconds."""
 
@@ -269,6 +286,8 @@ _ALL = (
     ),
     Row("idle", f"{IDLE} idle connections beside / without", 1.15, 1.05, _beside_idle),
     Row("routes", f"{ROUTES} routes / one", 1.1, 1.02, _routes),
+    Row("balance", "balance of 2 backends / proxy", 1.05, 1.0, _balance(2, 0)),
+    Row("backends", f"{BACKENDS} backends / 2", 1.1, 1.02, _balance(BACKENDS, 2)),
     Row("latency", "p50 of a lone connection", 1.25, 1.25, _latency),
     Row("gibibyte", "peak of 1 GiB each way, MiB", 128, 128, _gibibyte),
     Row("idle-memory", "an idle kept connection, KiB", 10, 6, _idle_memory),
