@@ -75,10 +75,12 @@ def forward(
     def render(request: Request, member: Member) -> bytes:
         return request_head(request, member, mounts[member.base] if mounts else None)
 
+    def tries_of(request: Request) -> Attempts:
+        return Attempts(pool, transport, dialling, patience, rules, render, key, request)
+
     async def send(request: Request, lease: Lease) -> Response:
         """Send a request beside another try of it."""
-        attempts = Attempts(pool, transport, dialling, patience, rules, render, key, request)
-        return await attempts.once(lease)
+        return await tries_of(request).once(lease)
 
     if hedging is not None:
         hung = limit = LearntLimit()
@@ -99,7 +101,7 @@ def forward(
         except NoBackend as error:
             if not error.is_full:
                 raise
-            attempts = Attempts(pool, transport, dialling, patience, rules, render, key, request)
+            attempts = tries_of(request)
             response = await attempts.when_there_is_room(late, hedger)
         else:
             backend = lease.backend
@@ -111,19 +113,19 @@ def forward(
                     head = request_head(request, member, mounts[member.base] if mounts else None)
                     response = await connection.exchange(request, head, patience, lease, late, hedger)
                 else:
-                    attempts = Attempts(pool, transport, dialling, patience, rules, render, key, request)
+                    attempts = tries_of(request)
                     response = await attempts.begin(lease, connection, late, hedger)
             except BackendError as error:
                 if attempts is not None:
                     raise
-                attempts = Attempts(pool, transport, dialling, patience, rules, render, key, request)
+                attempts = tries_of(request)
                 response = await attempts.after(error, lease)
             except BaseException:
                 if attempts is None:
                     lease.done(GIVEN_UP)
                 raise
         if response.status >= 500 and response.status in rules.statuses:
-            attempts = attempts or Attempts(pool, transport, dialling, patience, rules, render, key, request)
+            attempts = attempts or tries_of(request)
             response = await attempts.instead_of(response)
         exchange.source = "backend"
         exchange.first = now = clock()

@@ -244,6 +244,7 @@ class Pool:
         """Where there is but one, and it takes any number of requests, nothing is to be decided."""
         self._follows_load = False
         self._has_max = False
+        self._is_plain = False
         self._trials: dict[Backend, float] = {}
         """Those that wait for a request to be tried by, and since when."""
         self._waiting: deque[Signal] = deque()
@@ -268,6 +269,10 @@ class Pool:
         only = self._only
         if only is not None and only not in tried:
             return Lease(self, only)
+        if self._is_plain and not self._trials:
+            picked = self._picker.pick(key, tried, now)
+            if picked is not None:
+                return Lease(self, picked)
         if self._trials and (backend := self._trial(tried, now, may_repeat)) is not None:
             lease = Lease(self, backend)
         else:
@@ -509,6 +514,7 @@ class Pool:
         self._picker.arrange([backend for backend in arranged if not self._is_full(backend)])
         self._follows_load = self._picker.follows_load
         self.follows = self._follows_load or self._has_max
+        self._is_plain = not self.follows
         is_lone = len(backends) == 1 and len(usable) == 1 and not self._has_max
         self._only = backends[0] if is_lone else None
 
