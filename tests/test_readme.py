@@ -10,10 +10,17 @@ import pytest
 
 from tests.support.certificates import make_ca, make_leaf, write_pem
 from tests.support.netfront import ROOT, run, running
+from tests.support.servers import free_port
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^\$ (netfront .*)$", TEXT, re.MULTILINE)
-FREE = {"http://:8080": "http://:0", "https://*:443": "https://*:0"}
+FREE = {
+    "http://:8080": "http://:0",
+    "https://*:443": "https://*:0",
+    "tcp://:5432": "tcp://:0",
+    "tcp://:8443": "tcp://:0",
+    "udp://:5353": "udp://:0",
+}
 """Listeners of the README, and the same on a port that is free."""
 
 
@@ -24,11 +31,19 @@ def files(tmp_path_factory):
     ca = make_ca()
     (place / "ca.pem").write_bytes(ca.pem)
     write_pem(place, "site", make_leaf(ca, "site.test", "localhost"))
-    return {name: str(place / name) for name in ("ca.pem", "site.pem", "site.key", "ports")}
+    (place / "pool.nf").write_text("# three servers\n3001-3003\n:3009+backup  # a spare\n")
+    return {
+        **{name: str(place / name) for name in ("ca.pem", "site.pem", "site.key", "ports")},
+        "@pool.nf": f"@{place / 'pool.nf'}",
+    }
 
 
 def words_of(line, files):
-    return [files.get(FREE.get(word, word), FREE.get(word, word)) for word in shlex.split(line)[1:]]
+    words = shlex.split(line)[1:]
+    free = (
+        {} if any(re.match(r":\d+=", word) for word in words) else FREE
+    )  # or routes would name another port
+    return [files.get(free.get(word, word), free.get(word, word)) for word in words]
 
 
 def test_there_are_commands_to_run():
@@ -50,7 +65,15 @@ def test_command_serves(line, files):
         at = words.index("--port-file")
         del words[at : at + 2]  # the test gives its own
     if "-l" not in words:
-        words += ["-l", "https://localhost:0"]
+        words += ["-l", "https://localhost:0" if words[0] == "proxy" else "http://localhost:0"]
+    for number, word in enumerate(
+        words
+    ):  # a port of its own for each listener, and for the routes that name it
+        if word.startswith("tcp://:") and not word.endswith(":0"):
+            port = str(free_port())
+            words = [
+                one.replace(word[6:], f":{port}", 1) if number <= at else one for at, one in enumerate(words)
+            ]
     with running(*words, "--json") as served:
         assert served.ports[0] > 0
 

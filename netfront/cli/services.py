@@ -19,7 +19,7 @@ from netfront.http.watch import Turns, Watch
 from netfront.net.bind import open_sockets
 from netfront.net.follow import Follower
 from netfront.net.listen import Listener
-from netfront.net.members import Members, Source, follow_of
+from netfront.net.members import Follow, Members, Source, follow_of
 from netfront.net.pool import Backend, Member, Pool, PoolRules
 from netfront.policy.health import HealthRules
 from netfront.policy.pick import Picker, make_picker
@@ -75,6 +75,7 @@ class Service:
             self.stickiness = Stickiness(secret(), lb.key.encode())
             picker = Sticky(make_picker("rr", rng), self.stickiness.token)
         self.pool = Pool(plan.name, [], console.backend_changed, rules=_rules(plan), rng=rng, picker=picker)
+        self.pool.is_awaited = any(source.follow is not Follow.NOTHING for source in sources)
         self.members = Members(self.pool, sources, tell=console.note)
         self.key = self.stickiness.key if self.stickiness is not None else key_of(lb)
 
@@ -104,7 +105,13 @@ class Service:
     def start(self, nursery: trio.Nursery, follower: Follower, turns: Turns) -> None:
         """Follow names and probe backends, in tasks of this nursery."""
         self.members.start(follower)
+        nursery.start_soon(self._await_members)
         nursery.start_soon(self._probe, nursery, turns)
+
+    async def _await_members(self) -> None:
+        await self.members.wait_until_asked()
+        self.pool.is_awaited = False
+        self.pool.changed.set()
 
     async def _probe(self, nursery: trio.Nursery, turns: Turns) -> None:
         """Keep those probed who are in the pool, as the plan says by then."""

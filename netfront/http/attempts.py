@@ -134,6 +134,19 @@ class Attempts:
             self.request, self._render(self.request, backend.member), self._patience, lease
         )
 
+    async def when_somebody_is_known(self, late: float, hedge: Hedge | None) -> Response:
+        """Send it as soon as the pool has its first members."""
+        client, pool = self.request.client, self._pool
+        until = clock() + self.dialling.timeout
+        while pool.is_awaited and not pool.backends and clock() < until:
+            pool.changed.clear()
+            await first(pool.changed, client.gone, until=until)
+            if client.gone.is_set and client.has_left():
+                raise ClientGone
+        lease = self.take()
+        self.request.exchange.attempts = 1
+        return await self.begin(lease, None, late, hedge)
+
     async def when_there_is_room(self, late: float, hedge: Hedge | None) -> Response:
         """Send it as soon as one of the backends, which are all busy, takes another request."""
         client = self.request.client

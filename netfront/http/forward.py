@@ -99,10 +99,13 @@ def forward(
         try:
             lease = pool.take(key(request) if key is not None else None, (), began)
         except NoBackend as error:
-            if not error.is_full:
-                raise
             attempts = tries_of(request)
-            response = await attempts.when_there_is_room(late, hedger)
+            if error.is_full:
+                response = await attempts.when_there_is_room(late, hedger)
+            elif pool.is_awaited and not pool.backends:
+                response = await attempts.when_somebody_is_known(late, hedger)
+            else:
+                raise
         else:
             backend = lease.backend
             try:

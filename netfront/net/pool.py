@@ -226,6 +226,8 @@ class Pool:
         self.rules = rules or PoolRules()
         self.changed = Signal()
         """Set when somebody came or went; a held request waits for it, and clears it before."""
+        self.is_awaited = False
+        """Whether its first members are still being looked up: then an empty pool is not yet a reason to refuse."""
         self.renewed = Signal()
         """Set when the members changed; whoever probes them clears it."""
         self.ejected = Signal()
