@@ -121,11 +121,14 @@ class App:
         """
         opened: list[Listener] = []
         refused: list[tuple[str, CannotListen]] = []
-        known = {front.plan.endpoint: front.listener for front in kept._fronts} if kept is not None else {}
+        known = [(front.plan.endpoint, front.listener) for front in kept._fronts] if kept is not None else []
         try:
             for index, front in enumerate(self._fronts):
                 place = front.plan.endpoint
-                listener = known.get(place)
+                same = next((pair for pair in known if pair[0] == place), None)
+                if same is not None:
+                    known.remove(same)  # of two that are alike each is taken over once
+                listener = same[1] if same is not None else None
                 if listener is None:
                     try:
                         listener = self._open(index, front)

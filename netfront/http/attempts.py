@@ -14,7 +14,7 @@ Silence after sending is not a failure here: see `hedge.py`.
 """
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from netfront.errors import BackendError, ClientGone, NoBackend
@@ -27,6 +27,7 @@ from netfront.net.lane import clock, first
 from netfront.net.pool import GIVEN_UP, Backend, Lease, Member, Pool
 from netfront.policy.chance import Chance
 from netfront.policy.retry import IDEMPOTENT, backoff
+from netfront.policy.statuses import NO_STATUS, StatusSet
 
 __all__ = ["Attempts", "Dialling", "RetryRules"]
 
@@ -45,7 +46,7 @@ class RetryRules:
     """
 
     resets: bool = True
-    statuses: Container[int] = frozenset()
+    statuses: StatusSet = NO_STATUS
     body: int = 65536
 
 

@@ -66,6 +66,7 @@ def forward(
         key: what a hashed pick goes by.
     """
     rules = retry or RetryRules()
+    repeats = bool(rules.statuses)
     hung: LearntLimit | None = None
     limit: LearntLimit | None = None
     tail: LearntLimit | None = None
@@ -127,7 +128,7 @@ def forward(
                 if attempts is None:
                     lease.done(GIVEN_UP)
                 raise
-        if response.status >= 500 and response.status in rules.statuses:
+        if repeats and response.status in rules.statuses:
             attempts = attempts or tries_of(request)
             response = await attempts.instead_of(response)
         exchange.source = "backend"

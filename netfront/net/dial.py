@@ -30,6 +30,8 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 """Off before connecting, the last packet of the handshake is not sent alone, but with the first bytes: 4 us less."""
 BESIDE = 0.25
 """Seconds of silence after which another address, or backend, is tried beside the first (RFC 8305 §5)."""
+_HANDSHAKE = 1.0
+"""Seconds for a TLS handshake while there are others to turn to: one that hangs would cost the whole time-out."""
 
 
 async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> Stream:
@@ -112,7 +114,8 @@ async def dial_any(
                     if not preamble and backend.member.tls is None:
                         is_connected = True
                         return backend, stream
-                    secure = await _introduced(stream, backend, attempt.until, preamble)
+                    until = min(attempt.until, clock() + _HANDSHAKE) if has_more else attempt.until
+                    secure = await _introduced(stream, backend, until, preamble)
                     is_connected = True
                     return backend, secure
                 except BackendError as error:

@@ -41,11 +41,11 @@ class Redialler:
     async def _dial(self, pool: Pool, backend: Backend) -> None:
         why = ""
         try:
-            stream = await dial(backend, timeout=self._timeout)
+            if backend.member.endpoint.scheme != "udp":  # where nothing is connected a trial alone can tell
+                stream = await dial(backend, timeout=self._timeout)
+                stream.abort()
         except BackendError as error:
             why = error.why
-        else:
-            stream.abort()
         finally:
             self._dialled.discard(backend)
         pool.dialled(backend, why, trio.current_time())

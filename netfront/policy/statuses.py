@@ -21,6 +21,9 @@ class StatusSet:
 
     ranges: tuple[tuple[int, int], ...]
 
+    def __bool__(self) -> bool:
+        return bool(self.ranges)
+
     def __contains__(self, status: object) -> bool:
         return isinstance(status, int) and any(first <= status <= last for first, last in self.ranges)
 
