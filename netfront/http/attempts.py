@@ -81,6 +81,7 @@ class Attempts:
         "_rules",
         "_transport",
         "dialling",
+        "failures",
         "request",
         "tried",
     )
@@ -105,6 +106,8 @@ class Attempts:
         self._key = key
         self.request = request
         self.tried: list[Backend] = []
+        """Backends that are out of the question for the next try."""
+        self.failures = 0
 
     async def begin(
         self, lease: Lease, connection: BackendConnection | None, late: float, hedge: Hedge | None
@@ -118,7 +121,7 @@ class Attempts:
         try:
             return await self._send(lease, connection, late, hedge)
         except _Failed as failed:
-            return await self._go_on(failed.error)
+            return await self._go_on(failed.error, failed.backend if failed.error.was_kept else None)
 
     async def after(self, error: BackendError, lease: Lease) -> Response:
         """Go on after a first try that failed."""
@@ -151,8 +154,9 @@ class Attempts:
     async def when_there_is_room(self, late: float, hedge: Hedge | None) -> Response:
         """Send it as soon as one of the backends, which are all busy, takes another request."""
         client = self.request.client
+        until = clock() + self._pool.rules.queue_time
         while True:
-            await self._pool.wait_for_place(client.gone, math.inf)
+            await self._pool.wait_for_place(client.gone, until)
             if client.gone.is_set and client.has_left():
                 raise ClientGone
             try:
@@ -188,7 +192,7 @@ class Attempts:
             try:
                 response = await self._send(lease, self._transport.kept(lease.backend, request))
             except _Failed as failed:
-                response = await self._go_on(failed.error)
+                response = await self._go_on(failed.error, failed.backend if failed.error.was_kept else None)
             status = response.status
             if status not in self._rules.statuses:
                 return response
@@ -203,7 +207,7 @@ class Attempts:
         """
         pool, lone = self._pool, 0
         while True:
-            if not error.retry_safe or not self._may_repeat() or len(self.tried) >= _TRIES:
+            if not error.retry_safe or not self._may_repeat() or self.failures >= _TRIES:
                 raise error
             if (
                 error.stage not in _UNSENT
@@ -218,7 +222,7 @@ class Attempts:
                     lease = self.take()
                 except NoBackend:
                     lone += 1
-                    if error.stage not in _UNSENT or lone >= _TRIES or not await self._wait(lone):
+                    if error.stage not in _UNSENT or not await self._wait(lone):
                         raise error from None
                     self.tried.clear()
                     try:
@@ -275,12 +279,13 @@ class Attempts:
         else:
             lease.done(error.why, connected=error.stage not in ("resolve", "connect", "tls"))
             self.tried.append(lease.backend)
+            self.failures += 1
 
     def take(self, *besides: Backend) -> Lease:
         """Take a lease of a backend that was not tried, nor is one of these. Raises NoBackend."""
         key = self._key(self.request) if self._key is not None else None
         may_repeat = self.request.method in IDEMPOTENT
-        return self._pool.take(key, (*self.tried, *besides), clock(), may_repeat=may_repeat)
+        return self._pool.take(key, (*self.tried, *besides), clock(), may_repeat=may_repeat, has_waited=True)
 
     def _note(self, why: str) -> None:
         """Say in the log why there is one more try."""
@@ -345,7 +350,7 @@ class _Opening:
         """Give the one that was picked; after that others, as long as there are tries left."""
         lease, self._first = self._first, None
         if lease is None:
-            if len(self._attempts.tried) + len(self._leases) >= _TRIES:
+            if self._attempts.failures + len(self._leases) >= _TRIES:
                 return None
             try:
                 lease = self._attempts.take(*self._leases)
@@ -361,6 +366,7 @@ class _Opening:
         """Hand its lease back."""
         self._leases.pop(backend)[0].done(error.why, connected=False)
         self._attempts.tried.append(backend)
+        self._attempts.failures += 1
         self._exchange.retried = f"retried: {error.why}"
 
     def gave_up(self) -> None:

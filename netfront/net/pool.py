@@ -257,7 +257,13 @@ class Pool:
     # -- picking --------------------------------------------------------------------------------------------
 
     def take(
-        self, key: bytes | None, tried: Container[Backend], now: float, *, may_repeat: bool = True
+        self,
+        key: bytes | None,
+        tried: Container[Backend],
+        now: float,
+        *,
+        may_repeat: bool = True,
+        has_waited: bool = False,
     ) -> Lease:
         """Pick a backend.
 
@@ -265,12 +271,15 @@ class Pool:
             key: what a hashed pick goes by.
             tried: those this request has been to already.
             may_repeat: whether the request can be sent elsewhere if this one fails.
+            has_waited: whether it has stood in the queue, or has had a backend before.
         Raises:
             NoBackend: there is none, or all were tried, or all are full: then `is_full`, and `wait_for_place` helps.
         """
         only = self._only
         if only is not None and only not in tried:
             return Lease(self, only)
+        if self._waiting and not has_waited:
+            raise NoBackend("all backends are busy", is_full=True)  # not past those who wait already
         if self._is_plain and not self._trials:
             picked = self._picker.pick(key, tried, now)
             if picked is not None:
@@ -312,14 +321,12 @@ class Pool:
         """Whether there is anybody to turn to when one fails."""
         return len(self.backends) > 1
 
-    async def wait_for_place(self, gone: Signal, until: float) -> bool:
-        """Wait until one of the backends takes another request, first come, first served.
+    async def wait_for_place(self, gone: Signal, until: float) -> None:
+        """Wait until one of the backends takes another request, first come, first served; then try again.
 
         Args:
             gone: ends the wait early.
-            until: when to give up, besides after the rules' own `queue_time`.
-        Returns:
-            Whether to try again.
+            until: when to give up.
         Raises:
             NoBackend: too many wait already, or it took too long.
         """
@@ -328,7 +335,7 @@ class Pool:
         turn = Signal()
         self._waiting.append(turn)
         try:
-            got = await first(turn, gone, until=min(until, clock() + self.rules.queue_time))
+            got = await first(turn, gone, until=until)
         except BaseException:
             self._leave_queue(turn)
             raise
@@ -337,7 +344,6 @@ class Pool:
             raise NoBackend("all backends are busy")
         if got is gone:
             self._leave_queue(turn)
-        return True
 
     def _leave_queue(self, turn: Signal) -> None:
         if turn.is_set:
