@@ -378,7 +378,7 @@ class _Service:
         """Hand the lease back of a backend that is not used; the next datagram is sent elsewhere."""
         lease, flow.lease = flow.lease, None
         if lease is not None:
-            lease.done(outcome)
+            lease.done(outcome, connected=False)  # nobody listens there: no hold, once somebody does
             if outcome is not GIVEN_UP:
                 flow.passage.why += (outcome,)
                 flow.passage.outcome = outcome

@@ -211,7 +211,7 @@ class _Tries:
     def failed(self, backend: Backend, error: BackendError) -> None:
         """Hand back the lease of one that could not be dialled."""
         self._passage.why += (error.why,)
-        self._leases.pop(backend)[0].done(error.why)
+        self._leases.pop(backend)[0].done(error.why, connected=False)
 
     def won(self, backend: Backend) -> None:
         """Note who is connected. Those that were silent for so long that another was dialled have failed."""
@@ -223,7 +223,7 @@ class _Tries:
         if len(self._leases) > 1:
             for other in [one for one in self._leases if one is not backend]:
                 lease, since = self._leases.pop(other)
-                lease.done("no answer" if now - since >= BESIDE else GIVEN_UP)
+                lease.done("no answer" if now - since >= BESIDE else GIVEN_UP, connected=False)
 
     def done(self, backend: Backend, out: Stream, relay: Relay, outcome: str) -> None:
         """Close the backend's side, count, and hand back the lease."""

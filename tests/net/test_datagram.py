@@ -8,18 +8,20 @@ import trio
 
 from netfront.endpoint import Endpoint
 from netfront.net.datagram import Datagrams
-from netfront.net.pool import Member, Pool
+from netfront.net.pool import Member, Pool, PoolRules
+from netfront.policy.health import HealthRules
 from tests.support.lanes import MODES, descriptors, listening
 
 both_modes = pytest.mark.parametrize("mode", MODES)
 
 
-def pool_of(*places):
+def pool_of(*places, failures=3):
+    """A pool that ejects after so many failures."""
     members = []
     for place in places:
         host, port = place if isinstance(place, tuple) else ("127.0.0.1", place)
         members.append(Member(Endpoint("udp", host, port), f"{host}:{port}", b"b"))
-    return Pool("pool", members)
+    return Pool("pool", members, rules=PoolRules(health=HealthRules(failures=failures)))
 
 
 @asynccontextmanager
@@ -151,13 +153,14 @@ async def test_what_is_refused_goes_elsewhere_at_once(mode):
         pool = pool_of(unused(), port)
         flows = Datagrams(pool, observers=[passages.append])
         async with listening(mode, datagrams=flows.serve) as front:
-            for _ in range(4):
+            for _ in range(5):
                 async with client(front) as sock:
                     assert await ask(sock, b"x") == b"ax"
                     assert await ask(sock, b"y") == b"ay"
     assert pool.backends[0].why == "connection refused"
     assert [one.in_flight for one in pool.backends] == [0, 0]
-    assert sorted(one.tries for one in passages) == [1, 1, 2, 2]
+    assert pool.backends[0].health.until == 0.0, "where nobody listened there is no hold"
+    assert sorted(one.tries for one in passages) == [1, 1, 2, 2, 2]
     assert {one.why for one in passages} == {(), ("connection refused",)}
 
 
@@ -165,7 +168,7 @@ async def test_what_is_refused_goes_elsewhere_at_once(mode):
 async def test_a_flow_whose_backend_goes_away_goes_on_elsewhere(mode):
     async with backend(b"b") as (b, _), AsyncExitStack() as stack:
         gone = await stack.enter_async_context(mortal(b"a"))
-        pool = pool_of(gone.port, b)
+        pool = pool_of(gone.port, b, failures=1)
         flows = Datagrams(pool)
         async with listening(mode, datagrams=flows.serve) as front, client(front) as sock:
             assert await ask(sock, b"1") == b"a1"
@@ -304,7 +307,7 @@ async def test_a_name_is_looked_up_while_other_flows_go_on(mode):
     resolver = Resolver()
     trio.socket.set_custom_hostname_resolver(resolver)
     async with backend(b"a") as (a, _), backend(b"b") as (b, _):
-        pool = pool_of(("known.test", a), b, ("unknown.test", 9))
+        pool = pool_of(("known.test", a), b, ("unknown.test", 9), failures=1)
         flows = Datagrams(pool)
         async with listening(mode, datagrams=flows.serve) as front, AsyncExitStack() as stack:
             first, second, third = [await stack.enter_async_context(client(front)) for _ in range(3)]

@@ -15,8 +15,9 @@ from netfront.net.certfile import load_certificate
 from netfront.net.inbound import ends_tls
 from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
-from netfront.net.pool import Member, Pool
+from netfront.net.pool import Member, Pool, PoolRules
 from netfront.net.tls import ServerTls
+from netfront.policy.health import HealthRules
 from netfront.policy.scope import Scope
 from tests.support.certificates import make_ca, make_leaf, write_pem
 from tests.support.handshake import answering
@@ -31,8 +32,10 @@ def member(port, **kinds):
     return Member(Endpoint("tcp", kinds.pop("host", "127.0.0.1"), port), f"b{port}", b"b", **kinds)
 
 
-def pool_of(*members):
-    return Pool("pool", [one if isinstance(one, Member) else member(one) for one in members])
+def pool_of(*members, failures=3):
+    """A pool that ejects after so many failures."""
+    rules = PoolRules(health=HealthRules(failures=failures))
+    return Pool("pool", [one if isinstance(one, Member) else member(one) for one in members], rules=rules)
 
 
 def unused():
@@ -164,10 +167,11 @@ async def test_a_backend_that_refuses_costs_the_client_nothing(mode):
         pool = pool_of(unused(), port)
         front = Passthrough([(Scope(), pool)], observers=[passages.append])
         async with listening(mode, front.serve) as front_port:
-            answers = [await ask(front_port, b"x") for _ in range(4)]
-    assert answers == [b"a:x"] * 4
-    assert (2, 1, 3, ("connection refused",), "") in seen(passages)
+            answers = [await ask(front_port, b"x") for _ in range(5)]
+    assert answers == [b"a:x"] * 5
+    assert seen(passages) == [(2, 1, 3, ("connection refused",), "")] * 3 + [(1, 1, 3, (), "")] * 2
     assert pool.backends[0].why == "connection refused"
+    assert pool.backends[0].health.until == 0.0, "what was not connected has no hold"
     assert [one.in_flight for one in pool.backends] == [0, 0]
 
 
@@ -176,13 +180,14 @@ async def test_another_is_tried_beside_one_that_is_silent(mode):
     passages = []
     async with backend(naming(b"a")) as port:
         with silent() as mute:
-            pool = pool_of(mute, port)
+            pool = pool_of(mute, port, failures=1)
             front = Passthrough([(Scope(), pool)], connect_time=30, observers=[passages.append])
             async with listening(mode, front.serve) as front_port:
                 with trio.fail_after(5):
                     assert await ask(front_port, b"x") == b"a:x"
     assert passages[0].tries == 2
     assert pool.backends[0].why == "no answer"
+    assert pool.backends[0].health.until == 0.0, "what was not connected has no hold"
     assert [one.in_flight for one in pool.backends] == [0, 0]
 
 
@@ -225,7 +230,7 @@ async def test_an_empty_pool_rejects(mode):
 async def test_a_backend_that_resets_before_any_byte_is_left_for_another(mode):
     passages = []
     async with backend(resetting) as bad, backend(naming(b"a")) as good:
-        pool = pool_of(bad, good)
+        pool = pool_of(bad, good, failures=1)
         front = Passthrough([(Scope(), pool)], observers=[passages.append])
         async with listening(mode, front.serve) as front_port:
             stream = await trio.open_tcp_stream("127.0.0.1", front_port)
@@ -237,6 +242,7 @@ async def test_a_backend_that_resets_before_any_byte_is_left_for_another(mode):
     assert passages[0].tries == 2
     assert passages[0].outcome == ""
     assert "reset" in pool.backends[0].why
+    assert pool.backends[0].health.until > 0.0, "who was connected and failed is held"
 
 
 @both_modes
@@ -386,7 +392,7 @@ async def test_without_a_route_for_it_a_connection_is_rejected(mode):
 async def test_members_for_a_protocol_get_the_clients_that_speak_it(mode):
     async with backend(naming(b"h2")) as a, backend(naming(b"rest")) as b:
         pool = pool_of(member(a, alpn=b"h2"), b)
-        front = Passthrough([(Scope(), pool)])
+        front = Passthrough([(Scope(), pool)], hears=True)
         async with listening(mode, front.serve) as port:
             for _ in range(3):
                 for protocols, expected in (
@@ -396,7 +402,7 @@ async def test_members_for_a_protocol_get_the_clients_that_speak_it(mode):
                 ):
                     data = hello("a.example", protocols)
                     assert await ask(port, data) == expected + data
-        front = Passthrough([(Scope(), pool_of(member(a, alpn=b"h2")))])
+        front = Passthrough([(Scope(), pool_of(member(a, alpn=b"h2")))], hears=True)
         async with listening(mode, front.serve) as port:
             with pytest.raises(trio.BrokenResourceError):
                 await ask(port, hello("a.example", ("http/1.1",)))
