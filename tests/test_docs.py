@@ -68,8 +68,9 @@ def test_command_is_told_everywhere(node):
 
 
 def test_flags_fill_the_parameters_of_their_name():
-    named = {parameter.name for parameter in root().commands["proxy"].params}
-    assert named == set(ServeFlags.__dataclass_fields__)
+    for command in ("proxy", "balance"):
+        named = {parameter.name for parameter in root().commands[command].params}
+        assert named == set(ServeFlags.__dataclass_fields__) - {"files"}
 
 
 def test_common_flags_of_help_exist():
@@ -79,11 +80,17 @@ def test_common_flags_of_help_exist():
 
 @pytest.mark.parametrize(
     "line",
-    [line for page in PAGES.values() for line, _ in page.examples if line.startswith("netfront proxy")],
+    [
+        line
+        for page in PAGES.values()
+        for line, _ in page.examples
+        if line.startswith(("netfront proxy", "netfront balance"))
+    ],
 )
 def test_example_of_help_is_right(line, tmp_path):
     for name in ("site.pem", "site.key"):
         (tmp_path / name).touch()
+    (tmp_path / "pool.nf").write_text("3001\n3002\n")
     command = f"{line.removesuffix(' &').removeprefix('netfront')} --explain"
     done = subprocess.run(
         ["bash", "-c", f"PYTHONPATH={ROOT} {sys.executable} -m netfront {command}"],
@@ -123,7 +130,9 @@ def test_completion_script_is_read_by_its_shell(shell):
 
 CASES = [
     (["netfront", "pro"], ["proxy"]),
-    (["netfront", ""], ["proxy", "trust", "completion"]),
+    (["netfront", ""], ["balance", "proxy", "trust", "completion"]),
+    (["netfront", "bal"], ["balance"]),
+    (["netfront", "balance", "--hedg"], ["--hedge"]),
     (["netfront", "trust", ""], ["path", "env"]),
     (["netfront", "completion", ""], ["bash", "zsh", "fish"]),
     (["netfront", "proxy", "--lis"], ["--listen"]),

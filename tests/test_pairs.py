@@ -12,9 +12,16 @@ from netfront.cli.flags import ServeFlags
 from netfront.cli.planning import plan_serving
 from netfront.errors import UsageError
 
-BASE = {"targets": ["https://back.example", "/x=3000"]}
+COMMANDS = ("proxy", "balance")
+BASE = {
+    "proxy": {"targets": ["https://back.example", "/x=http://localhost:3000+max=9"]},
+    "balance": {
+        "targets": ["https://back.example", "/x=http://localhost:3000+max=9", "udp://192.0.2.1:53"],
+        "listen": ["https://:9443", "udp://:9053"],
+    },
+}
 SAMPLES = {
-    "to": ["/y=3001"],
+    "to": ["/y=http://localhost:3001"],
     "from_": ["https://:9100"],
     "listen": ["https://:9000"],
     "redirect_http": ":8080",
@@ -52,6 +59,22 @@ SAMPLES = {
     "read_timeout": "5s",
     "stream_timeout": "5s",
     "backend_idle_timeout": "5s",
+    "lb": ["/x: sticky:c"],
+    "sticky_key": "env:X",
+    "health": ["/x: /healthz,interval=5s"],
+    "health_body": ["/x: ok"],
+    "eject_on": ["/x: 502,503"],
+    "slow_start": ["/x: 30s"],
+    "queue": ["/x: 7"],
+    "queue_timeout": ["/x: 9s"],
+    "retry_on": ["/x: 502,reset"],
+    "retry_body": ["/x: 1k"],
+    "hedge": ["/x: p95"],
+    "resolver": "192.0.2.53",
+    "backend_header": True,
+    "udp_timeout": "5s",
+    "live": True,
+    "files": ("pool.nf",),
     "max_line": "1k",
     "max_field": "1k",
     "max_head": "16k",
@@ -73,6 +96,8 @@ NEEDS = {
     "backend_key": {"backend_cert": "c"},
     "log_format": {"access_log": "-"},
     "hsts": {"cert": ["c"], "name": ["a.example"]},
+    "sticky_key": {"lb": ["/x: sticky"]},
+    "health_body": {"health": ["/x: /h"]},
 }
 """What flags that mean nothing alone need beside them."""
 REFUSED = {
@@ -82,8 +107,13 @@ REFUSED = {
     ("json", "log_format"): "--access-log -: stdout carries the events of --json",
     ("hsts", "name"): "--hsts: a.test is a local name",
     ("allow_host", "change_host_header"): "--allow-host: it has no effect",
+    ("live", "verbose"): "--live: it contradicts --verbose",
+    ("live", "quiet"): "--live: it contradicts --quiet",
+    ("json", "live"): "--live: it contradicts --json",
 }
 """Pairs that are refused, and the reason given."""
+NOT_FOR = {"proxy": {"udp_timeout": "--udp-timeout: it has no effect"}, "balance": {}}
+"""Flags that a command refuses, as nothing of it could heed them."""
 UNEXPLAINED = {"explain"}
 """Flags that `--explain` does not tell of: itself. It shows every other one."""
 
@@ -100,51 +130,76 @@ def leaves(value, at=""):
         yield at, value
 
 
+def sample(command, name):
+    """Give a value for a flag that leaves the rest of the base something to do."""
+    return [*SAMPLES[name], "udp://:9053"] if (command, name) == ("balance", "listen") else SAMPLES[name]
+
+
+def names_of(command):
+    return sorted({*SAMPLES} - NOT_FOR[command].keys())
+
+
+FLAGS = [(command, name) for command in COMMANDS for name in names_of(command)]
+PAIRS = [(command, pair) for command in COMMANDS for pair in combinations(names_of(command), 2)]
+
+
 @cache
-def made(*names, beside=()):
+def made(command, *names, beside=()):
     """Give the plan of these flags with what they need, and with what those `beside` need."""
-    given = dict(BASE)
+    given = dict(BASE[command])
     for name in (*beside, *names):
         given |= NEEDS.get(name, {})
-    return plan_serving("proxy", ServeFlags(**given | {name: SAMPLES[name] for name in names}))
+    return plan_serving(command, ServeFlags(**given | {name: sample(command, name) for name in names}))
 
 
 @cache
-def effect(name):
+def told(command, *names, beside=()):
+    return explain_plan(made(command, *names, beside=beside))
+
+
+@cache
+def effect(command, name):
     """Give the leaves that a flag brings into a plan."""
-    without = Counter(leaves(made(beside=(name,))))
-    return tuple((Counter(leaves(made(name))) - without).elements())
+    without = Counter(leaves(made(command, beside=(name,))))
+    return tuple((Counter(leaves(made(command, name))) - without).elements())
 
 
 def test_every_flag_has_a_sample():
     assert {*SAMPLES, *UNEXPLAINED, "targets"} == set(ServeFlags.__dataclass_fields__)
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLES))
-def test_flag_alone_shows_its_effect(name):
-    assert effect(name)
+@pytest.mark.parametrize(("command", "name"), FLAGS)
+def test_flag_alone_shows_its_effect(command, name):
+    assert effect(command, name)
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLES))
-def test_flag_alone_is_explained(name):
-    assert explain_plan(made(name)) != explain_plan(made(beside=(name,)))
+@pytest.mark.parametrize(("command", "name"), FLAGS)
+def test_flag_alone_is_explained(command, name):
+    assert told(command, name) != told(command, beside=(name,))
 
 
-@pytest.mark.parametrize("pair", sorted(combinations(sorted(SAMPLES), 2)))
-def test_pair_shows_both_effects_or_is_refused(pair):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_command_cannot_have_is_refused(command):
+    for name, reason in NOT_FOR[command].items():
+        with pytest.raises(UsageError) as refused:
+            made(command, name)
+        assert [str(fault).splitlines()[0] for fault in refused.value.faults] == [reason]
+
+
+@pytest.mark.parametrize(("command", "pair"), PAIRS)
+def test_pair_shows_both_effects_or_is_refused(command, pair):
     if pair in REFUSED:
         with pytest.raises(UsageError) as refused:
-            made(*pair)
+            made(command, *pair)
         assert [str(fault).splitlines()[0] for fault in refused.value.faults] == [REFUSED[pair]]
         return
-    together = made(*pair)
+    together = made(command, *pair)
     held = list(leaves(together))
     for one, other in (pair, pair[::-1]):
-        assert [
-            leaf for leaf in effect(one) if not is_held(leaf, held, {at for at, _ in effect(other)})
-        ] == []
+        others = {at for at, _ in effect(command, other)}
+        assert [leaf for leaf in effect(command, one) if not is_held(leaf, held, others)] == []
         if one not in NEEDS.get(other, {}):
-            assert explain_plan(together) != explain_plan(made(other, beside=(one,)))
+            assert told(command, *pair) != told(command, other, beside=(one,))
 
 
 def is_held(leaf, held, others):

@@ -7,7 +7,13 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import cast
 
-from netfront.cli.plan import BackendTlsPlan, ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
+from netfront.cli.explain_backends import (
+    explain_balancing,
+    explain_retries,
+    explain_target,
+    may_have_several,
+)
+from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.router import find_route, host_of
 from netfront.http.message import Client, Exchange, Request
@@ -30,17 +36,20 @@ def explain_plan(plan: ServePlan) -> str:
     rows += list(_guard(plan, [target for pool in plan.pools for target in pool.targets]))
     for route in plan.routes:
         where = "" if route.listener is None else f" on {plan.listeners[route.listener].endpoint.url}"
-        rows.append(("route", f"{route.scope}{where}"))
-        rows += [(f"  {name}", text) for name, text in _settings(route.settings)]
+        rows.append(("route", f"{_reached(route)}{where}"))
+        rows += [(f"  {name}", text) for name, text in _settings(plan, route, route.settings)]
         for variant in route.variants:
             rows.append(("  within", " and ".join(map(str, variant.scopes))))
-            rows += [(f"    {name}", text) for name, text in _settings(variant.settings)]
-        rows += [("  dial", _target(target)) for target in plan.pool(route.pool).targets]
+            rows += [(f"    {name}", text) for name, text in _settings(plan, route, variant.settings)]
+        rows += [(f"  {name}", text) for name, text in _backends(plan, route)]
+        rows += [("  dial", explain_target(one, route.kind)) for one in plan.pool(route.pool).targets]
     rows += [
-        *_tell(plan),
-        *_answers(plan),
+        *(_tell(plan) if _has_http(plan) else ()),
+        *(_answers(plan) if _has_http(plan) else ()),
+        *_names(plan),
         *_logs(plan),
         *_ready(plan),
+        *([("files", f"{', '.join(plan.files)}, read again as they change")] if plan.files else []),
         ("stop", f"drain for {render_duration(plan.drain)}"),
     ]
     return _table(rows)
@@ -52,6 +61,8 @@ def explain_request(plan: ServePlan, text: str) -> str:
     Raises:
         UsageError: no such request can be sent.
     """
+    if not _has_http(plan):
+        raise UsageError.of(text, "nobody listens for requests", "no --listen is http:// or https://")
     match = _REQUEST.fullmatch(text)
     if match is None:
         raise UsageError.of(text, "not a request", "write a method and a path or URL: 'GET /api/x'")
@@ -68,7 +79,7 @@ def explain_request(plan: ServePlan, text: str) -> str:
     rows = [("request", text), *_listener(plan, listener), *_limits(plan)]
     if listener.redirects_to is not None:
         return _table(rows)
-    routes = [route for route in plan.routes if route.listener in (None, index)]
+    routes = [route for route in plan.routes if route.kind == "http" and route.listener in (None, index)]
     reached = [target for route in routes for target in plan.pool(route.pool).targets]
     rows += [*(_guard(plan, reached) if listener.is_loopback else ()), *_tell(plan)]
     table = Table((route.scope, route) for route in routes)
@@ -101,13 +112,31 @@ def _served(
             break
     backends = plan.pool(route.pool).targets
     dialled = [("dial", _dialled(route, backend, target, authority)) for backend in backends]
-    return [*_settings(settings), *dialled]
+    return [*_settings(plan, route, settings), *_backends(plan, route), *dialled]
+
+
+def _has_http(plan: ServePlan) -> bool:
+    return any(listener.kind == "http" for listener in plan.listeners)
+
+
+def _reached(route: RoutePlan) -> str:
+    """Say what comes by a route."""
+    if route.kind == "udp":
+        return "datagrams"
+    if route.kind == "tcp":
+        return f"connections for {route.scope.host}" if route.scope.host else "connections"
+    return str(route.scope)
+
+
+def _backends(plan: ServePlan, route: RoutePlan) -> Iterator[tuple[str, str]]:
+    return explain_balancing(plan.pool(route.pool), route.kind, plan.sticky_key)
 
 
 def _listener(plan: ServePlan, listener: ListenerPlan) -> Iterator[tuple[str, str]]:
     reach = "this machine" if listener.is_loopback else "the network"
     proxied = ", connections begin with a PROXY line if the peer is trusted" if listener.accept_proxy else ""
-    yield "listen", f"{listener.endpoint.url}, reached from {reach}{proxied}"
+    passed = {"tcp": ", passes bytes on", "udp": ", passes datagrams on"}.get(listener.kind, "")
+    yield "listen", f"{listener.endpoint.url}, reached from {reach}{proxied}{passed}"
     if listener.redirects_to is not None:
         yield "answer", f"308: to {plan.listeners[listener.redirects_to].endpoint.url}"
     if listener.tls and plan.tls is not None:
@@ -127,25 +156,29 @@ def _listener(plan: ServePlan, listener: ListenerPlan) -> Iterator[tuple[str, st
 
 def _limits(plan: ServePlan) -> Iterator[tuple[str, str]]:
     limits = plan.limits
-    times = {
-        "head": limits.head_timeout,
-        "handshake": limits.handshake_timeout,
-        "idle": limits.idle_timeout,
-        "body": limits.body_timeout,
-        "send": limits.send_timeout,
-        "connect": limits.connect_timeout,
-        "read": limits.read_timeout,
-        "stream": limits.stream_timeout,
-        "backend idle": limits.backend_idle_timeout,
-    }
-    yield "time-outs", ", ".join(f"{name} {render_duration(seconds)}" for name, seconds in times.items())
+    kinds = {listener.kind for listener in plan.listeners}
+    bytes_too, http, udp = {"http", "tcp"}, {"http"}, {"udp"}
+    times = [
+        ("head", limits.head_timeout, http),
+        ("handshake", limits.handshake_timeout, bytes_too),
+        ("idle", limits.idle_timeout, http),
+        ("body", limits.body_timeout, http),
+        ("send", limits.send_timeout, http),
+        ("connect", limits.connect_timeout, bytes_too),
+        ("read", limits.read_timeout, http),
+        ("stream", limits.stream_timeout, bytes_too),
+        ("backend idle", limits.backend_idle_timeout, http),
+        ("udp", limits.udp_timeout, udp),
+    ]
+    told = [f"{name} {render_duration(seconds)}" for name, seconds, heeding in times if kinds & heeding]
+    yield "time-outs", ", ".join(told)
     sizes = {"line": limits.max_line, "field": limits.max_field, "head": limits.max_head}
     most = "by descriptors" if limits.max_connections is None else str(limits.max_connections)
-    yield (
-        "limits",
-        ", ".join(f"{name} {render_size(size)}" for name, size in sizes.items())
-        + f", {limits.max_fields} fields, connections {most}, {limits.max_per_address} of one address",
-    )
+    bounds = [f"{name} {render_size(size)}" for name, size in sizes.items()] if kinds & http else []
+    bounds += [f"{limits.max_fields} fields"] if kinds & http else []
+    bounds += [f"connections {most}", f"{limits.max_per_address} of one address"] if kinds & bytes_too else []
+    if bounds:
+        yield "limits", ", ".join(bounds)
 
 
 def _guard(plan: ServePlan, targets: Iterable[TargetPlan]) -> Iterator[tuple[str, str]]:
@@ -155,7 +188,9 @@ def _guard(plan: ServePlan, targets: Iterable[TargetPlan]) -> Iterator[tuple[str
         yield "guard", f"Host has to be a loopback name{names}; else 421"
 
 
-def _settings(settings: Settings) -> Iterator[tuple[str, str]]:
+def _settings(plan: ServePlan, route: RoutePlan, settings: Settings) -> Iterator[tuple[str, str]]:
+    if route.kind != "http":
+        return
     yield "timeout", f"{render_duration(settings.timeout)} to the first byte"
     if settings.max_body is not None:
         yield "body", f"at most {render_size(settings.max_body)}; else 413"
@@ -166,6 +201,7 @@ def _settings(settings: Settings) -> Iterator[tuple[str, str]]:
                 title,
                 f"set {edit.name.decode()}: {values}" if edit.values else f"remove {edit.name.decode()}",
             )
+    yield from explain_retries(settings, may_have_several=may_have_several(plan.pool(route.pool)))
 
 
 def _tell(plan: ServePlan) -> Iterator[tuple[str, str]]:
@@ -181,6 +217,14 @@ def _answers(plan: ServePlan) -> Iterator[tuple[str, str]]:
     yield "answer", f"{hidden}Location, Refresh and cookies name us, not the backend"
     if plan.tell.hsts is not None:
         yield "answer", f"Strict-Transport-Security for {render_duration(float(plan.tell.hsts))}"
+    if plan.tell.backend:
+        yield "answer", "X-Backend names the backend"
+
+
+def _names(plan: ServePlan) -> Iterator[tuple[str, str]]:
+    if plan.resolver is not None:
+        address, port = plan.resolver
+        yield "names", f"asked of {f'[{address}]' if ':' in address else address}:{port}"
 
 
 def _logs(plan: ServePlan) -> Iterator[tuple[str, str]]:
@@ -190,6 +234,7 @@ def _logs(plan: ServePlan) -> Iterator[tuple[str, str]]:
     said = {
         "nothing but what ends the process": plan.log.quiet,
         "a line a request": plan.log.verbose,
+        "the backends and what they do, where it is a terminal": plan.log.live,
         "in colour": plan.log.color is True,
         "without colour": plan.log.color is False,
         "with tracebacks": plan.debug,
@@ -205,27 +250,6 @@ def _ready(plan: ServePlan) -> Iterator[tuple[str, str]]:
         yield "ready", f"the ports, one a line, written to {plan.ready.port_file}"
     if plan.ready.ready_fd is not None:
         yield "ready", f"the same to descriptor {plan.ready.ready_fd}, which is closed then"
-
-
-def _target(target: TargetPlan) -> str:
-    notes = [
-        *([] if target.label == target.endpoint.url else [f"as {target.label}"]),
-        *([] if target.weight == 1 else [f"weight {target.weight}"]),
-        *(["backup"] if target.backup else []),
-        *([f"PROXY v{target.proxy} first"] if target.proxy else []),
-        f"Host: {target.host}" if target.host else "Host as it came",
-        *(_backend_tls(target.tls) if target.tls else []),
-    ]
-    return f"{target.endpoint.url}, {', '.join(notes)}"
-
-
-def _backend_tls(tls: BackendTlsPlan) -> Iterator[str]:
-    if tls.insecure:
-        yield f"its certificate is NOT verified, asked for as {tls.server_name}"
-    else:
-        yield f"verified as {tls.server_name} by {tls.ca or 'the system store'}"
-    if tls.cert:
-        yield f"with our certificate {tls.cert} and the key {tls.key or 'in it'}"
 
 
 def _dialled(route: RoutePlan, backend: TargetPlan, target: Target, authority: bytes) -> str:
@@ -244,7 +268,7 @@ def _dialled(route: RoutePlan, backend: TargetPlan, target: Target, authority: b
 
 def _listener_of(plan: ServePlan, scheme: bytes | None, port: int | None) -> int:
     """Find the listener a request comes to: by port, else by scheme, else the first."""
-    indices = range(len(plan.listeners))
+    indices = [index for index, listener in enumerate(plan.listeners) if listener.kind == "http"]
     if port is not None:
         for index in indices:
             if plan.listeners[index].endpoint.port == port:

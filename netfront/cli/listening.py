@@ -13,7 +13,7 @@ from netfront.cli.plan import CertificatePlan, HostPlan, ListenerPlan, Secret, T
 from netfront.endpoint import Endpoint, is_loopback_name, parse_listen
 from netfront.errors import UsageError
 
-__all__ = ["is_local_name", "plan_hosts", "plan_listeners", "plan_tls"]
+__all__ = ["is_local_name", "plan_hosts", "plan_listeners", "plan_tls", "secure_schemes"]
 
 _NEEDS_CERT = "give --cert FILE --key FILE, or listen on http://; local are localhost, *.localhost and *.test"
 _DEFAULTS = {"proxy": "https://localhost:8443", "balance": "http://localhost:8080"}
@@ -42,7 +42,7 @@ def plan_listeners(command: str, flags: ServeFlags, faults: Faults) -> tuple[Lis
 
 
 def plan_tls(
-    flags: ServeFlags, listeners: Sequence[ListenerPlan], routed: Sequence[str], faults: Faults
+    command: str, flags: ServeFlags, listeners: Sequence[ListenerPlan], routed: Sequence[str], faults: Faults
 ) -> TlsPlan | None:
     """Make the plan of TLS for clients; None when no listener ends it.
 
@@ -51,7 +51,7 @@ def plan_tls(
     """
     for flag, used in (("--cert", flags.cert), ("--key", flags.key), ("--client-ca", flags.client_ca)):
         if used and not any(listener.tls for listener in listeners):
-            faults.add(flag, "it has no effect", "no --listen is https:// or tls://")
+            faults.add(flag, "it has no effect", f"no --listen is {secure_schemes(command)}")
     certificates = _certificates(flags, faults)
     names = tuple(name for name in flags.name or () if _is_name("--name", name, faults))
     if not any(listener.tls for listener in listeners):
@@ -72,6 +72,11 @@ def plan_hosts(flags: ServeFlags, routed: Iterable[str], faults: Faults) -> Host
     allowed = [name for name in flags.allow_host or () if _is_name("--allow-host", name, faults)]
     own = (*(flags.name or ()), *routed, *allowed)
     return HostPlan(tuple(dict.fromkeys(name.lower().rstrip(".") for name in own)))
+
+
+def secure_schemes(command: str) -> str:
+    """Name the schemes with TLS that a command knows."""
+    return "https://" if command == "proxy" else "https:// or tls://"
 
 
 def is_local_name(name: str) -> bool:

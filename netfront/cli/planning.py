@@ -1,4 +1,4 @@
-"""From the flags of `netfront proxy` to its ServePlan, with all that is wrong told at once.
+"""From the flags of a serving command to its ServePlan, with all that is wrong told at once.
 
 Everything that needs no I/O is checked here: each value, each pair of flags that do not fit together, each
 policy whose scope no route meets. Files are named in the plan and read by those that use them.
@@ -14,7 +14,7 @@ from netfront.cli.argv import path_of
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags
 from netfront.cli.grammar import parse_secret
-from netfront.cli.listening import is_local_name, plan_hosts, plan_listeners, plan_tls
+from netfront.cli.listening import is_local_name, plan_hosts, plan_listeners, plan_tls, secure_schemes
 from netfront.cli.plan import (
     DRAIN,
     LOG_FORMATS,
@@ -83,14 +83,18 @@ def plan_serving(
     is_partial = bool(faults)
     listeners = plan_listeners(command, flags, faults)
     policies = read_policies(flags, faults)
-    routes, pools = plan_routes(args, listeners, flags, policies, _defaults(command, listeners), faults)
-    if not is_partial:  # with a route unread, one more message on what it would have served only misleads
+    routes, pools, lost = plan_routes(
+        command, args, listeners, flags, policies, _defaults(command, listeners), faults
+    )
+    if (
+        not is_partial and not lost
+    ):  # with a route unread, one more message on what it would have served only misleads
         _check_policies(policies, routes, faults)
         _check_parts(routes, faults)
         _check_http_only(command, flags, listeners, faults)
         _check_balancing(flags, routes, pools, faults)
         _check_served(listeners, routes, faults)
-        _check_backend_flags(flags, pools, faults)
+        _check_backend_flags(command, flags, pools, faults)
         _check_allowed_hosts(flags, listeners, pools, faults)
     routed = list(dict.fromkeys(route.scope.host for route in routes if route.scope.host))
     plan = ServePlan(
@@ -98,7 +102,7 @@ def plan_serving(
         listeners=listeners,
         routes=routes,
         pools=pools,
-        tls=plan_tls(flags, listeners, routed, faults),
+        tls=plan_tls(command, flags, listeners, routed, faults),
         limits=_limits(flags, faults),
         tell=_tell(flags, faults),
         host=plan_hosts(flags, routed, faults),
@@ -225,12 +229,14 @@ def _check_parts(routes: Iterable[RoutePlan], faults: Faults) -> None:
 
 _HTTP_ONLY = (
     "redirect_http", "hsts", "change_host_header", "allow_host", "header", "response_header", "keep_server",
-    "forwarded", "timeout", "head_timeout", "body_timeout", "read_timeout", "backend_idle_timeout", "max_line",
-    "max_field", "max_head", "max_fields", "max_body", "sticky_key", "eject_on", "queue", "queue_timeout", "retry_on",
-    "retry_body", "hedge", "backend_header",
+    "forwarded", "timeout", "head_timeout", "idle_timeout", "body_timeout", "send_timeout", "read_timeout",
+    "backend_idle_timeout", "max_line", "max_field", "max_head", "max_fields", "max_body", "sticky_key", "eject_on",
+    "queue", "queue_timeout", "retry_on", "retry_body", "hedge", "backend_header", "access_log",
 )  # fmt: skip
 """Flags that say something of requests, which bytes are not."""
-_TCP_ONLY = ("name", "client_ca", "handshake_timeout", "max_per_address", "connect_timeout", "stream_timeout")
+_TCP_ONLY = (
+    "name", "client_ca", "handshake_timeout", "max_connections", "max_per_address", "connect_timeout", "stream_timeout",
+)  # fmt: skip
 
 
 def _check_http_only(
@@ -275,12 +281,12 @@ def _check_served(listeners: Sequence[ListenerPlan], routes: Sequence[RoutePlan]
             faults.add(f"--listen {listener.endpoint}", "no route belongs to it", hint)
 
 
-def _check_backend_flags(flags: ServeFlags, pools: Iterable[PoolPlan], faults: Faults) -> None:
+def _check_backend_flags(command: str, flags: ServeFlags, pools: Iterable[PoolPlan], faults: Faults) -> None:
     """Refuse flags for TLS to backends that would do nothing, or contradict each other."""
     is_tls = any(target.tls for pool in pools for target in pool.targets)
     for name in ("backend_ca", "backend_cert", "backend_key", "backend_name", "insecure"):
         if getattr(flags, name) and not is_tls:
-            faults.add(_flag(name), "it has no effect", "no target is https:// or tls://")
+            faults.add(_flag(name), "it has no effect", f"no target is {secure_schemes(command)}")
     if flags.backend_key and not flags.backend_cert:
         faults.add("--backend-key", "it has no --backend-cert", "give both")
     if flags.insecure and flags.backend_ca:

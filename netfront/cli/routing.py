@@ -8,7 +8,16 @@ from netfront.cli.argv import Word, as_word, path_in, path_of
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.grammar import RouteArg, TargetArg, parse_argument
-from netfront.cli.plan import BackendTlsPlan, ListenerPlan, PoolPlan, RoutePlan, Settings, TargetPlan
+from netfront.cli.plan import (
+    BackendTlsPlan,
+    BalancePlan,
+    LbPlan,
+    ListenerPlan,
+    PoolPlan,
+    RoutePlan,
+    Settings,
+    TargetPlan,
+)
 from netfront.cli.policies import Policy, settle
 from netfront.endpoint import Endpoint, is_loopback_name, service_domain
 from netfront.errors import UsageError
@@ -43,25 +52,32 @@ def read_arguments(flags: ServeFlags, faults: Faults) -> list[tuple[Word, RouteA
 
 
 def plan_routes(
+    command: str,
     args: Sequence[tuple[Word, RouteArg]],
     listeners: Sequence[ListenerPlan],
     flags: ServeFlags,
     policies: Sequence[Policy],
     defaults: Settings,
     faults: Faults,
-) -> tuple[tuple[RoutePlan, ...], tuple[PoolPlan, ...]]:
+) -> tuple[tuple[RoutePlan, ...], tuple[PoolPlan, ...], bool]:
     """Make the routes, and a pool for each; what is given for the same scope twice comes together.
 
     Args:
         defaults: the settings where no policy says otherwise.
+    Returns:
+        also whether one is lost, for which there is no listener.
     """
+    lost = False
     services: dict[tuple[str, int | None, str], _Service] = {}
     kinds = list(dict.fromkeys(listener.kind for listener in listeners))
     for word, arg in args:
         scope = arg.scope or _EVERYTHING
-        for index in _listeners_of(word, arg, listeners, faults):
-            kind = listeners[index].kind if index is not None else _kind_of(word, arg, kinds, faults)
+        indices = _listeners_of(word, arg, listeners, faults)
+        lost = lost or not indices
+        for index in indices:
+            kind = listeners[index].kind if index is not None else _kind_of(command, word, arg, kinds, faults)
             if kind is None or not _fits(word, scope, kind, faults):
+                lost = True
                 continue
             targets = [_plan_target(word, target, kind, flags, faults) for target in arg.targets]
             name = str(scope) if index is None else f":{arg.port}{'' if arg.scope is None else arg.scope}"
@@ -70,20 +86,28 @@ def plan_routes(
             service = services.setdefault((str(scope), index, kind), _Service(scope, index, kind, name))
             service.targets += targets  # who is named twice counts once; the pool's members say so
     routes, pools = [], []
-    for service in services.values():
-        same_kind = [other for other in services.values() if other.kind == service.kind]
-        held = [policy for policy in policies if not _is_taken(policy, service, same_kind)]
+    heeded: list[BalancePlan] = []
+    for service in sorted(services.values(), key=lambda service: service.kind != "http"):
+        held = [policy for policy in policies if _is_for(policy, service, services.values())]
         settings, variants = settle(service.scope, held, defaults, faults)
+        if service.kind == "http":
+            heeded += [settings.balance, *(variant.settings.balance for variant in variants)]
+        else:
+            settings = _for_bytes(service, settings, heeded, faults)
+            variants = tuple(
+                replace(variant, settings=_for_bytes(service, variant.settings, heeded, faults))
+                for variant in variants
+            )
         routes.append(
             RoutePlan(service.scope, service.name, service.kind, service.listener, settings, variants)
         )
         pools.append(PoolPlan(service.name, tuple(service.targets), settings.balance))
         _check_pool(service, settings, faults)
     routes.sort(key=lambda route: route.listener is None)  # a listener's own route comes before one for all
-    return tuple(routes), tuple(pools)
+    return tuple(routes), tuple(pools), lost
 
 
-def _kind_of(word: Word, arg: RouteArg, kinds: Sequence[str], faults: Faults) -> str | None:
+def _kind_of(command: str, word: Word, arg: RouteArg, kinds: Sequence[str], faults: Faults) -> str | None:
     """Find which kind of listener a route belongs to: as its targets say, else as there is but one kind."""
     said = {_KINDS.get(target.endpoint.scheme) for target in arg.targets} - {None}
     if len(said) > 1:
@@ -98,7 +122,7 @@ def _kind_of(word: Word, arg: RouteArg, kinds: Sequence[str], faults: Faults) ->
     kind = said.pop()
     assert kind is not None
     if kind not in kinds:
-        hint = f"add --listen {kind}://:PORT" if kind != "http" else "add --listen http://:PORT"
+        hint = f"add --listen {kind}://:PORT" if command != "proxy" else "netfront balance listens on it"
         faults.add(word, f"no listener is for {kind}://", hint, word=word)
         return None
     return kind
@@ -124,12 +148,6 @@ def _check_pool(service: _Service, settings: Settings, faults: Faults) -> None:
     if service.targets and all(target.backup for target in service.targets):
         faults.add(f"the backends of {service.name}", "all are +backup", "leave it off one of them")
     balance = settings.balance
-    if service.kind != "http":
-        if balance.lb.policy == "sticky" or (balance.lb.policy == "hash" and balance.lb.key != "ip"):
-            hint = "bytes can be hashed by ip alone: --lb hash:ip"
-            faults.add(f"--lb {balance.lb}", f"{service.name} is {service.kind}://", hint)
-        if balance.health is not None and balance.health.kind == "" and service.kind == "udp":
-            faults.add("--health-body", f"{service.name} is udp://", "it needs --health")
     health = balance.health
     if health is not None and health.body is not None and health.kind != "http":
         why = "there is no --health" if not health.kind else f"--health {health.kind} gets no body"
@@ -140,6 +158,43 @@ _KINDS = {"http": "http", "https": "http", "h2c": "http", "demo": "http", "tcp":
           "srv+https": "http", "srv+tls": "tcp"}  # fmt: skip
 """Which kind of listener the scheme of a target is for; the others go by the listener."""
 _SPOKEN = {"http": ("http", "https"), "tcp": ("tcp", "tls"), "udp": ("udp",)}
+
+
+def _for_bytes(
+    service: _Service, settings: Settings, heeded: Sequence[BalancePlan], faults: Faults
+) -> Settings:
+    """Give the settings of a route whose requests nobody reads.
+
+    What only requests can be picked or probed by is for the routes of requests, if there are any that heed it.
+    """
+    balance = settings.balance
+    lb, health = balance.lb, balance.health
+    if lb.policy == "sticky" or (lb.policy == "hash" and lb.key != "ip"):
+        if not any(other.lb == lb for other in heeded):
+            hint = "bytes can be hashed by ip alone: --lb hash:ip"
+            faults.add(f"--lb {lb}", f"{service.name} is {service.kind}://", hint)
+        balance = replace(balance, lb=LbPlan())
+    if health is not None and health.port is None and any(other.health == health for other in heeded):
+        balance = replace(balance, health=None)
+    elif health is not None and health.port is None and health.kind and service.kind == "udp":
+        faults.add(
+            f"--health {health}", f"{service.name} is udp://", f"name a port that takes TCP: {health},port=N"
+        )
+    return replace(settings, balance=balance)
+
+
+def _is_for(policy: Policy, service: _Service, services: Iterable[_Service]) -> bool:
+    """Tell whether a policy says anything of a route."""
+    same_kind = [other for other in services if other.kind == service.kind]
+    scope = policy.scope
+    if service.kind != "http" and scope is not None:
+        if scope.methods or scope.segments or scope.is_exact:
+            return False
+        if scope.host != service.scope.host and any(
+            other.kind == "http" and other.scope.host == scope.host for other in services
+        ):
+            return False
+    return not _is_taken(policy, service, same_kind)
 
 
 def _is_taken(policy: Policy, service: _Service, services: Iterable[_Service]) -> bool:
@@ -184,9 +239,10 @@ def _plan_target(word: Word, target: TargetArg, kind: str, flags: ServeFlags, fa
         if is_given and not is_heeded:
             faults.add(word, f"+{key} has no effect", f"{target.endpoint} {why}", word=word)
     authority = (service_domain(endpoint.host) if is_service else endpoint.authority) or "localhost"
+    url = f"{endpoint.scheme}://{endpoint.host}{endpoint.base}" if is_service else endpoint.url
     return TargetPlan(
         endpoint=endpoint,
-        label=target.name or endpoint.url,
+        label=target.name or url,
         authority=authority,
         host=_host(target, endpoint, authority, flags.change_host_header),
         weight=target.weight,

@@ -5,6 +5,7 @@ import pytest
 from netfront.cli.explain import explain_plan, explain_request
 from netfront.cli.flags import ServeFlags
 from netfront.cli.planning import plan_serving
+from netfront.errors import UsageError
 from tests.support.netfront import run
 
 HEAD = """\
@@ -17,10 +18,18 @@ TELL = "tell          X-Forwarded-For, -Proto, -Host, -Port, X-Real-IP, Via\n"
 ANSWER = (
     "answer        Server and X-Powered-By removed; Location, Refresh and cookies name us, not the backend\n"
 )
+RETRY = (
+    "elsewhere, what never reached a backend; of methods that may be repeated no answer, bodies up to 64KiB"
+)
+HEDGE = "what only asks is asked elsewhere too when its answer is later than four times p99"
 
 
-def plan(*targets, **flags):
-    return plan_serving("proxy", ServeFlags(targets=targets, **flags))
+def plan(*targets, command="proxy", **flags):
+    return plan_serving(command, ServeFlags(targets=targets, **flags))
+
+
+def balance(*targets, **flags):
+    return plan(*targets, command="balance", **flags)
 
 
 def rows(text, name):
@@ -45,9 +54,14 @@ def test_plan_is_told_one_layer_a_line():
         "route         /api\n"
         "  timeout     none to the first byte\n"
         "  request     remove Cookie\n"
+        f"  retry       {RETRY}\n"
+        f"  hedge       {HEDGE}\n"
         "  within      /api/slow\n"
         "    timeout   5m to the first byte\n"
         "    request   remove Cookie\n"
+        f"    retry     {RETRY}\n"
+        f"    hedge     {HEDGE}\n"
+        "  pick        rr: in turn, by weight\n"
         "  dial        http://localhost:8000/, weight 2, Host as it came\n"
         "  dial        http://localhost:8001, backup, Host as it came\n"
         + TELL
@@ -174,6 +188,178 @@ def test_guard_is_told_where_host_is_replaced_on_loopback():
     ]
     assert rows(explain_plan(plan("https://api.example.com", listen=["http://*:80"])), "guard") == []
     assert rows(explain_plan(plan("3000")), "guard") == []
+
+
+@pytest.mark.parametrize(
+    ("targets", "flags", "name", "text"),
+    [
+        (("1-2",), {}, "pick", "rr: in turn, by weight"),
+        (("1-2",), {"lb": ["least"]}, "pick", "least: who has the fewest requests for its weight"),
+        (
+            ("1",),
+            {"lb": ["hash:header:X-User"]},
+            "pick",
+            "by hash of the header x-user; nobody gets 1.25 times its share",
+        ),
+        (
+            ("1-2",),
+            {"lb": ["hash:ip"]},
+            "pick",
+            "by hash of the client's address; nobody gets 1.25 times its share",
+        ),
+        (
+            ("1-2",),
+            {"lb": ["sticky"]},
+            "pick",
+            "who the cookie netfront-backend names, signed by a key that is kept; else in turn, by weight",
+        ),
+        (
+            ("1-2",),
+            {"lb": ["sticky:s"], "sticky_key": "env:K"},
+            "pick",
+            "who the cookie s names, signed by env:K; else in turn, by weight",
+        ),
+        (
+            ("1-2",),
+            {"eject_on": ["502,503"]},
+            "eject",
+            "answers of 502,503 count as failures; 3 in 10s eject",
+        ),
+        (
+            ("1-2",),
+            {"health": ["/h,status=200,host=a.test,port=9"], "health_body": ["ok"]},
+            "health",
+            "every 2s: GET /h, 200 is well, on port 9, with Host: a.test, the answer has to match ok, within 1s, "
+            "up after 2, down after 3",
+        ),
+        (
+            ("1-2",),
+            {"health": ["tcp,interval=5s"]},
+            "health",
+            "every 5s: connect, within 1s, up after 2, down after 3",
+        ),
+        (("1-2",), {"slow_start": ["30s"]}, "return", "to a whole share within 30s"),
+        (("1+max=2",), {}, "queue", "100 requests wait up to 5s while all are full; else 503"),
+        (
+            ("1+max=2",),
+            {"queue": ["7"], "queue_timeout": ["1s"]},
+            "queue",
+            "7 requests wait up to 1s while all are full; else 503",
+        ),
+        (("1+max=2",), {"queue": ["0"]}, "queue", "none: 503 while all are full"),
+        (
+            ("1-2",),
+            {"retry_on": ["none"]},
+            "retry",
+            "elsewhere, what never reached a backend, and nothing else",
+        ),
+        (
+            ("1",),
+            {"retry_on": ["502,reset"], "retry_body": ["1k"]},
+            "retry",
+            "elsewhere, what never reached a backend; of methods that may be repeated no answer and answers of 502, "
+            "bodies up to 1KiB",
+        ),
+        (
+            ("1-2",),
+            {"hedge": ["p99.9"]},
+            "hedge",
+            "what only asks is asked elsewhere too when its answer is later than p99.9",
+        ),
+        (("1-2",), {"hedge": ["none"]}, "hedge", "none"),
+        (("http://a.test+all",), {}, "pick", "rr: in turn, by weight"),
+        (("http://a.test+all",), {}, "dial", "http://a.test, each of its addresses apart, Host as it came"),
+        (
+            ("1+max=9+weight=0",),
+            {},
+            "dial",
+            "http://localhost:1, weight 0, at most 9 at once, Host as it came",
+        ),
+        (
+            ("srv+https://_http._tcp.shop.test",),
+            {},
+            "dial",
+            "https://_http._tcp.shop.test, wherever its SRV records lead, "
+            "Host: shop.test, verified as shop.test by the system store",
+        ),
+        (("http://a.test",), {"resolver": "::1"}, "names", "asked of [::1]:53"),
+        (("1",), {"files": ("a.nf", "b.nf")}, "files", "a.nf, b.nf, read again as they change"),
+        (("1",), {"live": True}, "stderr", "the backends and what they do, where it is a terminal"),
+    ],
+)
+def test_how_backends_are_used_is_told(targets, flags, name, text):
+    assert text in rows(explain_plan(balance(*targets, **flags)), name)
+
+
+def test_one_backend_has_nobody_to_turn_to():
+    text = explain_plan(balance("3000"))
+    assert [rows(text, name) for name in ("pick", "retry", "hedge", "health", "queue")] == [[]] * 5
+
+
+def test_backend_is_named_in_answers():
+    assert "X-Backend names the backend" in rows(explain_plan(balance("1", backend_header=True)), "answer")
+
+
+def test_bytes_and_datagrams_are_told_without_what_is_said_of_requests():
+    made = balance(
+        "a.test=tcp://db1:1,tcp://db2:1+backup+alpn=h2+max=3",
+        ":53=10.0.0.1:53",
+        listen=["tcp://:5432", "udp://:53"],
+        lb=["hash:ip"],
+    )
+    assert explain_plan(made) == (
+        "listen        tcp://localhost:5432, reached from this machine, passes bytes on\n"
+        "listen        udp://localhost:53, reached from this machine, passes datagrams on\n"
+        "time-outs     handshake 10s, connect 3s, stream 1h, udp 30s\n"
+        "limits        connections by descriptors, 200 of one address\n"
+        "route         datagrams on udp://localhost:53\n"
+        "  pick        by hash of the client's address; nobody gets 1.25 times its share\n"
+        "  dial        udp://10.0.0.1:53\n"
+        "route         connections for a.test\n"
+        "  pick        by hash of the client's address; nobody gets 1.25 times its share\n"
+        "  dial        tcp://db1:1\n"
+        "  dial        tcp://db2:1, backup, at most 3 at once, for clients that offer h2\n"
+        "stop          drain for 30s\n"
+    )
+
+
+def test_a_request_is_explained_only_where_somebody_listens_for_one():
+    with pytest.raises(UsageError, match="GET /x: nobody listens for requests"):
+        explain_request(balance(":1", listen=["tcp://:5432"]), "GET /x")
+    mixed = balance("tcp://db:1", "http://h:2", listen=["tcp://:5432", "http://:80"])
+    assert rows(explain_request(mixed, "GET /x"), "dial") == ["http://h:2/x with Host: localhost"]
+
+
+def test_what_only_requests_can_be_picked_or_probed_by_is_for_them_alone():
+    made = balance(
+        "http://h:1,http://h:2",
+        "udp://10.0.0.1:1",
+        listen=["http://:80", "udp://:53"],
+        lb=["sticky"],
+        health=["/healthz"],
+        timeout=["/x: 5s"],
+    )
+    told = {route.kind: route.settings.balance for route in made.routes}
+    assert (told["http"].lb.policy, told["udp"].lb.policy) == ("sticky", "rr")
+    assert (told["http"].health.path, told["udp"].health) == ("/healthz", None)
+    assert [route.variants for route in made.routes if route.kind == "udp"] == [()]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"lb": ["sticky"]}, "--lb sticky:netfront-backend: / is udp://"),
+        ({"lb": ["hash:url"]}, "--lb hash:url: / is udp://"),
+        ({"health": ["/h"]}, "--health /h: / is udp://\n  name a port that takes TCP: /h,port=N"),
+        ({"idle_timeout": "5s"}, "--idle-timeout: it has no effect"),
+        ({"max_connections": "5"}, "--max-connections: it has no effect"),
+        ({"access_log": "x"}, "--access-log: it has no effect"),
+    ],
+)
+def test_what_datagrams_cannot_have_is_refused(flags, message):
+    with pytest.raises(UsageError) as refused:
+        balance("10.0.0.1:53", listen=["udp://:53"], **flags)
+    assert str(refused.value.faults[0]).startswith(message)
 
 
 def test_explain_is_a_switch_and_takes_requests_as_arguments():

@@ -108,9 +108,25 @@ def test_all_faults_of_an_argument_are_told():
 
 
 def test_options_of_a_target_are_read():
-    text = "https://h+weight=3+backup+name=blue+sni=a.test+host=target+proxy=v2+insecure+ca=x%2Cy.pem"
+    text = (
+        "https://h+weight=3+backup+max=9+all+alpn=h2+name=blue+sni=a.test+host=target+proxy=v2+insecure"
+        "+ca=x%2Cy.pem"
+    )
     assert parse_target(text) == (
-        TargetArg(Endpoint("https", "h", 443), 3, True, "blue", "a.test", "target", 2, True, "x,y.pem"),
+        TargetArg(
+            Endpoint("https", "h", 443),
+            weight=3,
+            backup=True,
+            max=9,
+            all=True,
+            alpn="h2",
+            name="blue",
+            sni="a.test",
+            host="target",
+            proxy=2,
+            insecure=True,
+            ca="x,y.pem",
+        ),
     )
 
 
@@ -120,8 +136,11 @@ def test_options_of_a_target_are_read():
         (":1+wieght=3", "+wieght: no such option of a target\n  did you mean weight?"),
         (":1+weight", "+weight: it needs a value\n  as in +weight=3"),
         (":1+weight=", "+weight: it needs a value\n  as in +weight=3"),
-        (":1+weight=x", "+weight=x: not a whole number\n  allowed is from 0 to 10000"),
-        (":1+weight=99999", "+weight=99999: too large\n  allowed is from 0 to 10000"),
+        (":1+weight=x", "+weight=x: not a whole number\n  allowed is from 0 to 256"),
+        (":1+weight=99999", "+weight=99999: too large\n  allowed is from 0 to 256"),
+        (":1+weight=257", "+weight=257: too large\n  allowed is from 0 to 256"),
+        (":1+max=0", "+max=0: too small\n  allowed is from 1 to 1000000"),
+        (":1+alpn=h2 x", "+alpn=h2 x: not a protocol's name\n  as in h2 or http/1.1"),
         (":1+backup=1", "+backup=1: it takes no value\n  write +backup"),
         (":1+backup+backup", "+backup: given twice"),
         (

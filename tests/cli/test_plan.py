@@ -152,15 +152,19 @@ def test_host_is_replaced_where_it_names_another_machine_or_where_told(text, cha
 
 
 def test_options_of_a_target_reach_the_plan():
-    made = plan("https://h:1/v2+weight=3+backup+name=blue+sni=s.test+proxy=v2+ca=x.pem").pools[0].targets[0]
-    assert made == TargetPlan(
+    made = plan(
+        ":1", "https://h:1/v2+weight=3+backup+max=9+all+name=blue+sni=s.test+proxy=v2+ca=x.pem"
+    ).pools[0]
+    assert made.targets[1] == TargetPlan(
         Endpoint("https", "h", 1, base="/v2"),
         "blue",
         "h:1",
         host="h:1",
         weight=3,
         backup=True,
+        max=9,
         proxy=2,
+        apart=True,
         tls=BackendTlsPlan("s.test", ca="x.pem"),
     )
 
@@ -269,7 +273,9 @@ def test_policy_without_scope_holds_everywhere():
     made = plan(
         "/a=:1", "/b=:2", timeout=["5s"], max_body=["1k"], header=["X-A: b"], response_header=["-X-B"]
     )
-    held = Settings(5.0, 1024, (FieldEdit(b"X-A", (b"b",)),), (FieldEdit(b"X-B"),))
+    held = Settings(
+        5.0, 1024, request_edits=(FieldEdit(b"X-A", (b"b",)),), response_edits=(FieldEdit(b"X-B"),)
+    )
     assert [(route.settings, route.variants) for route in made.routes] == [(held, ()), (held, ())]
 
 
@@ -374,7 +380,7 @@ REFUSED = [
     ({"drain": "2h"}, "--drain 2h: too large\n  allowed is from 0s to 1h"),
     (
         {"listen": ["tcp://:80"]},
-        "--listen tcp://:80: tcp:// is not served here\n  listen on https:// or http://",
+        "--listen tcp://:80: tcp:// is not served here\n  listen on https:// or http://, or use netfront balance",
     ),
     ({"listen": ["http://:80", "http://localhost:80"]}, "--listen http://localhost:80: given twice"),
     (
@@ -391,14 +397,10 @@ REFUSED = [
         "--listen http://localhost:81: no route belongs to it\n  give it one: :81=TARGET",
     ),
     (
-        {"targets": ["3000", ":3000"]},
-        ":3000: http://localhost:3000 is twice in /\n  give it once, with +weight=2 for twice its share",
-    ),
-    (
         {"targets": ["tcp://db:1"]},
-        "tcp://db:1: tcp:// is not spoken to backends here\n  a target is http://, https://, unix:FILE or demo:",
+        "tcp://db:1: no listener is for tcp://\n  netfront balance listens on it",
     ),
-    ({"targets": ["3000+sni=x"]}, "3000+sni=x: +sni has no effect\n  localhost:3000 is not https://"),
+    ({"targets": ["3000+sni=x"]}, "3000+sni=x: +sni has no effect\n  localhost:3000 is not dialled with TLS"),
     ({"key": ["k"]}, "--key k: it has no --cert\n  give one --cert for each --key, in the same order"),
     (
         {**CERT, "key_password": ["@a", "@b"]},
@@ -448,6 +450,10 @@ REFUSED = [
 ]
 
 
+def test_a_backend_that_is_named_twice_is_left_to_the_pool_to_merge():
+    assert [one.label for one in plan("3000", ":3000").pools[0].targets] == ["http://localhost:3000"] * 2
+
+
 @pytest.mark.parametrize(("flags", "message"), [case for case in REFUSED if case[1]])
 def test_what_does_not_fit_is_refused(flags, message):
     given = {"targets": ["3000"], **flags} if flags else flags
@@ -457,9 +463,9 @@ def test_what_does_not_fit_is_refused(flags, message):
 
 
 def test_route_for_a_port_nobody_listens_on_is_refused():
-    assert (
-        faults(":81=:1", listen=["http://:80"])[0] == ":81=:1: nothing listens on port 81\n  add --listen :81"
-    )
+    assert faults(":81=:1", listen=["http://:80"]) == [
+        ":81=:1: nothing listens on port 81\n  add --listen :81"
+    ]
 
 
 @pytest.mark.parametrize(
