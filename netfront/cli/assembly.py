@@ -18,7 +18,7 @@ from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
 from netfront.cli.services import Demo, Service, sources_of
 from netfront.errors import BadMessage, UsageError
-from netfront.filters.access_log import access_log
+from netfront.filters.access_log import access_log, passage_log
 from netfront.filters.answer_errors import answer_errors
 from netfront.filters.edit_fields import (
     ResponseEdit,
@@ -47,7 +47,8 @@ from netfront.net.datagram import Datagrams
 from netfront.net.inbound import ends_tls, expects_proxy
 from netfront.net.listen import StreamHandler
 from netfront.net.logfile import LogFile
-from netfront.net.passthrough import Passage, Passthrough
+from netfront.net.passage import Passage
+from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
 from netfront.net.pool import Member
 from netfront.net.stream import Stream
@@ -64,6 +65,15 @@ __all__ = ["build"]
 
 
 @dataclass(frozen=True, slots=True)
+class _Observers:
+    """Who is told of what has ended: of requests, and of connections and flows that were passed on."""
+
+    exchanges: tuple[Observer, ...] = ()
+    tcp: tuple[Callable[[Passage], None], ...] = ()
+    udp: tuple[Callable[[Passage], None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Parts:
     """What the fronts are made of."""
 
@@ -77,8 +87,7 @@ class _Parts:
     trusted: Callable[[str], bool]
     ports: list[int]
     certificates: "Certificates | None"
-    observers: tuple[Observer, ...]
-    passages: tuple[Callable[[Passage], None], ...]
+    observers: "_Observers"
 
 
 def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
@@ -121,7 +130,6 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,
         observers=observers,
-        passages=(console.passage,) if plan.log.verbose else (),
     )
     return App(
         plan,
@@ -150,7 +158,7 @@ def _front(parts: _Parts, index: int) -> Front:
     if listener.kind == "udp":
         [route] = routes
         flows = Datagrams(
-            parts.services[route.pool].pool, idle=parts.plan.limits.udp_timeout, observers=parts.passages
+            parts.services[route.pool].pool, idle=parts.plan.limits.udp_timeout, observers=parts.observers.udp
         )
         return Front(listener, _takes_no_connections, datagrams=flows.serve)
     if listener.kind == "tcp":
@@ -160,14 +168,14 @@ def _front(parts: _Parts, index: int) -> Front:
             idle=parts.plan.limits.stream_timeout,
             hears=any(target.alpn for route in routes for target in parts.plan.pool(route.pool).targets),
             pipes=parts.pipes,
-            observers=parts.passages,
+            observers=parts.observers.tcp,
         )
         return Front(listener, _connection(parts, index, passthrough.serve), passthrough=passthrough)
     server = HttpServer(
         _handler(parts, index, routes),
         limits=_server_limits(parts.plan, parts.heads),
         refuse=_refusal(explains=listener.is_loopback),
-        observers=parts.observers,
+        observers=parts.observers.exchanges,
         scheme=b"https" if listener.tls else b"http",
         memory=parts.memory,
     )
@@ -316,13 +324,13 @@ def _server_limits(plan: ServePlan, heads: HeadLimits) -> ServerLimits:
 
 def _read_files(
     plan: ServePlan, console: Console, kept: App | None
-) -> tuple["Certificates | None", "BackendContexts", list[LogFile], tuple[Observer, ...]]:
+) -> tuple["Certificates | None", "BackendContexts", list[LogFile], _Observers]:
     """Read and open every file of the plan. Raises UsageError: of all that is wrong with any of them."""
     faults = Faults()
     certificates = None
     contexts: BackendContexts = {}
     logs: list[LogFile] = []
-    observers: tuple[Observer, ...] = ()
+    observers = _Observers()
     if plan.tls is not None:
         from netfront.cli.certificates import Certificates
 
@@ -347,17 +355,28 @@ def _read_files(
 
 def _observers(
     plan: ServePlan, console: Console, known: Sequence[LogFile]
-) -> tuple[list[LogFile], tuple[Observer, ...]]:
+) -> tuple[list[LogFile], _Observers]:
     logs: list[LogFile] = []
-    observers: list[Observer] = []
+    exchanges: list[Observer] = []
+    tcp: list[Callable[[Passage], None]] = []
+    udp: list[Callable[[Passage], None]] = []
     if plan.log.access_log is not None:
         path = None if plan.log.access_log == "-" else plan.log.access_log
         log = next((one for one in known if one.path == path), None) or LogFile(path, console.note)
         logs.append(log)
-        observers.append(access_log(plan.log.access_format, log.write, lambda _: time.time(), time.gmtime))
+        shape = plan.log.access_format
+        exchanges.append(access_log(shape, log.write, _wall, time.gmtime))
+        for kind, passages in (("tcp", tcp), ("udp", udp)):
+            passages.append(passage_log(shape, kind, log.write, _wall, time.gmtime))
     if plan.log.verbose:
-        observers.append(console.exchange)
-    return logs, tuple(observers)
+        exchanges.append(console.exchange)
+        tcp.append(console.passage)
+        udp.append(console.passage)
+    return logs, _Observers(tuple(exchanges), tuple(tcp), tuple(udp))
+
+
+def _wall(_: float) -> float:
+    return time.time()
 
 
 def _trusted(networks: tuple[str, ...]) -> Callable[[str], bool]:

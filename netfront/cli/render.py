@@ -14,7 +14,7 @@ from netfront.cli.plan import ListenerPlan, LogPlan, RoutePlan, ServePlan
 from netfront.errors import Fault
 from netfront.http.message import Exchange
 from netfront.net.listen import Listener
-from netfront.net.passthrough import Passage
+from netfront.net.passage import Passage
 from netfront.net.pool import Backend
 
 __all__ = ["Console"]
@@ -84,12 +84,13 @@ class Console:
         method = _shown(exchange.method.decode("latin-1"))
         milliseconds = (exchange.ended - exchange.started) * 1000
         to = f" -> {dialled.label}" if dialled is not None else ""
-        tries = f" ({exchange.attempts} tries)" if exchange.attempts > 1 else ""
+        tries = _tries(exchange.attempts, exchange.retried)
         why = f" [{_shown(exchange.outcome)}]" if exchange.outcome else ""
         if self._json:
             self._event(
                 "request", method=method, target=target, status=status, milliseconds=round(milliseconds, 3),
-                sent=exchange.sent, backend=dialled.label if dialled is not None else None, outcome=exchange.outcome,
+                sent=exchange.sent, received=exchange.received, backend=dialled.label if dialled is not None else None,
+                tries=exchange.attempts, retried=exchange.retried, outcome=exchange.outcome,
             )  # fmt: skip
         self._say(
             f"{self._paint(color, str(status))} {method} {target}{to}{tries} {milliseconds:.1f} ms "
@@ -105,9 +106,10 @@ class Console:
         if self._json:
             self._event(
                 "connection", client=client, name=passage.name.decode("latin-1"), backend=label, tries=passage.tries,
-                received=passage.received, sent=passage.sent, seconds=round(seconds, 6), outcome=passage.outcome,
+                retried=passage.retried, received=passage.received, sent=passage.sent, seconds=round(seconds, 6),
+                outcome=passage.outcome,
             )  # fmt: skip
-        tries = f" ({passage.tries} tries)" if passage.tries > 1 else ""
+        tries = _tries(passage.tries, passage.retried)
         why = f" [{_shown(passage.outcome)}]" if passage.outcome else ""
         self._say(
             f"{client} -> {label or 'nobody'}{tries} {seconds:.1f} s {passage.received} B in, {passage.sent} B out{why}"
@@ -211,6 +213,10 @@ def _printable(text: str) -> str:
 def _shown(text: str) -> str:
     """Escape what could move the cursor or forge a line."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _tries(count: int, why: str) -> str:
+    return f" ({count} tries{', ' if why else ''}{_shown(why)})" if count > 1 else ""
 
 
 def _state(verdict: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The access log: one line for each exchange, made after its last byte.
+"""The access log: one line for each exchange, and for each connection or flow passed on, made after its last byte.
 
 What came from outside is escaped, so that no request can write a line of its own or colour a terminal.
 """
@@ -8,12 +8,15 @@ import re
 from collections.abc import Callable
 
 from netfront.http.message import Exchange, Observer
+from netfront.net.passage import Passage
+from netfront.net.stream import Facts
 
-__all__ = ["FORMATS", "access_log"]
+__all__ = ["FORMATS", "PASSAGE_FORMATS", "access_log", "passage_log"]
 
 Wall = Callable[[float], float]
 """From the lane's clock to the time of day, in seconds since 1970."""
 Format = Callable[[Exchange, "_Stamp"], bytes]
+PassageFormat = Callable[[Passage, str, "_Stamp"], bytes]
 _UNSAFE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
 _BARE = re.compile(r'[^\s"=\\]+').fullmatch
 _VERSIONS = {b"0": b" HTTP/1.0", b"1": b" HTTP/1.1", b"": b""}
@@ -61,19 +64,42 @@ def access_log(
     return observe
 
 
+def passage_log(
+    format: str,
+    kind: str,
+    write: Callable[[bytes], None],
+    wall: Wall,
+    calendar: Callable[[float], tuple[int, ...]],
+) -> Callable[[Passage], None]:
+    """Make the observer that writes a line for each passage.
+
+    Args:
+        format: one of PASSAGE_FORMATS.
+        kind: "tcp" or "udp", for the log alone.
+        write, wall, calendar: as for `access_log`.
+    """
+    line, stamp = PASSAGE_FORMATS[format], _Stamp(wall, calendar)
+
+    def observe(passage: Passage) -> None:
+        stamp.set(passage.ended)
+        write(line(passage, kind, stamp))
+
+    return observe
+
+
 def _escaped(value: bytes) -> bytes:
     if _UNSAFE.search(value) is None:
         return value
     return _UNSAFE.sub(lambda match: b"\\x%02x" % match[0][0], value)
 
 
-def _peer(exchange: Exchange) -> bytes:
-    return exchange.client.facts.peer[0].encode() or b"-"
+def _peer(facts: Facts) -> bytes:
+    return facts.peer[0].encode() or b"-"
 
 
 def _common(exchange: Exchange, stamp: _Stamp) -> bytes:
     line = b'%b - - %b "%b %b%b"' % (
-        _peer(exchange),
+        _peer(exchange.client.facts),
         stamp.common,
         exchange.method,
         _escaped(exchange.target),
@@ -107,7 +133,9 @@ def _facts(exchange: Exchange, stamp: _Stamp) -> dict[str, object]:
     }
     if dialled is not None:
         facts["backend"] = dialled.label
-        facts["attempts"] = exchange.attempts
+        facts["tries"] = exchange.attempts
+    if exchange.retried:
+        facts["retried"] = exchange.retried
     if exchange.first:
         facts["first"] = round(exchange.first - exchange.started, 6)
     if exchange.outcome:
@@ -116,15 +144,78 @@ def _facts(exchange: Exchange, stamp: _Stamp) -> dict[str, object]:
 
 
 def _json(exchange: Exchange, stamp: _Stamp) -> bytes:
-    return json.dumps(_facts(exchange, stamp)).encode() + b"\n"
+    return _as_json(_facts(exchange, stamp))
 
 
 def _logfmt(exchange: Exchange, stamp: _Stamp) -> bytes:
+    return _as_logfmt(_facts(exchange, stamp))
+
+
+def _as_json(facts: dict[str, object]) -> bytes:
+    return json.dumps(facts).encode() + b"\n"
+
+
+def _as_logfmt(facts: dict[str, object]) -> bytes:
     pairs = []
-    for key, value in _facts(exchange, stamp).items():
+    for key, value in facts.items():
         text = str(value)
         pairs.append(f"{key}={text}" if _BARE(text) and text.isascii() else f"{key}={json.dumps(text)}")
     return " ".join(pairs).encode() + b"\n"
 
 
+def _passage_common(passage: Passage, kind: str, stamp: _Stamp) -> bytes:
+    """Write what is there in the places that readers of such logs look at.
+
+    In place of a request line stands where the client came; the status is 200 of what ended in good order, 499 where
+    the client broke it, and 502 else.
+    """
+    facts = passage.facts
+    status = 200 if not passage.outcome else 499 if passage.client_broke else 502
+    return b'%b - - %b "%b %b:%d" %d %d\n' % (
+        _peer(facts), stamp.common, kind.upper().encode(), _escaped(passage.name), facts.local[1], status, passage.sent,
+    )  # fmt: skip
+
+
+def _passage_combined(passage: Passage, kind: str, stamp: _Stamp) -> bytes:
+    return _passage_common(passage, kind, stamp)[:-1] + b' "-" "-"\n'
+
+
+def _passage_facts(passage: Passage, kind: str, stamp: _Stamp) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "time": stamp.iso,
+        "client": passage.facts.peer[0] or "unix",
+        "protocol": kind,
+        "port": passage.facts.local[1],
+        "sent": passage.sent,
+        "received": passage.received,
+        "seconds": round(passage.ended - passage.started, 6),
+    }
+    if passage.name:
+        facts["name"] = passage.name.decode("latin-1")
+    if passage.member is not None:
+        facts["backend"] = passage.member.label
+        facts["tries"] = passage.tries
+    if passage.retried:
+        facts["retried"] = passage.retried
+    if passage.connected:
+        facts["first" if kind == "udp" else "connected"] = round(passage.connected - passage.started, 6)
+    if passage.outcome:
+        facts["outcome"] = passage.outcome
+    return facts
+
+
+def _passage_json(passage: Passage, kind: str, stamp: _Stamp) -> bytes:
+    return _as_json(_passage_facts(passage, kind, stamp))
+
+
+def _passage_logfmt(passage: Passage, kind: str, stamp: _Stamp) -> bytes:
+    return _as_logfmt(_passage_facts(passage, kind, stamp))
+
+
 FORMATS: dict[str, Format] = {"common": _common, "combined": _combined, "json": _json, "logfmt": _logfmt}
+PASSAGE_FORMATS: dict[str, PassageFormat] = {
+    "common": _passage_common,
+    "combined": _passage_combined,
+    "json": _passage_json,
+    "logfmt": _passage_logfmt,
+}

@@ -22,7 +22,7 @@ from netfront.http.client import BackendConnection, Hedge, Patience
 from netfront.http.message import Request, Response
 from netfront.http.replay import Replay
 from netfront.http.transport import Transport
-from netfront.net.dial import dial, dial_any
+from netfront.net.dial import SILENT, dial, dial_any
 from netfront.net.lane import clock, first
 from netfront.net.pool import GIVEN_UP, Backend, Lease, Member, Pool
 from netfront.policy.chance import Chance
@@ -338,13 +338,15 @@ class Attempts:
 class _Opening:
     """The backends that one connection is opened to, one after the other and one beside the other: dial.Candidates."""
 
-    __slots__ = ("_attempts", "_exchange", "_first", "_leases")
+    __slots__ = ("_attempts", "_exchange", "_first", "_leases", "_why")
 
     def __init__(self, attempts: Attempts, lease: Lease) -> None:
         self._attempts = attempts
         self._exchange = attempts.request.exchange
         self._first: Lease | None = lease
         self._leases: dict[Backend, tuple[Lease, int]] = {}
+        self._why = SILENT
+        """Why the next is dialled: the last one is silent, unless it is known to have failed."""
 
     def another(self) -> Backend | None:
         """Give the one that was picked; after that others, as long as there are tries left."""
@@ -357,6 +359,8 @@ class _Opening:
             except NoBackend:
                 return None
             self._exchange.attempts += 1
+            self._exchange.retried = f"retried: {self._why}"
+        self._why = SILENT
         backend = lease.backend
         self._leases[backend] = lease, backend.generation
         self._exchange.dialled = backend.member
@@ -367,7 +371,7 @@ class _Opening:
         self._leases.pop(backend)[0].done(error.why, connected=False)
         self._attempts.tried.append(backend)
         self._attempts.failures += 1
-        self._exchange.retried = f"retried: {error.why}"
+        self._why = error.why
 
     def gave_up(self) -> None:
         """Hand back what is out still."""

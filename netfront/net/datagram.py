@@ -25,7 +25,7 @@ from netfront.errors import BackendError, NoBackend
 from netfront.net.bind import PKTINFO, ask_destination
 from netfront.net.dial import Address, addresses_of, resolve, words
 from netfront.net.lane import Lane, Signal, breathe, clock, plainly, ready
-from netfront.net.passthrough import Passage
+from netfront.net.passage import Passage
 from netfront.net.pool import DONE, GIVEN_UP, Backend, Lease, Pool
 from netfront.net.stream import Facts
 

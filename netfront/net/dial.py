@@ -23,7 +23,17 @@ from netfront.net.pool import Backend, Member
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tlsstream import TlsStream
 
-__all__ = ["BESIDE", "Address", "Candidates", "addresses_of", "dial", "dial_any", "resolve", "words"]
+__all__ = [
+    "BESIDE",
+    "SILENT",
+    "Address",
+    "Candidates",
+    "addresses_of",
+    "dial",
+    "dial_any",
+    "resolve",
+    "words",
+]
 
 Address = tuple[socket.AddressFamily, object]
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
@@ -32,6 +42,8 @@ BESIDE = 0.25
 """Seconds of silence after which another address, or backend, is tried beside the first (RFC 8305 §5)."""
 _HANDSHAKE = 1.0
 """Seconds for a TLS handshake while there are others to turn to: one that hangs would cost the whole time-out."""
+SILENT = "no answer"
+"""What is wrong with one who neither connects nor refuses."""
 
 
 async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> Stream:
@@ -186,7 +198,7 @@ class _Attempt:
         if self._pending and clock() < self.until:
             return None
         if self._pending:
-            self._last = BackendError("connect", retry_safe=True, why="no answer", timed_out=True)
+            self._last = BackendError("connect", retry_safe=True, why=SILENT, timed_out=True)
         self.abort()
         if self.backend.addresses is self._known:
             self.backend.addresses = ()

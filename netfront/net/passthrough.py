@@ -9,52 +9,24 @@ side is the end of the other: an EOF an EOF, a reset a reset.
 """
 
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
 
 from netfront.errors import BackendError, BadMessage, NoBackend, Overdue
-from netfront.net.dial import BESIDE, dial_any, words
+from netfront.net.dial import BESIDE, SILENT, dial_any, words
 from netfront.net.lane import clock, first
+from netfront.net.passage import CLIENT, Passage
 from netfront.net.pipe import Pipes
 from netfront.net.pool import DONE, GIVEN_UP, Backend, Lease, Member, Pool
 from netfront.net.relay import Relay
-from netfront.net.stream import Facts, Stream
+from netfront.net.stream import Stream
 from netfront.policy.route import Match, Scope, Table
 from netfront.wire.clienthello import MOST_HELLO, parse_client_hello
 from netfront.wire.proxyline import render_v1, render_v2
 
-__all__ = ["Passage", "Passthrough"]
+__all__ = ["Passthrough"]
 
 _TRIES = 3
 _HELLO_TIME = 3.0
 """Seconds for the ClientHello; who then has sent none is served by the route without a host."""
-
-
-@dataclass(slots=True, eq=False)
-class Passage:
-    """All about one connection that was passed through. Times are of the lane's clock; sizes in bytes.
-
-    Args:
-        facts: of the client's connection.
-        name: that it asked for, as far as that was looked at.
-        member: the backend that it went to; of several tried the last.
-        tries: backends that were dialled.
-        why: what was wrong with those that failed, in turn.
-        received: from the client, and `sent` to it.
-        connected: when the backend was there; 0.0 if none ever was.
-        outcome: empty when both sides ended in good order, else what went wrong.
-    """
-
-    facts: Facts
-    started: float
-    name: bytes = b""
-    member: Member | None = None
-    tries: int = 0
-    why: tuple[str, ...] = ()
-    received: int = 0
-    sent: int = 0
-    connected: float = 0.0
-    ended: float = 0.0
-    outcome: str = ""
 
 
 class Passthrough:
@@ -123,7 +95,7 @@ class Passthrough:
         except (BackendError, NoBackend, Overdue) as error:
             passage.outcome = str(error)
         except OSError as error:
-            passage.outcome = f"client: {words(error)}"
+            passage.outcome = f"{CLIENT}{words(error)}"
         finally:
             if passage.outcome:
                 stream.reset()  # or what was cut would look complete
@@ -223,7 +195,7 @@ class _Tries:
         if len(self._leases) > 1:
             for other in [one for one in self._leases if one is not backend]:
                 lease, since = self._leases.pop(other)
-                lease.done("no answer" if now - since >= BESIDE else GIVEN_UP, connected=False)
+                lease.done(SILENT if now - since >= BESIDE else GIVEN_UP, connected=False)
 
     def done(self, backend: Backend, out: Stream, relay: Relay, outcome: str) -> None:
         """Close the backend's side, count, and hand back the lease."""
