@@ -6,7 +6,7 @@ import sys
 import textwrap
 from collections.abc import Iterable
 
-from netfront.cli.pages import EXIT_CODES, PAGES
+from netfront.cli.pages import EVENTS, EXIT_CODES, PAGES
 from netfront.cli.tree import Node, Parameter
 
 __all__ = ["full_help", "root_help", "short_help"]
@@ -45,6 +45,7 @@ def full_help(node: Node) -> str:
         _children(node),
         *(_table(group, [_flag_row(flag) for flag in node.flags if flag.group == group]) for group in groups),
         _examples(page.examples),
+        _table("Events of --json", EVENTS) if node.tells_events else "",
         _table("Exit codes", EXIT_CODES) if node.flags else "",
     )
 

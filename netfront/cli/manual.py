@@ -4,13 +4,16 @@ import re
 import textwrap
 
 from netfront import __version__
-from netfront.cli.pages import EXIT_CODES, PAGES
+from netfront.cli.pages import EVENTS, EXIT_CODES, PAGES
 from netfront.cli.tree import Node, Parameter
 
 __all__ = ["render_manuals"]
 
 _DATE = "2026-11-24"
 """Of this version; a page has to bear one."""
+_EVENTS = (
+    "With --json each line of stdout is an object. Its field event names what happened, the others say more."
+)
 _WIDTH = 76
 """Source lines beyond 80 are frowned upon by mandoc; some characters take more in the source."""
 
@@ -38,6 +41,9 @@ def _manual(node: Node, tree: Node) -> str:
     ]
     if node.name in ("netfront", "netfront balance", "netfront proxy"):
         lines += [".SH EXIT STATUS", *_terms([(f"\\fB{code}\\fR", meaning) for code, meaning in EXIT_CODES])]
+    if node.tells_events:
+        rows = [(f"\\fB{name}\\fR", text) for name, text in EVENTS]
+        lines += [".SH EVENTS", *_paragraphs((_EVENTS,)), *_terms(rows)]
     if page.examples:
         lines += [
             ".SH EXAMPLES",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["EXIT_CODES", "PAGES", "Page"]
+__all__ = ["EVENTS", "EXIT_CODES", "PAGES", "Page"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,32 @@ EXIT_CODES = (
     ("3", "cannot listen"),
     ("130", "stopped a second time before what was under way had finished"),
 )
+
+EVENTS = (
+    (
+        "ready",
+        "all is open: urls, ports, routes (each a scope and its backends), backends (what came of a first dial)",
+    ),
+    ("backend", "one is up, down or drained: pool, backend, state, up (whether it is well), why (it is not)"),
+    (
+        "members",
+        "who is in a pool has changed: pool, joined, left, changed (in words), count (that are in it)",
+    ),
+    ("reload", "ok, with opened and closed listeners and unchanged flags; or not ok, with faults"),
+    (
+        "request",
+        "with -v, as it ends: method, target, status, milliseconds, sent and received (bytes of bodies), backend, "
+        "tries, retried (why there was more than one), outcome (what went wrong)",
+    ),
+    (
+        "connection",
+        "with -v, of what is passed on, as it ends: client, name (asked for), backend, tries, retried, received, "
+        "sent, seconds, outcome",
+    ),
+    ("stopping", "told to stop: busy (requests that are being finished)"),
+    ("note", "anything else: text"),
+)
+"""What --json writes: the value of "event", and the fields beside it."""
 
 PAGES = {
     "netfront": Page(

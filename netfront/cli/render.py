@@ -14,6 +14,7 @@ from netfront.cli.plan import ListenerPlan, LogPlan, RoutePlan, ServePlan
 from netfront.errors import Fault
 from netfront.http.message import Exchange
 from netfront.net.listen import Listener
+from netfront.net.members import Changes
 from netfront.net.passage import Passage
 from netfront.net.pool import Backend
 
@@ -26,6 +27,7 @@ _MOST_LABELS = 4
 _ANSWERS = "answers"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _RESET, _BOLD, _DIM, _RED, _GREEN, _YELLOW = (f"\x1b[{code}m" for code in (0, 1, 2, 31, 32, 33))
+_COLORS = {"up": _GREEN, "down": _RED, "drained": _YELLOW}
 
 
 class Console:
@@ -61,13 +63,24 @@ class Console:
         sys.stderr.write("".join(f"netfront: {line}\n" for line in lines))
         sys.stderr.flush()
 
-    def backend_changed(self, backend: Backend) -> None:
-        """Say that a backend has come or gone."""
-        label = backend.member.label
+    def backend_changed(self, pool: str, backend: Backend) -> None:
+        """Say that a backend has come or gone, or was drained or brought back by hand."""
+        label, why = backend.member.label, backend.why
+        state = "drained" if backend.takes_none else "up" if backend.is_up else "down"
         if self._json:
-            self._event("backend", backend=label, up=backend.is_up, why=backend.why)
-        word = self._paint(_GREEN, "up") if backend.is_up else self._paint(_RED, "down")
-        self._say(f"netfront: {label} is {word}" + (f": {backend.why}" if backend.why else ""))
+            self._event("backend", pool=pool, backend=label, state=state, up=backend.is_up, why=why)
+        word = self._paint(_COLORS[state], state)
+        where = "" if pool == "/" else f"{pool} -> "
+        self._say(f"netfront: {where}{label} is {word}" + (f": {_shown(why)}" if why else ""))
+
+    def members_changed(self, changes: Changes) -> None:
+        """Say who has joined or left a pool."""
+        if self._json:
+            self._event(
+                "members", pool=changes.pool, joined=changes.joined, left=changes.left, changed=changes.changed,
+                count=changes.count,
+            )  # fmt: skip
+        self._say(f"netfront: {_shown(str(changes))}")
 
     def stopping(self, busy: int) -> None:
         """Say that the process is about to end."""

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -74,9 +75,10 @@ class Service:
         if lb.policy == "sticky":
             self.stickiness = Stickiness(secret(), lb.key.encode())
             picker = Sticky(make_picker("rr", rng), self.stickiness.token)
-        self.pool = Pool(plan.name, [], console.backend_changed, rules=_rules(plan), rng=rng, picker=picker)
+        notice = partial(console.backend_changed, plan.name)
+        self.pool = Pool(plan.name, [], notice, rules=_rules(plan), rng=rng, picker=picker)
         self.pool.is_awaited = any(source.follow is not Follow.NOTHING for source in sources)
-        self.members = Members(self.pool, sources, tell=console.note)
+        self.members = Members(self.pool, sources, tell=console.note, changed=console.members_changed)
         self.key = self.stickiness.key if self.stickiness is not None else key_of(lb)
 
     @property

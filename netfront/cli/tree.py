@@ -55,6 +55,11 @@ class Node:
         """The last word of its name."""
         return self.name.rsplit(" ", 1)[-1]
 
+    @property
+    def tells_events(self) -> bool:
+        """Whether it has --json."""
+        return any(flag.name == "json" for flag in self.flags)
+
     def walk(self) -> Iterator["Node"]:
         """Go through it and all below it."""
         yield self

@@ -23,7 +23,7 @@ from netfront.net.follow import Followed, FollowedName, FollowedService, Followe
 from netfront.net.pool import Member, Pool
 from netfront.net.resolve import Service
 
-__all__ = ["Follow", "Members", "Source", "follow_of"]
+__all__ = ["Changes", "Follow", "Members", "Source", "follow_of"]
 
 _MOST_WEIGHT = 256
 _SHOWN = 4
@@ -52,6 +52,30 @@ class Source:
     apart: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has become different about the members of a pool; as text, the line that is told.
+
+    Args:
+        joined, left: labels.
+        changed: of those that stay, what is different about each, in words.
+        count: members there are since.
+    """
+
+    pool: str
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
+    changed: tuple[str, ...]
+    count: int
+
+    def __str__(self) -> str:
+        said = [f"{_listed(self.joined)} joined"] if self.joined else []
+        said += [f"{_listed(self.left)} left"] if self.left else []
+        said += [_listed(self.changed)] if self.changed else []
+        said += ["nobody is left"] if self.left and not self.count else []
+        return f"{self.pool}: {'; '.join(said)}"
+
+
 def follow_of(endpoint: Endpoint, *, is_service: bool = False) -> Follow:
     """Tell what of an endpoint has to be followed: an address, a file and a name of this machine lead nowhere else."""
     if is_service:
@@ -67,13 +91,22 @@ class Members:
     Until `start` there are the fixed ones; nothing need resolve for that, nor ever.
 
     Args:
-        tell: is told of every change in words, a line each.
+        tell: is told what there is to say, a line each.
+        changed: is told of each change; None has `tell` told of it too.
     """
 
-    def __init__(self, pool: Pool, sources: Sequence[Source], *, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        sources: Sequence[Source],
+        *,
+        tell: Callable[[str], None],
+        changed: "Callable[[Changes], None] | None" = None,
+    ) -> None:
         self._pool = pool
         self._sources = tuple(sources)
         self._tell = tell
+        self._changed = changed or (lambda changes: tell(str(changes)))
         self._follower: Follower | None = None
         self._followed: dict[tuple[Follow, str], Followed] = {}
         self._doubled: frozenset[str] = frozenset()
@@ -129,8 +162,8 @@ class Members:
         if self._now == before and not renewed:
             return
         self._pool.replace(self._now)
-        if changes := _changes(before, self._now):
-            self._tell(f"{self._pool.name}: {'; '.join(changes)}")
+        if changes := _changes(self._pool.name, before, self._now):
+            self._changed(changes)
 
     def _merge(self) -> None:
         """Put the sources together. Who is named twice counts once, as the first, but as a backup only if both are."""
@@ -218,25 +251,18 @@ def _weights(records: Sequence[Service]) -> dict[Service, int]:
     return dict(zip(records, parts, strict=True))
 
 
-def _changes(before: Sequence[Member], after: Sequence[Member]) -> list[str]:
-    """Say in words what is different."""
+def _changes(pool: str, before: Sequence[Member], after: Sequence[Member]) -> Changes | None:
+    """Find what is different; None if nothing is that can be told."""
     was = {member.identity: member for member in before}
     now = {member.identity: member for member in after}
-    said = []
-    if come := [member.label for key, member in now.items() if key not in was]:
-        said.append(f"{_listed(come)} joined")
-    if gone := [member.label for key, member in was.items() if key not in now]:
-        said.append(f"{_listed(gone)} left")
-    other = [
+    joined = tuple(member.label for key, member in now.items() if key not in was)
+    left = tuple(member.label for key, member in was.items() if key not in now)
+    other = tuple(
         f"{member.label} {difference}"
         for key, member in now.items()
         if key in was and (difference := _difference(was[key], member))
-    ]
-    if other:
-        said.append(_listed(other))
-    if was and not now:
-        said.append("nobody is left")
-    return said
+    )
+    return Changes(pool, joined, left, other, len(now)) if joined or left or other else None
 
 
 def _difference(was: Member, now: Member) -> str:

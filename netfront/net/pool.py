@@ -143,6 +143,27 @@ class Backend:
         """Why it is not."""
         return self.health.why
 
+    @property
+    def takes_none(self) -> bool:
+        """Whether it is drained: taken out by hand, or of weight 0."""
+        return self.is_drained or not self.member.weight
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many requests as it may have at once."""
+        return 0 < self.member.max <= self.in_flight
+
+    @property
+    def state(self) -> str:
+        """Whether it is picked, in a word: "drained", "down", "full", "backup" (up, for when no other is) or "up"."""
+        if self.takes_none:
+            return "drained"
+        if not self.is_up:
+            return "down"
+        if self.is_full:
+            return "full"
+        return "backup" if self.member.backup else "up"
+
     def answered(self, seconds: float, now: float) -> None:
         """Note how long an answer took to begin; only where somebody picks by it."""
         ewma = self._ewma
@@ -204,7 +225,7 @@ class Pool:
     """The backends of one service.
 
     Args:
-        notice: told when a backend comes or goes.
+        notice: told when a backend comes or goes, or is drained or brought back by hand.
         picker: in place of the one that the rules name.
 
     Attributes:
@@ -424,10 +445,14 @@ class Pool:
             self._came_or_went(backend)
 
     def drain(self, backend: Backend, *, is_drained: bool) -> None:
-        """Take one out by hand, or bring it back."""
+        """Take one out by hand, or bring it back; what it has under way ends as it will."""
+        if backend.is_drained is is_drained:
+            return
         backend.is_drained = is_drained
         self._arrange(_now())
         self.changed.set()
+        if self._notice is not None:
+            self._notice(backend)
 
     def spend(self, now: float) -> bool:
         """Take one more try out of the budget; False if there is none left."""
@@ -528,11 +553,11 @@ class Pool:
 
     @staticmethod
     def _is_usable(backend: Backend) -> bool:
-        return backend.member.weight > 0 and not backend.is_drained
+        return not backend.takes_none
 
     @staticmethod
     def _is_full(backend: Backend) -> bool:
-        return 0 < backend.member.max <= backend.in_flight
+        return backend.is_full
 
 
 def _now() -> float:

@@ -1,13 +1,24 @@
-"""What a serving process says first: six lines at most, whatever it serves."""
+"""What a serving process says: a banner of six lines at most, then a line, or an object, for each change of state."""
 
+import ast
+import inspect
+import json
 from dataclasses import dataclass
 from itertools import product
 
 import pytest
+import trio
 
+from netfront.cli import render
 from netfront.cli.flags import ServeFlags
+from netfront.cli.pages import EVENTS
 from netfront.cli.planning import plan_serving
 from netfront.cli.render import Console
+from netfront.endpoint import Endpoint
+from netfront.http.message import Exchange
+from netfront.net.members import Changes
+from netfront.net.pool import Member, Pool, PoolRules
+from netfront.policy.health import HealthRules
 
 TRUST = 'certificate of the local CA; to trust it: eval "$(netfront trust env)"'
 
@@ -83,3 +94,75 @@ def test_two_backends_of_a_route_are_told_apart(capsys):
     assert said[1] == (
         "  -> http://localhost:3000, http://localhost:3001 (answers, not yet answering: refused)"
     )
+
+
+def change_all_states(console, name="/"):
+    """Take a backend through all its states: down and back by its probe, drained and back by hand."""
+    members = [Member(Endpoint("http", "10.0.0.1", port), f"http://10.0.0.1:{port}", b"x") for port in (1, 2)]
+    rules = PoolRules(health=HealthRules(fall=1, rise=1))
+    pool = Pool(name, members, lambda backend: console.backend_changed(name, backend), rules=rules)
+    [backend, _] = pool.backends
+    pool.probed(backend, ok=False, why="answered 503", now=trio.current_time())
+    pool.probed(backend, ok=False, why="answered 503", now=trio.current_time())
+    pool.probed(backend, ok=True, why="", now=trio.current_time())
+    pool.drain(backend, is_drained=True)
+    pool.drain(backend, is_drained=True)
+    pool.drain(backend, is_drained=False)
+
+
+async def test_each_change_of_a_backend_is_a_line(capsys, autojump_clock):
+    change_all_states(Console(quiet=False, json_events=False, color=False))
+    assert capsys.readouterr().err.splitlines() == [
+        "netfront: http://10.0.0.1:1 is down: answered 503",
+        "netfront: http://10.0.0.1:1 is up",
+        "netfront: http://10.0.0.1:1 is drained",
+        "netfront: http://10.0.0.1:1 is up",
+    ]
+
+
+async def test_a_line_names_the_pool_unless_it_is_that_of_everything(capsys, autojump_clock):
+    change_all_states(Console(quiet=False, json_events=False, color=False), "/api")
+    assert capsys.readouterr().err.startswith("netfront: /api -> http://10.0.0.1:1 is down: answered 503\n")
+
+
+async def test_each_change_of_a_backend_is_an_object(capsys, autojump_clock):
+    change_all_states(Console(quiet=True, json_events=True, color=False))
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {(event["event"], event["pool"], event["backend"]) for event in told} == {
+        ("backend", "/", "http://10.0.0.1:1")
+    }
+    assert [(event["state"], event["up"], event["why"]) for event in told] == [
+        ("down", False, "answered 503"),
+        ("up", True, ""),
+        ("drained", True, ""),
+        ("up", True, ""),
+    ]
+
+
+def test_change_of_members_is_a_line_and_an_object(capsys):
+    Console(quiet=False, json_events=True, color=False).members_changed(Changes("/", ("a",), ("b",), (), 1))
+    said = capsys.readouterr()
+    assert said.err == "netfront: /: a joined; b left\n"
+    assert json.loads(said.out) == {
+        "event": "members", "pool": "/", "joined": ["a"], "left": ["b"], "changed": [], "count": 1,
+    }  # fmt: skip
+
+
+def test_a_request_says_where_it_went_and_why_it_went_there(capsys):
+    exchange = Exchange(1.0, None, b"GET", b"/\x1b[31m", b"1")
+    exchange.ended, exchange.status, exchange.attempts, exchange.retried = 1.5, 200, 2, "hedged"
+    exchange.dialled = Member(Endpoint("http", "b", 80), "b", b"b")
+    Console(quiet=False, json_events=True, color=False).exchange(exchange)
+    said = capsys.readouterr()
+    assert said.err == "200 GET /\\x1b[31m -> b (2 tries, hedged) 500.0 ms 0 B\n"
+    told = json.loads(said.out)
+    assert (told["backend"], told["tries"], told["retried"]) == ("b", 2, "hedged")
+
+
+def test_every_event_and_each_of_its_fields_is_documented():
+    told = dict(EVENTS)
+    for node in ast.walk(ast.parse(inspect.getsource(render))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "_event":
+            text = told[node.args[0].value]
+            for keyword in node.keywords:
+                assert keyword.arg in text, f"{node.args[0].value}: {keyword.arg}"

@@ -12,7 +12,6 @@ from netfront.net.passage import Passage
 from netfront.net.pool import Member
 from netfront.net.stream import Facts
 
-
 DB = Member(Endpoint("tcp", "db", 5432), "db:5432", b"db")
 
 
