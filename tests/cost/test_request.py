@@ -64,8 +64,8 @@ class Rig:
         self.steps = 0
         facts = Facts(("127.0.0.1", 5), ("127.0.0.1", 8080))
 
-        [pool] = self.app._pools.values()
-        transport = self.app._transport
+        [service] = self.app.services.values()
+        pool, transport = service.pool, self.app.transport
         stream = SocketStream(self._theirs, Facts(("", 0), ("", 0)))
         transport._release(transport.began(pool.backends[0], stream, 0))
         self._serve = lambda: self.app._fronts[0].server.serve(SocketStream(self._ours, facts))
