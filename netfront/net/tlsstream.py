@@ -34,7 +34,7 @@ class TlsStream:
     raised as ConnectionResetError. One owner encrypts and sends at a time, or records would be reordered.
     """
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "_stream", "_unsent", "facts")
+    __slots__ = ("_incoming", "_is_dry", "_object", "_outgoing", "_stream", "_unsent", "facts")
 
     def __init__(
         self, stream: Stream, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None
@@ -44,6 +44,8 @@ class TlsStream:
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
         self._unsent = b""
+        self._is_dry = False
+        """Whether OpenSSL has nothing: asking it then costs an exception, 2 us."""
         self.facts = stream.facts
 
     async def handshake(self, early: bytes = b"", *, until: float = math.inf) -> None:
@@ -87,9 +89,7 @@ class TlsStream:
     @property
     def readable(self) -> Signal:
         """Set also for what is in hand already."""
-        if self._object.pending() or self._incoming.pending:
-            return _ALWAYS
-        return self._stream.readable
+        return self._stream.readable if self._is_dry else _ALWAYS
 
     @property
     def writable(self) -> Signal:
@@ -110,8 +110,7 @@ class TlsStream:
         """Give what is there: bytes, b"" at the end, or None when one would have to wait."""
         incoming, read = self._incoming, self._object.read
         while True:
-            if not incoming.pending and not self._object.pending():
-                # asking OpenSSL when it has nothing costs an exception, 2 us
+            if self._is_dry:
                 raw = self._stream.receive_now(max_bytes)
                 if raw is None:
                     return None
@@ -129,6 +128,7 @@ class TlsStream:
                 raise ConnectionResetError("ended without TLS close") from None
             except ssl.SSLError as error:
                 raise _broken(error) from error
+            self._is_dry = not incoming.pending and not self._object.pending()
             if self._outgoing.pending:
                 self.push()
             if data is not None:
