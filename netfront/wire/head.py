@@ -298,9 +298,9 @@ class RequestHeads:
             BadMessage: 400, 414, 417, 431 or 505.
         """
         section = self._section
-        if section is not None and data.endswith(section):
-            size = len(data) - len(section)
-            if size <= self._limits.line and (asked := _ASKED(data, 0, size)) is not None:
+        if section is not None and data.endswith(section) and len(data) <= self._least:
+            asked = _ASKED(data, 0, len(data) - len(section))
+            if asked is not None:
                 self._scanned = 0
                 method, target = asked.groups()
                 return method, target, self._block, self._fields, b""

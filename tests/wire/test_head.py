@@ -270,3 +270,17 @@ def test_responses_are_read_the_same_when_remembered(answers):
         data = b"\r\n".join([start, *lines]) + b"\r\n\r\nbody"
         cold = ResponseHeads(HeadLimits(), response_memory(remembers=False))
         assert seen(warm, data) == seen(cold, data)
+
+
+@pytest.mark.parametrize(
+    "limits", [HeadLimits(line=80, field=300, head=300), HeadLimits(line=300, field=300, head=200)]
+)
+def test_a_section_that_comes_again_makes_no_line_or_head_longer(limits):
+    section = b" HTTP/1.1\r\nHost: a.test\r\nX: " + b"y" * 60 + b"\r\n\r\n"
+    memory = request_memory()
+    RequestHeads(limits, memory).parse(b"GET /" + section)
+    for count in range(40, 220):
+        data = b"GET /" + b"a" * count + section
+        known = RequestHeads(limits, memory)
+        assert known.parse(b"GET /" + section) is not None
+        assert read(known, data) == read(RequestHeads(limits, request_memory(remembers=False)), data)
