@@ -16,13 +16,12 @@ from netfront.http.server import HttpServer
 from netfront.http.transport import Transport
 from netfront.http.watch import Turns
 from netfront.net.bind import free_port, open_sockets
+from netfront.net.datagram import Datagrams
 from netfront.net.dial import dial
 from netfront.net.follow import Follower
 from netfront.net.hosts import HostsFile
 from netfront.net.listen import (
-    Accepting,
     Admission,
-    DatagramHandler,
     Listener,
     StreamHandler,
     close_listeners,
@@ -56,7 +55,7 @@ class Front:
     handler: StreamHandler
     server: HttpServer | None = None
     passthrough: Passthrough | None = None
-    datagrams: DatagramHandler | None = None
+    datagrams: Datagrams | None = None
     listener: Listener | None = None
 
 
@@ -97,6 +96,8 @@ class App:
         self._ports = ports
         self._trusted = trusted
         self._renewed = renewed
+        self._left: list[Service] = []
+        """Of plans before: what they began goes on, and they get nothing more."""
         self._started: set[Service] = set()
         self._start: Callable[[Service], None] | None = None
 
@@ -121,11 +122,11 @@ class App:
         """
         opened: list[Listener] = []
         refused: list[tuple[str, CannotListen]] = []
-        known = [(front.plan.endpoint, front.listener) for front in kept._fronts] if kept is not None else []
+        known = [(_place(front.plan), front.listener) for front in kept._fronts] if kept is not None else []
         try:
             for index, front in enumerate(self._fronts):
                 place = front.plan.endpoint
-                same = next((pair for pair in known if pair[0] == place), None)
+                same = next((pair for pair in known if pair[0] == _place(front.plan)), None)
                 if same is not None:
                     known.remove(same)  # of two that are alike each is taken over once
                 listener = same[1] if same is not None else None
@@ -149,10 +150,11 @@ class App:
     def _open(self, index: int, front: Front) -> Listener:
         place = front.plan.endpoint
         kind = socket.SOCK_DGRAM if front.datagrams is not None else socket.SOCK_STREAM
+        datagrams = front.datagrams.serve if front.datagrams is not None else None
         sockets = open_sockets(place.host, place.port, place.path, shown=str(place), kind=kind)
-        return Listener(str(index), sockets, front.handler, place.path, datagrams=front.datagrams)
+        return Listener(str(index), sockets, front.handler, place.path, datagrams=datagrams)
 
-    def take_over(self, old: "App", accepting: Accepting) -> list[Listener]:
+    def take_over(self, old: "App") -> list[Listener]:
         """Go on in place of another app, whose listeners are open here already; give those that are of no use any more.
 
         Connections that are open go on, and answer their next request by this plan.
@@ -160,13 +162,15 @@ class App:
         for renew in self._renewed:
             renew()
         self._renewed.clear()
+        serving = {front.listener: front for front in old._fronts}
         for front in self._fronts:
-            listener = front.listener
-            if listener is not None and listener in old.listeners:
-                listener.handler = front.handler
-                if front.datagrams is not None:
-                    listener.datagrams = front.datagrams
-                    accepting.renew(listener)
+            before = serving.get(front.listener) if front.listener is not None else None
+            if front.listener is None or before is None:
+                continue
+            front.listener.handler = front.handler
+            if front.datagrams is not None and before.datagrams is not None:
+                before.datagrams.become(front.datagrams)
+                front.datagrams = before.datagrams
         by_endpoint = {front.plan.endpoint: front for front in self._fronts}
         for front in (*old._retired, *old._fronts):
             successor = by_endpoint.get(front.plan.endpoint)
@@ -181,9 +185,11 @@ class App:
                 if service not in self._started:
                     self._started.add(service)
                     self._start(service)
+        self._left = list(old._left)
         for service in old.services.values():
             if service not in self.services.values():
                 service.leave()
+                self._left.append(service)
         for log in old.logs:
             if log not in self.logs:
                 log.close()
@@ -223,10 +229,11 @@ class App:
 
     def sweep(self, now: float) -> None:
         """Close backend connections that have been idle for too long, and let time do its work in the pools."""
-        for service in self.services.values():
+        for service in (*self.services.values(), *self._left):
             pool = service.pool
             self.transport.sweep((*pool.backends, *pool.leaving), now)
             pool.sweep(now)
+        self._left = [service for service in self._left if service.is_used]
         self._retired = [front for front in self._retired if _is_used(front)]
 
     def start(self, nursery: trio.Nursery, console: Console) -> None:
@@ -239,8 +246,7 @@ class App:
         turns = Turns()
 
         def start(service: Service) -> None:
-            service.start(nursery, follower, turns)
-            nursery.start_soon(redialler.watch, service.pool)
+            service.start(nursery, follower, turns, redialler)
 
         self._start = start
         for service in self.services.values():
@@ -290,8 +296,14 @@ class App:
         lines += [f"access log: lines lost: {log.lost}" for log in self.logs if log.lost]
         return lines
 
+    async def wait_until_resolved(self) -> None:
+        """Return when each name was asked for once, or after a second."""
+        async with trio.open_nursery() as nursery:
+            for service in self.services.values():
+                nursery.start_soon(service.wait_until_resolved)
+
     async def probe_all(self) -> dict[str, str]:
-        """Dial each backend once; give what came of it by label. Waits for 300 ms at most."""
+        """Dial each backend once, but for UDP; give what came of it by label. Waits for 300 ms at most."""
         verdicts: dict[str, str] = {}
 
         async def probe(backend: Backend) -> None:
@@ -307,9 +319,7 @@ class App:
             async with trio.open_nursery() as nursery:
                 for service in self.services.values():
                     for backend in service.pool.backends:
-                        if backend.member.endpoint.scheme == "udp":
-                            verdicts[backend.member.label] = ""
-                        else:
+                        if backend.member.endpoint.scheme != "udp":
                             nursery.start_soon(probe, backend)
         return verdicts
 
@@ -321,6 +331,11 @@ def _together(refused: list[tuple[str, CannotListen]]) -> CannotListen:
         if error.port and error.port not in instead:
             instead[error.port] = free_port(host, error.port, avoid=instead.values())
     return CannotListen(*[fault for _, error in refused for fault in error.faults], instead=instead)
+
+
+def _place(plan: ListenerPlan) -> tuple[str, int, str | None, bool]:
+    """Give what makes a listener's socket: what is spoken on it may change."""
+    return plan.endpoint.host, plan.endpoint.port, plan.endpoint.path, plan.kind == "udp"
 
 
 def _open_in(front: Front) -> int:

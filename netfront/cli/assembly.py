@@ -16,7 +16,7 @@ from netfront.cli.faults import Faults
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
-from netfront.cli.services import Demo, Service, sources_of
+from netfront.cli.services import Demo, Service, key_of, may_have_several, sources_of
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.access_log import access_log, passage_log
 from netfront.filters.answer_errors import answer_errors
@@ -156,11 +156,11 @@ def _front(parts: _Parts, index: int) -> Front:
         if route.kind == listener.kind and route.listener in (None, index)
     ]
     if listener.kind == "udp":
-        [route] = routes
+        route = routes[0]  # a listener's own comes first
         flows = Datagrams(
             parts.services[route.pool].pool, idle=parts.plan.limits.udp_timeout, observers=parts.observers.udp
         )
-        return Front(listener, _takes_no_connections, datagrams=flows.serve)
+        return Front(listener, _takes_no_connections, datagrams=flows)
     if listener.kind == "tcp":
         passthrough = Passthrough(
             [(route.scope, parts.services[route.pool].pool) for route in routes],
@@ -240,8 +240,12 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
                 mounts=mounts,
                 edits=answers,
                 retry=RetryRules(settings.retry.resets, settings.retry.statuses, settings.retry_body),
-                hedging=_hedging(settings, tasks) if behind.may_have_several else None,
-                key=behind.key,
+                hedging=_hedging(settings, tasks) if may_have_several(plan.pool(route.pool)) else None,
+                key=key_of(
+                    behind.plan.balance.lb,
+                    behind.stickiness,
+                    parts.trusted if plan.tell.trust_proxy else None,
+                ),
             ),
         )
 

@@ -17,11 +17,15 @@ from netfront.errors import Fault, UsageError
 __all__ = ["missing_files", "wrong_files"]
 
 
-def missing_files(flags: ServeFlags) -> list[Fault]:
-    """List what cannot be read, or not be written."""
+def missing_files(flags: ServeFlags, *, is_served: bool = False) -> list[Fault]:
+    """List what cannot be read, or not be written.
+
+    Args:
+        is_served: whether this is a reload: --ready-fd was written to and closed then.
+    """
     faults = [fault for _, fault in _unreadable_ones(flags)]
     faults += [fault for text in flags.key_password or () if (fault := _unset(text))]
-    if fault := _closed(flags.ready_fd):
+    if not is_served and (fault := _closed(flags.ready_fd)):
         faults.append(fault)
     written = {"--access-log": flags.access_log if flags.access_log != "-" else None}
     for flag, text in {**written, "--port-file": flags.port_file}.items():

@@ -183,14 +183,20 @@ class Console:
         routes = plan.routes
         if len(routes) > _MOST_ROUTES:
             down = sum(1 for why in verdicts.values() if why)
-            silent = _backends(plan) - len(verdicts)
+            dialled = [
+                target.label
+                for pool in plan.pools
+                for target in pool.targets
+                if target.endpoint.scheme != "udp"
+            ]
+            silent = sum(_verdict(label, verdicts) is None for label in dict.fromkeys(dialled))
             verdict = "all answer" if not down and not silent else f"{down + silent} not yet answering"
             return [f"  {len(routes)} routes to {_backends(plan)} backends ({verdict})"]
         return [self._route(plan, route, verdicts) for route in routes]
 
     def _route(self, plan: ServePlan, route: RoutePlan, verdicts: dict[str, str]) -> str:
         labels = _labels(plan, route)
-        states = [_state(verdicts.get(label)) for label in labels]
+        states = [_state(_verdict(label, verdicts)) for label in labels]
         state = states[0] if len(set(states)) == 1 else ", ".join(states)
         if len(labels) > _MOST_LABELS:
             labels = [*labels[: _MOST_LABELS - 1], f"{len(labels) - _MOST_LABELS + 1} more"]
@@ -198,6 +204,10 @@ class Console:
                 state = f"{states.count(_ANSWERS)} of {len(states)} answer"
         color = _GREEN if state == _ANSWERS else _YELLOW
         scope = "" if str(route.scope) == "/" else f"{route.scope} "
+        if route.listener is not None and len(plan.listeners) > 1:
+            scope = f":{plan.listeners[route.listener].endpoint.port} {scope}"
+        if route.kind == "udp":  # nobody answers an empty datagram
+            return f"  {scope}-> {', '.join(labels)}"
         return f"  {scope}-> {', '.join(labels)} ({self._paint(color, state)})"
 
     def _paint(self, color: str, text: str) -> str:
@@ -230,6 +240,12 @@ def _shown(text: str) -> str:
 
 def _tries(count: int, why: str) -> str:
     return f" ({count} tries{', ' if why else ''}{_shown(why)})" if count > 1 else ""
+
+
+def _verdict(label: str, verdicts: dict[str, str]) -> str | None:
+    """Give what came of dialling a target: of a name or service with several addresses the first that failed."""
+    own = [why for member, why in verdicts.items() if member == label or member.startswith(f"{label}@")]
+    return next(filter(None, own), "") if own else None
 
 
 def _state(verdict: str | None) -> str:

@@ -239,10 +239,9 @@ def _plan_target(word: Word, target: TargetArg, kind: str, flags: ServeFlags, fa
         if is_given and not is_heeded:
             faults.add(word, f"+{key} has no effect", f"{target.endpoint} {why}", word=word)
     authority = (service_domain(endpoint.host) if is_service else endpoint.authority) or "localhost"
-    url = f"{endpoint.scheme}://{endpoint.host}{endpoint.base}" if is_service else endpoint.url
     return TargetPlan(
         endpoint=endpoint,
-        label=target.name or url,
+        label=target.name or (f"{target.endpoint.scheme}://{endpoint.host}" if is_service else endpoint.url),
         authority=authority,
         host=_host(target, endpoint, authority, flags.change_host_header),
         weight=target.weight,

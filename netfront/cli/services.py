@@ -22,6 +22,7 @@ from netfront.net.follow import Follower
 from netfront.net.listen import Listener
 from netfront.net.members import Follow, Members, Source, follow_of
 from netfront.net.pool import Backend, Member, Pool, PoolRules
+from netfront.net.redial import Redialler
 from netfront.policy.health import HealthRules
 from netfront.policy.pick import Picker, make_picker
 from netfront.policy.sticky import Sticky
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from netfront.http.probe import Verdict
 
-__all__ = ["Contexts", "Demo", "Service", "sources_of"]
+__all__ = ["Contexts", "Demo", "Service", "key_of", "may_have_several", "sources_of"]
 
 Contexts = Mapping[BackendTlsPlan, "ssl.SSLContext"]
 _FIRST_ANSWER = 1.0
@@ -69,6 +70,7 @@ class Service:
         self._console = console
         self.stickiness: Stickiness | None = None
         self._watch: Watch | None = None
+        self._scope = trio.CancelScope()
         rng = random.Random()
         picker: Picker[Backend] | None = None
         lb = plan.balance.lb
@@ -79,14 +81,11 @@ class Service:
         self.pool = Pool(plan.name, [], notice, rules=_rules(plan), rng=rng, picker=picker)
         self.pool.is_awaited = any(source.follow is not Follow.NOTHING for source in sources)
         self.members = Members(self.pool, sources, tell=console.note, changed=console.members_changed)
-        self.key = self.stickiness.key if self.stickiness is not None else key_of(lb)
 
     @property
-    def may_have_several(self) -> bool:
-        """Whether there is, or may come to be, more than one backend."""
-        return len(self.plan.targets) > 1 or any(
-            target.is_service or target.apart for target in self.plan.targets
-        )
+    def is_used(self) -> bool:
+        """Whether requests are under way to it, or connections kept."""
+        return any(one.in_flight or one.idle for one in (*self.pool.backends, *self.pool.leaving))
 
     def is_kept_by(self, plan: PoolPlan) -> bool:
         """Tell whether it may take this plan: how it picks cannot change under way."""
@@ -104,11 +103,17 @@ class Service:
         if self.stickiness is not None and member is not None:
             self.stickiness.set_cookie(request, response, str(member.endpoint).encode())
 
-    def start(self, nursery: trio.Nursery, follower: Follower, turns: Turns) -> None:
-        """Follow names and probe backends, in tasks of this nursery."""
+    def start(self, nursery: trio.Nursery, follower: Follower, turns: Turns, redialler: Redialler) -> None:
+        """Follow names, probe backends and dial those that are down, in tasks of this nursery."""
         self.members.start(follower)
-        nursery.start_soon(self._await_members)
-        nursery.start_soon(self._probe, nursery, turns)
+        nursery.start_soon(self._look_after, nursery, turns, redialler)
+
+    async def _look_after(self, nursery: trio.Nursery, turns: Turns, redialler: Redialler) -> None:
+        with self._scope:
+            async with trio.open_nursery() as own:
+                own.start_soon(self._await_members)
+                own.start_soon(self._probe, nursery, turns)
+                own.start_soon(redialler.watch, self.pool)
 
     async def _await_members(self) -> None:
         await self.members.wait_until_asked()
@@ -126,7 +131,9 @@ class Service:
                 if self._watch is not None:
                     self._watch.close()
                 self._watch = None
-                if health is not None:
+                if health is None:
+                    pool.unprobed(trio.current_time())
+                else:
                     rng = random.Random()
                     self._watch = Watch(
                         nursery.start_soon,
@@ -144,7 +151,8 @@ class Service:
         self.pool.probed(backend, ok=verdict.ok, why=verdict.why, now=trio.current_time())
 
     def leave(self) -> None:
-        """Follow and probe nobody any more; what is under way ends as it will."""
+        """Follow, probe and dial nobody any more; what is under way ends as it will."""
+        self._scope.cancel()
         self.members.close()
         if self._watch is not None:
             self._watch.close()
@@ -155,12 +163,21 @@ class Service:
             await self.members.wait_until_asked()
 
 
-def key_of(lb: LbPlan) -> Callable[[Request], bytes | None] | None:
+def may_have_several(plan: PoolPlan) -> bool:
+    """Tell whether there is, or may come to be, more than one backend."""
+    return len(plan.targets) > 1 or any(target.is_service or target.apart for target in plan.targets)
+
+
+def key_of(
+    lb: LbPlan, stickiness: Stickiness | None, trusted: Callable[[str], bool] | None
+) -> Callable[[Request], bytes | None] | None:
     """Make what gives the key of a request; None where nothing is picked by key."""
+    if stickiness is not None:
+        return stickiness.key
     if lb.policy != "hash":
         return None
     kind, _, name = lb.key.partition(":")
-    return request_key(kind, name)
+    return request_key(kind, name, trusted)
 
 
 def sources_of(plan: PoolPlan, contexts: Contexts, demo: Demo | None) -> list[Source]:

@@ -105,19 +105,24 @@ def _run(command: str, given: dict[str, Any], line: Line) -> int:
     plan = _plan(command, given, line)
 
     def plan_again() -> "ServePlan":
-        return _plan(command, *line.read_again())
+        return _plan(command, *line.read_again(), is_served=True)
 
     from netfront.cli.supervise import serve
 
     return serve(plan, plan_again)
 
 
-def _plan(command: str, given: dict[str, Any], line: Line) -> "ServePlan":
+def _plan(command: str, given: dict[str, Any], line: Line, *, is_served: bool = False) -> "ServePlan":
     from netfront.cli.files import missing_files, wrong_files
     from netfront.cli.planning import plan_serving
 
     flags = ServeFlags(**given, files=line.files)
-    return plan_serving(command, flags, [*line.faults, *missing_files(flags)], partial(wrong_files, flags))
+    return plan_serving(
+        command,
+        flags,
+        [*line.faults, *missing_files(flags, is_served=is_served)],
+        partial(wrong_files, flags),
+    )
 
 
 def _explain(command: str, given: dict[str, Any], line: Line) -> int:

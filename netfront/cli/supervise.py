@@ -53,6 +53,9 @@ def serve(plan: ServePlan, plan_again: Callable[[], ServePlan]) -> int:
         CannotListen: a listener could not be opened; none is left open.
     """
     descriptors = raise_descriptor_limit()
+    watch = FileWatch(plan.files)
+    if plan.files:
+        plan = plan_again()  # or what was written between the first reading and the watch would never be seen
     console = Console.of(plan.log)
     app = build(plan, console)
     most = plan.limits.max_connections
@@ -62,7 +65,7 @@ def serve(plan: ServePlan, plan_again: Callable[[], ServePlan]) -> int:
     listeners = app.open_listeners()
     try:
         _settle_collector()
-        return trio.run(_Run(plan, plan_again, app, listeners, admission, console).run)
+        return trio.run(_Run(plan, plan_again, watch, app, listeners, admission, console).run)
     finally:
         close_listeners(listeners)
 
@@ -104,6 +107,7 @@ class _Run:
         self,
         plan: ServePlan,
         plan_again: Callable[[], ServePlan],
+        watch: FileWatch,
         app: App,
         listeners: tuple[Listener, ...],
         admission: Admission,
@@ -111,6 +115,7 @@ class _Run:
     ) -> None:
         self._plan = plan
         self._plan_again = plan_again
+        self._watch = watch
         self._accepting = Accepting()
         self._app = app
         self._listeners = listeners
@@ -133,9 +138,12 @@ class _Run:
             nursery.start_soon(self._flush)
             nursery.start_soon(self._watch_certificates)
             if self._plan.files:
-                nursery.start_soon(watch_files, FileWatch(self._plan.files), self._reload_plan)
+                nursery.start_soon(watch_files, self._watch, self._reload_plan)
             self._app.start(nursery, self._console)
             nursery.start_soon(self._greet)
+            await (
+                self._app.wait_until_resolved()
+            )  # clients of the first moments wait, and are not told that nobody is there
             await accept_and_serve(
                 self._listeners,
                 admission=self._admission,
@@ -187,7 +195,7 @@ class _Run:
             return
         for listener in opened:
             self._accepting.add(listener)
-        gone = app.take_over(old, self._accepting)
+        gone = app.take_over(old)
         for listener in gone:
             self._accepting.remove(listener)
         self._console.reloaded(plan, fixed=_fixed(self._plan, plan), opened=len(opened), closed=len(gone))
@@ -230,9 +238,7 @@ class _Run:
         """Say what serves, with the result of a first probe of each backend."""
         if self._plan.log.quiet and not self._plan.log.json:
             return
-        async with trio.open_nursery() as nursery:
-            for service in self._app.services.values():
-                nursery.start_soon(service.wait_until_resolved)
+        await self._app.wait_until_resolved()
         verdicts = await self._app.probe_all()
         self._console.banner(self._plan, self._listeners, verdicts, self._app.certificate_note)
 
@@ -243,6 +249,7 @@ def _fixed(old: ServePlan, new: ServePlan) -> list[str]:
         "--port-file": (old.ready.port_file, new.ready.port_file),
         "--ready-fd": (old.ready.ready_fd, new.ready.ready_fd),
         "--resolver": (old.resolver, new.resolver),
+        "--sticky-key": (old.sticky_key, new.sticky_key),
         "--backend-idle-timeout": (old.limits.backend_idle_timeout, new.limits.backend_idle_timeout),
         "--live": (old.log.live, new.log.live),
         "--json": (old.log.json, new.log.json),

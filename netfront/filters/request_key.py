@@ -8,11 +8,14 @@ from netfront.wire.cookie import cookie_value
 __all__ = ["request_key"]
 
 
-def request_key(kind: str, name: str = "") -> Callable[[Request], bytes | None]:
+def request_key(
+    kind: str, name: str = "", trusted: Callable[[str], bool] | None = None
+) -> Callable[[Request], bytes | None]:
     """Make the function that gives a request's key; None where the request has none, and any backend will do.
 
     Args:
         kind: "ip", "url", "path", "header" or "cookie"; the last two with a `name`.
+        trusted: whether an address is that of a proxy whose X-Forwarded-For is believed; None where nobody's is.
     """
     wanted = name.encode()
 
@@ -22,8 +25,17 @@ def request_key(kind: str, name: str = "") -> Callable[[Request], bytes | None]:
     def of_cookie(request: Request) -> bytes | None:
         return cookie_value(request.fields, wanted)
 
+    def of_address(request: Request) -> bytes | None:
+        facts = request.client.facts
+        if trusted is not None and request.forwarded and trusted(facts.direct[0]):
+            lines = [row.value for row in request.forwarded if row.name == b"x-forwarded-for"]
+            for address in reversed(b",".join(lines).split(b",")):
+                if (address := address.strip()) and not trusted(address.decode("latin-1")):
+                    return address
+        return facts.peer[0].encode() or None
+
     keys: dict[str, Callable[[Request], bytes | None]] = {
-        "ip": lambda request: request.client.facts.peer[0].encode() or None,
+        "ip": of_address,
         "url": lambda request: request.authority + request.target.origin_form,
         "path": lambda request: request.target.path,
         "header": of_header,

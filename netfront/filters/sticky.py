@@ -39,11 +39,11 @@ class Stickiness:
 
     def set_cookie(self, request: Request, response: Response, name: bytes) -> None:
         """Have the client come back to the backend of this name, if that is not whom it came for."""
-        token, came = self.token(name), self.key(request)
-        if came == token:
+        token, brought = self.token(name), self.key(request)
+        if brought == token:
             return
-        if came is not None and not request.exchange.retried:
-            request.exchange.retried = "moved: the backend of its cookie is not there"
+        if brought is not None and not request.exchange.retried:
+            request.exchange.retried = "moved"
         secure = b"; Secure" if request.scheme == b"https" else b""
         line = field(
             b"Set-Cookie", b"%b=%b; Path=/; HttpOnly; SameSite=Lax%b" % (self._cookie, token, secure)

@@ -179,13 +179,13 @@ class Attempts:
             ]
             if not self._may_repeat() or request.method not in IDEMPOTENT or len(self.tried) >= _TRIES:
                 return response
+            if not self._pool.may_spend(clock()):
+                return response
             try:
                 lease = self.take()
             except NoBackend:
                 return response
-            if not self._pool.spend(clock()):
-                lease.done(GIVEN_UP)
-                return response
+            self._pool.spend(clock())
             if not isinstance(response.body, bytes):
                 response.body.abort()
             self._note(f"answered {status}")

@@ -256,12 +256,11 @@ class BackendConnection:
                         raise ConnectionResetError("closed before it had answered")
                     data = data + more if data else more
                     parsed = self._heads.parse(data)
-                except OSError as error:
-                    retry_safe = request.method in IDEMPOTENT and not data and not interim
-                    raise BackendError("head", retry_safe=retry_safe, why=_words(error)) from error
-                except BadMessage as error:
-                    # what is no answer was not passed on: whoever asks again gets it from somebody else
+                except (OSError, BadMessage) as error:
+                    # what is no answer, or half of one, was not passed on: it may come whole from somebody else
                     retry_safe = request.method in IDEMPOTENT and not interim
+                    if isinstance(error, OSError):
+                        raise BackendError("head", retry_safe=retry_safe, why=_words(error)) from error
                     raise BackendError("head", retry_safe=retry_safe, why=error.why) from error
                 while parsed is not None:
                     answer, data = parsed

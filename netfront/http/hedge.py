@@ -55,13 +55,13 @@ class Hedger:
     def begin(self, request: Request, lease: Lease) -> "_Try | None":
         """Begin a try beside that of this lease; None if nobody else is up, or the budget is spent."""
         now = clock()
+        if not self._pool.may_spend(now):
+            return None
         key = self._key(request) if self._key is not None else None
         other = self._pool.take_beside(key, lease.backend, now)
         if other is None:
             return None
-        if not self._pool.spend(now):
-            other.done(GIVEN_UP)
-            return None
+        self._pool.spend(now)
         beside = _Try(request, other, self._send, self._hung)
         self._spawn(beside.run)
         return beside

@@ -77,6 +77,12 @@ class Datagrams:
         self.dropped = 0
         """Datagrams that could not be passed on."""
 
+    def become(self, other: "Datagrams") -> None:
+        """Go on as another one would; flows that are open stay where they are."""
+        self.pool, self.idle, self.most_flows, self.observers = (
+            other.pool, other.idle, other.most_flows, other.observers,
+        )  # fmt: skip
+
     async def serve(self, sock: socket.socket, lane: Lane | None, listener: str = "") -> None:
         """Serve one listening socket until it is cancelled; the socket stays open."""
         await _Service(self, sock, lane, listener).run()
@@ -155,7 +161,6 @@ class _Service:
 
     def __init__(self, settings: Datagrams, sock: socket.socket, lane: Lane | None, listener: str) -> None:
         self._settings = settings
-        self._pool = settings.pool
         self._socket = sock
         self._lane = lane
         self._listener = listener
@@ -292,7 +297,7 @@ class _Service:
         passage = flow.passage
         key = passage.facts.peer[0].encode()
         try:
-            lease = self._pool.take(key, flow.tried, clock())
+            lease = self._settings.pool.take(key, flow.tried, clock())
         except NoBackend as error:
             if is_new and flow.tried:
                 flow.tried.clear()

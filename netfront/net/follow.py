@@ -194,7 +194,7 @@ class Follower:
         self._watches_hosts = False
 
     def follow_name(self, name: str, changed: Changed) -> FollowedName:
-        """Follow a name's addresses; `changed` is called in a trio task whenever they have changed."""
+        """Follow a name's addresses; `changed` is called in a trio task once it was asked for, and as they change."""
         followed = self._names.get(name)
         if followed is None:
             followed = self._names[name] = FollowedName(name, *self._arguments)
@@ -202,7 +202,7 @@ class Follower:
         return followed
 
     def follow_service(self, name: str, changed: Changed) -> FollowedService:
-        """Follow a service's SRV records; `changed` is called in a trio task whenever its places have changed."""
+        """Follow a service's SRV records; `changed` is called in a trio task as above."""
         followed = self._services.get(name)
         if followed is None:
             followed = self._services[name] = FollowedService(name, *self._arguments)
@@ -222,6 +222,10 @@ class Follower:
             del self._services[followed.name]
         thread.scope.cancel()
 
+    def was_asked(self, followed: Followed) -> bool:
+        """Tell whether it has been asked for once, whatever came of it."""
+        return self._threads[followed].asked.is_set()
+
     async def wait_until_asked(self, followed: Followed) -> None:
         """Return when it has been asked for once, whatever came of it."""
         await self._threads[followed].asked.wait()
@@ -240,10 +244,11 @@ class Follower:
         """Ask again and again, until the scope is cancelled."""
         with thread.scope:
             while True:
-                if await followed.refresh():
+                is_news = await followed.refresh() or not thread.asked.is_set()
+                thread.asked.set()
+                if is_news:
                     for changed in list(thread.told):
                         changed()
-                thread.asked.set()
                 if followed.is_outdated:  # the hosts file changed while others were asked
                     followed.expire()
                     continue

@@ -178,12 +178,6 @@ class Accepting:
             scope.cancel()
         close_listeners((listener,))
 
-    def renew(self, listener: Listener) -> None:
-        """Have its datagrams taken by the handler that it has by now."""
-        for scope in self._scopes.pop(listener):
-            scope.cancel()
-        self.add(listener)
-
 
 async def _accept_within(
     scope: trio.CancelScope,
@@ -263,14 +257,14 @@ class _Worker:
 
 
 async def _work(
-    handler: StreamHandler,
+    listener: Listener,
     sock: socket.socket,
     facts: Facts,
     admission: Admission,
     idle: list[_Worker],
 ) -> None:
     """Run a connection, and then those that this task is woken for: to start one costs 6 us, to wake one 1."""
-    await _connection(handler, sock, facts, admission)
+    await _connection(listener.handler, sock, facts, admission)
     worker, due = _Worker(), deadline()
     while len(idle) < _MOST_IDLE:
         due.at = math.inf
@@ -280,7 +274,7 @@ async def _work(
         assert worker.connection is not None
         sock, facts = worker.connection
         worker.connection = None
-        await _connection(handler, sock, facts, admission)
+        await _connection(listener.handler, sock, facts, admission)  # by then it may have another one
 
 
 async def _accept_all(
@@ -322,7 +316,7 @@ async def _accept_all(
                 worker.connection = accepted, facts
                 worker.wanted.set()
             elif lane is not None:
-                connections.start_soon(lane.run, _work, listener.handler, accepted, facts, admission, idle)
+                connections.start_soon(lane.run, _work, listener, accepted, facts, admission, idle)
                 lane.trio_due = True
             else:
                 connections.start_soon(plainly, _connection, listener.handler, accepted, facts, admission)

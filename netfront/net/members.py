@@ -180,6 +180,10 @@ class Members:
         for line in doubled:
             if line not in self._doubled:
                 self._tell(f"{self._pool.name}: {line}")
+        follower = self._follower
+        if follower is not None and not all(map(follower.was_asked, self._followed.values())):
+            for member in self._now:  # nobody leaves for a name of which nobody knows yet where it leads
+                merged.setdefault(member.identity, member)
         self._doubled = frozenset(doubled)
         self._now = tuple(merged.values())
 

@@ -33,7 +33,7 @@ class Passthrough:
     """Passes connections through.
 
     Args:
-        routes: which pool; only the host of a scope counts.
+        routes: which pool; only the host of a scope counts, and of two with the same one the first.
         connect_time: seconds to connect to a backend, TLS included.
         idle: seconds without a byte in either direction after which a connection is given up.
         hello_time: seconds for a ClientHello.
@@ -53,7 +53,9 @@ class Passthrough:
         pipes: Pipes | None = None,
         observers: Iterable[Callable[[Passage], None]] = (),
     ) -> None:
-        by_host = {Scope(host=scope.host): pool for scope, pool in routes}
+        by_host: dict[Scope, Pool] = {}
+        for scope, pool in routes:
+            by_host.setdefault(Scope(host=scope.host), pool)
         self._table = Table(by_host.items())
         self._unnamed = by_host.get(Scope())
         self._hears = hears or any(scope.host for scope in by_host)

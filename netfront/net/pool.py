@@ -444,6 +444,13 @@ class Pool:
         if backend.health.probed(ok, why, now):
             self._came_or_went(backend)
 
+    def unprobed(self, now: float) -> None:
+        """Heed that nobody is probed any more."""
+        for backend in self.backends:
+            backend.probed = ""
+            if backend.health.unprobed(now):
+                self._came_or_went(backend)
+
     def drain(self, backend: Backend, *, is_drained: bool) -> None:
         """Take one out by hand, or bring it back; what it has under way ends as it will."""
         if backend.is_drained is is_drained:
@@ -454,10 +461,14 @@ class Pool:
         if self._notice is not None:
             self._notice(backend)
 
+    def may_spend(self, now: float) -> bool:
+        """Tell whether the budget has a try left: ask before you pick somebody for it, whose turn would be lost."""
+        self._count(now)
+        return self.budget.may_retry(now)
+
     def spend(self, now: float) -> bool:
         """Take one more try out of the budget; False if there is none left."""
-        self._count(now)
-        if not self.budget.may_retry(now):
+        if not self.may_spend(now):
             return False
         self.budget.retried(now)
         return True
@@ -506,7 +517,6 @@ class Pool:
 
     def _enter(self, members: Sequence[Member]) -> None:
         known = {backend.member.identity: backend for backend in (*self.leaving, *self.backends)}
-        was_lone = len(self.backends) == 1
         rules = self.rules.health
         if len(members) == 1:
             rules = replace(
@@ -522,8 +532,7 @@ class Pool:
                     backend.addresses = ()
                     if not set(backend.member.addresses) <= set(member.addresses):
                         backend.generation += 1
-                if (len(members) == 1) is not was_lone:
-                    backend.health = Health(rules, self._rng)
+                backend.health.obey(rules)
             backend.member = member
             self.backends.append(backend)
         for backend in known.values():

@@ -147,6 +147,18 @@ class Health:
                 self._probe_row = 0
         return self._settle(now)
 
+    def unprobed(self, now: float) -> bool:
+        """Take note that it is not probed any more; tell whether `is_up` changed."""
+        self._probes_say_up = True
+        self._probe_row = 0
+        return self._settle(now)
+
+    def obey(self, rules: HealthRules) -> None:
+        """Go by other rules from here on; what is known stays known."""
+        if rules != self._rules:
+            self._rules = rules
+            self._failures = deque(self._failures, maxlen=rules.failures)
+
     def dialled(self, ok: bool, why: str, now: float) -> None:
         """Take note of how the dial that `redial_at` asked for went: a connect, and a handshake where TLS is spoken."""
         if self._traffic is not _Traffic.OUT:

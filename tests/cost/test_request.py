@@ -1,7 +1,8 @@
 """What one kept-alive request costs, in counts: socket calls, steps of the lane, function calls.
 
 The stacks are those that `netfront proxy 3000 -l http://…` and `netfront balance 3000 3001` make; the client and the
-backends are the other ends of socket pairs, driven from here turn by turn. A figure that grows has to be explained by the commit that raises it.
+backends are the other ends of socket pairs, driven from here turn by turn. A figure that grows has to be explained by
+the commit that raises it.
 """
 
 import socket

@@ -163,12 +163,16 @@ class Followed:
     def __init__(self, made):
         self.made = made
         self.told = {}
+        self.unasked = set()
 
     def follow_name(self, host, changed):
         self.told.setdefault(host, []).append(changed)
         return self.made[host]
 
     follow_service = follow_name
+
+    def was_asked(self, followed):
+        return followed.name not in self.unasked
 
     def leave(self, followed, changed):
         self.told[followed.name].remove(changed)
@@ -301,13 +305,26 @@ async def test_other_sources_keep_what_is_known_of_names_that_stay(autojump_cloc
     rig.answers.fail("app.test")
     rig.told()
     rig.members.change([name("app.test", weight=5), name("new.test")])
-    assert rig.told() == ["shop: old.test:80, 10.0.0.9:80 left; app.test:80 has weight 5"]
+    assert rig.told() == ["shop: app.test:80 has weight 5"]
     await rig.members.wait_until_asked()
+    assert rig.told() == ["shop: new.test:80 joined; old.test:80, 10.0.0.9:80 left"]
     assert rig.shown == ["app.test:80 10.0.0.1 x5", "new.test:80 10.0.0.3 x1"]
     assert rig.pool.backends[0] is backend
     asked = rig.answers.times("old.test")
     await trio.sleep(1000)
     assert rig.answers.times("old.test") == asked
+
+
+async def test_nobody_leaves_before_it_is_known_where_those_lead_who_come(autojump_clock, nursery):
+    rig = Rig(nursery, fixed("10.0.0.9"))
+    await rig.start()
+    rig.members.change([name("new.test")])
+    assert rig.shown == ["10.0.0.9:80 x1"]
+    await rig.members.wait_until_asked()
+    assert rig.shown == []  # there is no such name, and the file says that it is the only one
+    rig.answers.lead("new.test", "10.0.0.3")
+    rig.members.change([name("new.test"), fixed("10.0.0.8")])
+    assert rig.shown == ["10.0.0.8:80 x1"]
 
 
 async def test_members_of_a_second_assembly_take_over_what_is_known(autojump_clock, nursery):

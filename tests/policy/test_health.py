@@ -476,3 +476,24 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(deadline=None, max_examples=150)
+
+
+def test_who_is_probed_no_more_is_up_again_unless_its_traffic_says_no():
+    health = health_of(fall=1)
+    assert health.probed(False, "answered 500", START)
+    assert health.unprobed(START)
+    assert health.is_up
+    ejected(health, connected=False)
+    health.probed(False, "answered 500", START)
+    assert not health.unprobed(START)
+    assert not health.is_up
+
+
+def test_other_rules_leave_what_is_known():
+    health = health_of()
+    health.failed(REFUSED, START, connected=False)
+    health.failed(REFUSED, START, connected=False)
+    health.obey(HealthRules(rise=1))
+    assert health.failed(REFUSED, START, connected=False)
+    health.obey(HealthRules(failures=1))
+    assert not health.is_up
