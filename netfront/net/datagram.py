@@ -189,7 +189,7 @@ class _Service:
                 await (lane.run if lane is not None else plainly)(self._serve)
         finally:
             if lane is not None:
-                lane.forget(number)
+                lane.forget(number, self._ear)
             while self._flows:
                 self._end(self._flows.popitem()[1])
 
@@ -392,7 +392,7 @@ class _Service:
         sock, flow.socket = flow.socket, None
         if sock is not None:
             if self._lane is not None:
-                self._lane.forget(sock.fileno())
+                self._lane.forget(sock.fileno(), flow)
             else:
                 trio.lowlevel.notify_closing(sock)
                 flow.drained.set()

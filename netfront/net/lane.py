@@ -27,6 +27,7 @@ What breaks if you change it:
   once, because `_detach` looks.
 - All ready events of one poll are latched before the first connection is stepped. So a descriptor that is
   closed and opened again by a step cannot receive its predecessor's event.
+- Whoever stops watching names itself: by the time a task is cancelled its descriptor may be somebody else's.
 - While a connection is stepped trio's current task is unset (`GLOBAL_RUN_CONTEXT.task`, the one private name
   this costs): a scope, nursery or lock used outside `in_trio` refuses at once, instead of taking the lane's own
   task for its own. A foreign yield is undone by its abort function and raised in the connection.
@@ -343,9 +344,10 @@ class Lane:
         self._watched[fd] = stream
         self._epoll.register(fd, _EDGES)
 
-    def forget(self, fd: int) -> None:
-        """Stop watching; the caller closes the descriptor right after, which takes it out of the epoll."""
-        self._watched.pop(fd, None)
+    def forget(self, fd: int, stream: Watched) -> None:
+        """Stop watching for this stream; it is the close of the descriptor that takes it out of the epoll."""
+        if self._watched.get(fd) is stream:
+            del self._watched[fd]
 
     def ring(self) -> None:
         """Wake the lane from its sleep in trio."""

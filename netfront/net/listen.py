@@ -243,7 +243,7 @@ async def _accept(
     try:
         await lane.run(_accept_all, listener, sock, ear, connections, admission, lane)
     finally:
-        lane.forget(number)
+        lane.forget(number, ear)
 
 
 class _Worker:

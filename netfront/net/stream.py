@@ -281,7 +281,7 @@ class SocketStream:
         """Close at once; idempotent."""
         if self._fd >= 0:
             if self._lane is not None:
-                self._lane.forget(self._fd)
+                self._lane.forget(self._fd, self)
             else:
                 trio.lowlevel.notify_closing(self._socket)
             self._fd = -1

@@ -348,3 +348,17 @@ async def test_a_flood_of_one_client_leaves_turns_to_others(mode):
                             assert await other.recv(100) == b"ay"
                             answered += 1
                 nursery.cancel_scope.cancel()
+
+
+@both_modes
+async def test_what_serves_may_become_another_and_flows_stay_where_they_are(mode):
+    async with backend(b"a") as (one, _), backend(b"b") as (other, _):
+        flows = Datagrams(pool_of(one))
+        async with listening(mode, datagrams=flows.serve) as port, client(port) as sock:
+            assert await ask(sock, b"1") == b"a1"
+            flows.become(Datagrams(pool_of(other), idle=5.0))
+            assert await ask(sock, b"2") == b"a2"
+            async with client(port) as newcomer:
+                assert await ask(newcomer, b"3") == b"b3"
+    assert flows.idle == 5.0
+    assert flows.open == 0

@@ -1,9 +1,12 @@
 """Accepting: what one connection's task leaves to the next one that runs in it."""
 
+import socket
+
 import pytest
 import trio
 
-from netfront.net.lane import Signal, clock, deadline, first, in_trio
+from netfront.net.lane import Lane, Signal, clock, deadline, first, in_trio
+from netfront.net.listen import Accepting
 from tests.support.lanes import MODES, listening
 
 
@@ -75,3 +78,49 @@ async def test_a_connection_that_fails_leaves_its_task_to_others(caplog):
             assert await ask(port, b"fail") == b""
             assert await ask(port, b"x") == b"x"
     assert "fault of netfront's own" in caplog.text
+
+
+def naming(name):
+    async def serve(stream):
+        await stream.send_all(name + await stream.receive_some())
+
+    return serve
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_task_that_is_used_again_serves_as_the_listener_does_by_then(mode):
+    accepting = Accepting()
+    async with listening(mode, naming(b"old "), accepting=accepting) as port:
+        for _ in range(3):
+            assert await ask(port, b"x") == b"old x"
+        accepting.listeners[0].handler = naming(b"new ")
+        for _ in range(3):
+            assert await ask(port, b"x") == b"new x"
+
+
+class Watched:
+    def __init__(self):
+        self.readable, self.writable, self.hung = Signal(), Signal(), Signal()
+        self.has_ended = self.is_lost = False
+
+
+async def test_a_descriptor_that_is_somebody_elses_by_now_is_not_forgotten():
+    lane = Lane()
+    first_owner, second = Watched(), Watched()
+    ours, theirs = socket.socketpair()
+    number = ours.fileno()
+    with theirs:
+        lane.watch(number, first_owner)
+        ours.close()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert ours.fileno() == number
+        lane.watch(number, second)
+        lane.forget(number, first_owner)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lane.serve)
+            theirs.send(b"x")
+            with trio.fail_after(10):
+                await second.readable.wait_in_trio()
+            lane.stop()
+    assert not first_owner.readable.is_set

@@ -10,7 +10,7 @@ import trio
 
 from netfront.net.bind import open_sockets
 from netfront.net.lane import Lane, Signal
-from netfront.net.listen import Admission, DatagramHandler, Listener, StreamHandler, serve
+from netfront.net.listen import Accepting, Admission, DatagramHandler, Listener, StreamHandler, serve
 from netfront.net.stream import Facts, SocketStream, Stream
 
 __all__ = ["MODES", "descriptors", "listening", "running", "stream_of", "tcp_pair"]
@@ -83,8 +83,13 @@ async def listening(
     handler: StreamHandler | None = None,
     datagrams: DatagramHandler | None = None,
     host: str = "127.0.0.1",
+    accepting: Accepting | None = None,
 ) -> AsyncIterator[int]:
-    """Serve on a free port with this handler as long as the block lasts; give the port."""
+    """Serve on a free port with this handler as long as the block lasts; give the port.
+
+    Args:
+        accepting: has the listener, for whoever changes it meanwhile.
+    """
 
     async def refuse(stream: Stream) -> None:
         raise AssertionError("there is no handler")
@@ -107,6 +112,7 @@ async def listening(
                 stop=stop,
                 lane=lane,
                 drained=drained,
+                accepting=accepting,
             )
         )
         await trio.lowlevel.checkpoint()
