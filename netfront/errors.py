@@ -106,6 +106,9 @@ class Refusal(Exception):
         self.fields = tuple(fields)
 
 
+_UNCONNECTED = frozenset({"resolve", "connect", "tls"})
+
+
 class BackendError(Exception):
     """A backend could not be reached, or broke off, or spoke nonsense.
 
@@ -115,8 +118,8 @@ class BackendError(Exception):
         why: the system's words.
         timed_out: whether it was silence that failed (504) and not an error (502).
 
-    `was_kept` is set where the connection had been kept from an earlier exchange: its end says little of the
-    backend, and the request is tried there once more.
+    `was_kept` is set where the connection had been kept from an earlier exchange, and ended or brought nonsense
+    before an answer had begun: that says little of the backend, and the request is tried there once more.
     """
 
     def __init__(self, stage: str, *, retry_safe: bool, why: str, timed_out: bool = False) -> None:
@@ -126,6 +129,11 @@ class BackendError(Exception):
         self.why = why
         self.timed_out = timed_out
         self.was_kept = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether there was a connection when it went wrong."""
+        return self.stage not in _UNCONNECTED
 
 
 class NoBackend(Exception):

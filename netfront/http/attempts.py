@@ -130,13 +130,17 @@ class Attempts:
 
     async def once(self, lease: Lease) -> Response:
         """Send it to the backend of this lease alone. Raises what befalls; the lease stays the caller's."""
-        backend = lease.backend
-        connection = self._transport.kept(backend, self.request)
-        if connection is None:
-            connection = await self._open_one(backend)
-        return await connection.exchange(
-            self.request, self._render(self.request, backend.member), self._patience, lease
-        )
+        request, backend = self.request, lease.backend
+        head = self._render(request, backend.member)
+        kept = self._transport.kept(backend, request)
+        if kept is not None:
+            try:
+                return await kept.exchange(request, head, self._patience, lease)
+            except BackendError as error:
+                if not (error.was_kept and error.retry_safe):
+                    raise
+        connection = await self._open_one(backend)
+        return await connection.exchange(request, head, self._patience, lease)
 
     async def when_somebody_is_known(self, late: float, hedge: Hedge | None) -> Response:
         """Send it as soon as the pool has its first members."""
@@ -277,7 +281,7 @@ class Attempts:
         if error.was_kept:
             lease.done(GIVEN_UP)
         else:
-            lease.done(error.why, connected=error.stage not in ("resolve", "connect", "tls"))
+            lease.done(error.why, connected=error.connected)
             self.tried.append(lease.backend)
             self.failures += 1
 

@@ -270,7 +270,8 @@ class BackendConnection:
                     await self._pass_on(request, answer, interim)
                     parsed = self._parse(data) if data else None
         except BackendError as error:
-            error.was_kept = self.is_kept
+            is_nonsense = isinstance(error.__cause__, BadMessage)
+            error.was_kept = self.is_kept and not (interim or error.timed_out or (data and not is_nonsense))
             self.close()
             raise
         except Overdue as error:

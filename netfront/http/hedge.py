@@ -53,7 +53,12 @@ class Hedger:
         self._key = key
 
     def begin(self, request: Request, lease: Lease) -> "_Try | None":
-        """Begin a try beside that of this lease; None if nobody else is up, or the budget is spent."""
+        """Begin a try beside that of this lease; None if nobody else is up, or the budget is spent.
+
+        Also None for an upgrade: what comes of it is a connection that lasts, and no answer to be had twice.
+        """
+        if request.upgrade is not None:
+            return None
         now = clock()
         if not self._pool.may_spend(now):
             return None
@@ -107,7 +112,7 @@ class _Try:
         try:
             response = await self._send(self._request, lease)
         except BackendError as error:
-            lease.done(error.why, connected=error.stage not in ("resolve", "connect", "tls"))
+            lease.done(error.why, connected=error.connected)
         except (BadMessage, ClientGone, NoBackend, Overdue, OSError):
             lease.done(GIVEN_UP)
         except BaseException:
