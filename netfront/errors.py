@@ -19,6 +19,7 @@ __all__ = [
     "Overdue",
     "Refusal",
     "UsageError",
+    "words",
 ]
 
 
@@ -90,6 +91,11 @@ class BadMessage(Exception):
         super().__init__(why)
         self.status = status
         self.why = why
+
+
+def words(error: OSError) -> str:
+    """Give the system's words for an error."""
+    return (error.strerror or str(error) or type(error).__name__).lower()
 
 
 class Refusal(Exception):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from netfront.errors import Fault
+from netfront.errors import Fault, words
 
 __all__ = ["Flag", "Parsed", "Word", "as_word", "path_in", "path_of", "split_flags"]
 
@@ -144,7 +144,7 @@ class _Splitter:
         try:
             text = self._read(path)
         except OSError as error:
-            self._fault(word, word, (error.strerror or str(error)).lower())
+            self._fault(word, word, words(error))
             return
         except UnicodeDecodeError:
             self._fault(word, word, "not a text file (UTF-8)")

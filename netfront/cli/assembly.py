@@ -17,7 +17,7 @@ from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
 from netfront.cli.services import Demo, Service, key_of, may_have_several, sources_of
-from netfront.errors import BadMessage, UsageError
+from netfront.errors import BadMessage, UsageError, words
 from netfront.filters.access_log import access_log, passage_log
 from netfront.filters.answer_errors import answer_errors
 from netfront.filters.edit_fields import (
@@ -352,7 +352,7 @@ def _read_files(
     try:
         logs, observers = _observers(plan, console, kept.logs if kept is not None else ())
     except OSError as error:
-        faults.add(f"--access-log {plan.log.access_log}", (error.strerror or str(error)).lower())
+        faults.add(f"--access-log {plan.log.access_log}", words(error))
     faults.raise_any()
     return certificates, contexts, logs, observers
 

@@ -12,7 +12,7 @@ from netfront.cli.argv import path_of
 from netfront.cli.flags import ServeFlags
 from netfront.cli.grammar import parse_secret
 from netfront.cli.plan import ServePlan
-from netfront.errors import Fault, UsageError
+from netfront.errors import Fault, UsageError, words
 
 __all__ = ["missing_files", "wrong_files"]
 
@@ -72,7 +72,7 @@ def _unreadable(what: str, path: str) -> Fault | None:
             file.read(1)
     except OSError as error:
         hint = "its owner has to let you read it" if isinstance(error, PermissionError) else ""
-        return Fault(what, (error.strerror or str(error)).lower(), hint)
+        return Fault(what, words(error), hint)
     return None
 
 

@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 from netfront.cli.plan import Secret
-from netfront.errors import UsageError
+from netfront.errors import UsageError, words
 from netfront.net.datadir import hold_data, read_private, write_private
 
 __all__ = ["read_secret", "sticky_secret"]
@@ -26,7 +26,7 @@ def read_secret(secret: Secret, flag: str, *, least: int = 1) -> bytes:
         try:
             value = Path(secret.file).read_bytes().strip()
         except OSError as error:
-            raise UsageError.of(what, (error.strerror or str(error)).lower()) from error
+            raise UsageError.of(what, words(error)) from error
     else:
         value = os.fsencode(os.environ.get(secret.variable or "", "")).strip()
     if len(value) < least:

@@ -32,6 +32,8 @@ def print_result(text: str) -> None:
         sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
-            sys.stderr.write(f"netfront: cannot write to stdout: {(error.strerror or str(error)).lower()}\n")
+            from netfront.errors import words
+
+            sys.stderr.write(f"netfront: cannot write to stdout: {words(error)}\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still held is flushed at exit
         raise SystemExit(1) from error

@@ -21,7 +21,7 @@ from netfront.cli.application import App
 from netfront.cli.assembly import build
 from netfront.cli.plan import ServePlan
 from netfront.cli.render import Console
-from netfront.errors import CannotListen, ExitCode, UsageError
+from netfront.errors import CannotListen, ExitCode, UsageError, words
 from netfront.net.bind import raise_descriptor_limit
 from netfront.net.lane import Lane, Signal
 from netfront.net.listen import Accepting, Admission, Listener, close_listeners
@@ -90,13 +90,13 @@ def _tell_ready(plan: ServePlan, listeners: tuple[Listener, ...]) -> None:
                 os.fchmod(file.fileno(), 0o644)
             os.replace(file.name, path)
         except OSError as error:
-            raise UsageError.of(f"--port-file {path}", (error.strerror or str(error)).lower()) from error
+            raise UsageError.of(f"--port-file {path}", words(error)) from error
     if plan.ready.ready_fd is not None:
         try:
             os.write(plan.ready.ready_fd, ports.encode())
             os.close(plan.ready.ready_fd)
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
+            why = words(error)
             raise UsageError.of(f"--ready-fd {plan.ready.ready_fd}", why) from error
 
 

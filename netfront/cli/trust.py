@@ -84,7 +84,7 @@ def _named(variable: str, ours: Path) -> Path | None:
 
 def _bundle(own: Path, source: Path, *, is_system: bool) -> Path:
     """Write a list of CAs with ours behind it; give its file."""
-    from netfront.errors import UsageError
+    from netfront.errors import UsageError, words
     from netfront.net.datadir import hold_data, read_private, write_private
 
     mark = "" if is_system else "-" + sha256(os.fsencode(source)).hexdigest()[:8]
@@ -92,7 +92,7 @@ def _bundle(own: Path, source: Path, *, is_system: bool) -> Path:
     try:
         listed = source.read_bytes()
     except OSError as error:
-        raise UsageError.of(str(source), (error.strerror or str(error)).lower()) from error
+        raise UsageError.of(str(source), words(error)) from error
     with hold_data(_tell):
         bundle = b"%b%b\n%b\n%b" % (_MADE_OF, os.fsencode(source), listed, own.read_bytes())
         if read_private(path) != bundle:

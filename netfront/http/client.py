@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from netfront.errors import BackendError, BadMessage, ClientGone, Overdue
+from netfront.errors import BackendError, BadMessage, ClientGone, Overdue, words
 from netfront.http.body import BodyReader
 from netfront.http.message import Body, Client, Request, Response
 from netfront.http.upgrade import RelayTakeover
@@ -260,7 +260,7 @@ class BackendConnection:
                     # what is no answer, or half of one, was not passed on: it may come whole from somebody else
                     retry_safe = request.method in IDEMPOTENT and not interim
                     if isinstance(error, OSError):
-                        raise BackendError("head", retry_safe=retry_safe, why=_words(error)) from error
+                        raise BackendError("head", retry_safe=retry_safe, why=words(error)) from error
                     raise BackendError("head", retry_safe=retry_safe, why=error.why) from error
                 while parsed is not None:
                     answer, data = parsed
@@ -327,7 +327,7 @@ class BackendConnection:
         try:
             sent = self.stream.send_now(data)
         except OSError as error:
-            raise BackendError("send", retry_safe=True, why=_words(error)) from error
+            raise BackendError("send", retry_safe=True, why=words(error)) from error
         if sent == len(data) and later is None and not self.stream.is_held_up:
             self._upload = None
         else:
@@ -516,7 +516,3 @@ def _framing(request: Request, head: ResponseHead) -> Framing:
     if request.method != b"HEAD":
         head.framing = framing
     return framing
-
-
-def _words(error: OSError) -> str:
-    return (error.strerror or str(error) or type(error).__name__).lower()

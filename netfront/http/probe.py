@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from netfront.errors import BackendError, BadMessage
+from netfront.errors import BackendError, BadMessage, words
 from netfront.http.body import BodyReader
 from netfront.http.pattern import Pattern, TooLong
 from netfront.net.dial import dial
@@ -325,7 +325,7 @@ def _left(days: float) -> str:
 def _words(error: OSError | BadMessage) -> str:
     if isinstance(error, BadMessage):
         return error.why
-    return (error.strerror or str(error) or type(error).__name__).lower()
+    return words(error)
 
 
 def _short(why: str) -> str:

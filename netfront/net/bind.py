@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Container
 
-from netfront.errors import CannotListen, Fault
+from netfront.errors import CannotListen, Fault, words
 from netfront.net.holder import who_listens, who_listens_at
 
 __all__ = ["PKTINFO", "ask_destination", "free_port", "open_sockets", "raise_descriptor_limit"]
@@ -123,7 +123,7 @@ def _open(family: int, host: str, port: int, shown: str, kind: int, *, both: boo
     try:
         sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
     except OSError as error:
-        raise CannotListen(Fault(f"cannot listen on {shown}", _words(error))) from error
+        raise CannotListen(Fault(f"cannot listen on {shown}", words(error))) from error
     try:
         if kind == socket.SOCK_STREAM:  # with datagrams the option would let two servers share a port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -165,7 +165,7 @@ def _is_answered(path: str) -> bool:
 def _refused_file(error: OSError, path: str, shown: str) -> CannotListen:
     what = f"cannot listen on {shown}"
     if error.errno != errno.EADDRINUSE:
-        return CannotListen(Fault(what, _words(error)))
+        return CannotListen(Fault(what, words(error)))
     if not stat.S_ISSOCK(os.stat(path).st_mode):
         return CannotListen(Fault(what, "there is such a file, and it is no socket", "give another name"))
     holder = who_listens_at(path)
@@ -181,10 +181,10 @@ def _refused(error: OSError, host: str, port: int, shown: str) -> CannotListen:
         )
     if error.errno in (errno.EACCES, errno.EPERM) and port < _PRIVILEGED:
         hint = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
-        return CannotListen(Fault(what, _words(error), hint), port=port)
+        return CannotListen(Fault(what, words(error), hint), port=port)
     is_missing = error.errno == errno.EADDRNOTAVAIL
     hint = "this machine does not have that address; '*' listens on all it has" if is_missing else ""
-    return CannotListen(Fault(what, _words(error), hint))
+    return CannotListen(Fault(what, words(error), hint))
 
 
 def free_port(host: str, taken: int, *, avoid: Container[int] = ()) -> int:
@@ -225,7 +225,3 @@ def _is_free(host: str, port: int) -> bool:
         else:
             free += 1
     return free > 0
-
-
-def _words(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from netfront.errors import UsageError
+from netfront.errors import UsageError, words
 from netfront.net.holder import who_holds_lock
 
 __all__ = ["PATIENCE", "data_directory", "hold_data", "read_private", "write_private"]
@@ -69,7 +69,7 @@ def hold_data(tell: Callable[[str], None] = _silent, *, patience: float = PATIEN
         yield directory
     except OSError as error:
         path = error.filename or directory
-        raise UsageError.of(str(path), (error.strerror or str(error)).lower(), _HINT) from error
+        raise UsageError.of(str(path), words(error), _HINT) from error
     finally:
         if lock >= 0:
             os.close(lock)

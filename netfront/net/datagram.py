@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
-from netfront.errors import BackendError, NoBackend
+from netfront.errors import BackendError, NoBackend, words
 from netfront.net.bind import PKTINFO, ask_destination
-from netfront.net.dial import Address, addresses_of, resolve, words
+from netfront.net.dial import Address, addresses_of, resolve
 from netfront.net.lane import Lane, Signal, breathe, clock, plainly, ready
 from netfront.net.passage import Passage
 from netfront.net.pool import DONE, GIVEN_UP, Backend, Lease, Pool

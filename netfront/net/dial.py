@@ -17,7 +17,7 @@ from typing import Protocol
 import trio
 
 from netfront.endpoint import is_loopback_name
-from netfront.errors import BackendError, Overdue
+from netfront.errors import BackendError, Overdue, words
 from netfront.net.lane import Signal, clock, first, in_trio
 from netfront.net.pool import Backend, Member
 from netfront.net.stream import Facts, SocketStream, Stream
@@ -32,7 +32,6 @@ __all__ = [
     "dial",
     "dial_any",
     "resolve",
-    "words",
 ]
 
 Address = tuple[socket.AddressFamily, object]
@@ -324,8 +323,3 @@ def _begin(address: Address, has_words: bool) -> tuple[SocketStream, bool]:
 
 def _is_near(place: object) -> bool:
     return isinstance(place, tuple) and place[0].startswith(("127.", "::1"))
-
-
-def words(error: OSError) -> str:
-    """Give the system's words for an error."""
-    return (error.strerror or str(error)).lower()

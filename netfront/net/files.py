@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from netfront.errors import UsageError
+from netfront.errors import UsageError, words
 from netfront.units import render_size
 
 __all__ = ["Files", "loadable"]
@@ -42,7 +42,7 @@ class Files:
                 data = file.read(_MOST + 1)
                 is_pipe = not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         except OSError as error:
-            raise UsageError.of(what or path, (error.strerror or str(error)).lower()) from error
+            raise UsageError.of(what or path, words(error)) from error
         if len(data) > _MOST:
             raise UsageError.of(what or path, f"longer than {render_size(_MOST)}", "name a PEM file")
         if is_pipe:

@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from netfront.errors import words
+
 __all__ = ["LogFile"]
 
 _FLUSH_AT = 1 << 16
@@ -56,7 +58,7 @@ class LogFile:
             self._held, self._size = [data], len(data)
             return
         except OSError as error:
-            self._lose(count, (error.strerror or str(error)).lower())
+            self._lose(count, words(error))
             return
         if self.lost:
             self._complain(
@@ -77,7 +79,7 @@ class LogFile:
         try:
             fresh = self._open()
         except OSError as error:
-            self._complain(f"access log: {(error.strerror or str(error)).lower()}; writing to the old file")
+            self._complain(f"access log: {words(error)}; writing to the old file")
             return
         os.close(self._fd)
         self._fd = fresh

@@ -10,8 +10,8 @@ side is the end of the other: an EOF an EOF, a reset a reset.
 
 from collections.abc import Callable, Container, Iterable
 
-from netfront.errors import BackendError, BadMessage, NoBackend, Overdue
-from netfront.net.dial import BESIDE, SILENT, dial_any, words
+from netfront.errors import BackendError, BadMessage, NoBackend, Overdue, words
+from netfront.net.dial import BESIDE, SILENT, dial_any
 from netfront.net.lane import clock, first
 from netfront.net.passage import CLIENT, Passage
 from netfront.net.pipe import Pipes

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from netfront.errors import words
 from netfront.net.hosts import HostsFile
 from netfront.net.watchfile import FileWatch
 
@@ -234,7 +235,7 @@ def _complaint(errors: "list[dns.resolver.ErrorTuple]") -> str:
         elif isinstance(what, dns.exception.Timeout):
             said[f"no answer from {place}"] = None
         elif isinstance(what, OSError):
-            said[f"{place}: {(what.strerror or str(what)).lower()}"] = None
+            said[f"{place}: {words(what)}"] = None
         else:
             said[f"{place} answers nonsense"] = None
     return ", ".join(said) or "no answer"

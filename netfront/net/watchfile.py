@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from netfront.errors import words
+
 __all__ = ["FileWatch", "watch_files"]
 
 _MOMENT = 3
@@ -81,5 +83,5 @@ def _stamp(path: str) -> Stamp | str:
         finally:
             os.close(descriptor)
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return words(error)
     return found.st_mtime_ns, found.st_size, found.st_ino
