@@ -44,6 +44,7 @@ from netfront.http.outbound import Mount
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
 from netfront.net.datagram import Datagrams
+from netfront.net.dial import proxy_line
 from netfront.net.inbound import ends_tls, expects_proxy
 from netfront.net.listen import StreamHandler
 from netfront.net.logfile import LogFile
@@ -55,7 +56,6 @@ from netfront.net.stream import Stream
 from netfront.net.tasks import Tasks
 from netfront.policy.route import Table
 from netfront.wire.head import HeadLimits, HeadMemory, RequestBlock, request_memory
-from netfront.wire.proxyline import render_v1, render_v2
 
 if TYPE_CHECKING:
     from netfront.cli.certificates import Certificates
@@ -278,11 +278,7 @@ def _hedging(settings: Settings, tasks: Tasks) -> Hedging | None:
 
 def _preamble(request: Request, member: Member) -> bytes:
     """Make the PROXY line that opens a connection on which a client is spoken for."""
-    if not member.proxy:
-        return b""
-    facts = request.client.facts
-    ends = (facts.peer, facts.local) if facts.peer[0] else (None, None)
-    return render_v1(*ends) if member.proxy == 1 else render_v2(*ends)
+    return proxy_line(member, request.client.facts)
 
 
 def _identify(der: bytes) -> tuple[bytes, bytes]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from netfront.errors import BackendError, BadMessage, words
 from netfront.http.body import BodyReader
 from netfront.http.pattern import Pattern, TooLong
-from netfront.net.dial import dial
+from netfront.net.dial import dial, proxy_line
 from netfront.net.lane import Wait, clock, first
 from netfront.net.pool import Backend
 from netfront.net.stream import Stream
@@ -28,7 +28,6 @@ from netfront.units import render_duration
 from netfront.wire.certificate import parse_certificate
 from netfront.wire.framing import NONE, response_framing
 from netfront.wire.head import HeadLimits, ResponseHead, ResponseHeads, response_memory
-from netfront.wire.proxyline import LOCAL, render_v1, render_v2
 
 __all__ = [
     "MOST_BODY",
@@ -136,9 +135,7 @@ def dialler(backend: Backend, *, port: int | None = None, tls: bool | None = Non
     if port is not None or context is not member.tls:
         endpoint = member.endpoint if port is None else replace(member.endpoint, port=port)
         target = Backend(replace(member, endpoint=endpoint, tls=context))
-    preamble = b""
-    if member.proxy:
-        preamble = render_v1(None, None) if member.proxy == 1 else render_v2(None, None, command=LOCAL)
+    preamble = proxy_line(member, None)
 
     async def open_connection(timeout: float) -> Stream:
         return await dial(target, timeout=timeout, preamble=preamble)

@@ -22,6 +22,7 @@ from netfront.net.lane import Signal, clock, first, in_trio
 from netfront.net.pool import Backend, Member
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tlsstream import TlsStream
+from netfront.wire.proxyline import LOCAL, render_v1, render_v2
 
 __all__ = [
     "BESIDE",
@@ -31,6 +32,7 @@ __all__ = [
     "addresses_of",
     "dial",
     "dial_any",
+    "proxy_line",
     "resolve",
 ]
 
@@ -257,6 +259,20 @@ async def _handshake(stream: TlsStream, until: float) -> None:
         raise BackendError(
             "tls", retry_safe=True, why="no answer to the handshake", timed_out=True
         ) from error
+
+
+def proxy_line(member: Member, facts: Facts | None) -> bytes:
+    """Make the PROXY line that a member wants to hear first; empty where it wants none.
+
+    Args:
+        facts: of the client that is spoken for; None where netfront speaks for itself.
+    """
+    if not member.proxy:
+        return b""
+    if facts is None:
+        return render_v1(None, None) if member.proxy == 1 else render_v2(None, None, command=LOCAL)
+    ends = (facts.peer, facts.local) if facts.peer[0] else (None, None)
+    return render_v1(*ends) if member.proxy == 1 else render_v2(*ends)
 
 
 def addresses_of(member: Member) -> Sequence[Address] | None:

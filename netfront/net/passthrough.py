@@ -11,7 +11,7 @@ side is the end of the other: an EOF an EOF, a reset a reset.
 from collections.abc import Callable, Container, Iterable
 
 from netfront.errors import BackendError, BadMessage, NoBackend, Overdue, words
-from netfront.net.dial import BESIDE, SILENT, dial_any
+from netfront.net.dial import BESIDE, SILENT, dial_any, proxy_line
 from netfront.net.lane import clock, first
 from netfront.net.passage import CLIENT, Passage
 from netfront.net.pipe import Pipes
@@ -20,7 +20,6 @@ from netfront.net.relay import Relay
 from netfront.net.stream import Stream
 from netfront.policy.route import Match, Scope, Table
 from netfront.wire.clienthello import MOST_HELLO, parse_client_hello
-from netfront.wire.proxyline import render_v1, render_v2
 
 __all__ = ["Passthrough"]
 
@@ -222,11 +221,7 @@ class _Tries:
 
     def preamble(self, member: Member) -> bytes:
         """Give the PROXY line that a member wants to hear first."""
-        if not member.proxy:
-            return b""
-        facts = self._passage.facts
-        ends = (facts.peer, facts.local) if facts.peer[0] else (None, None)
-        return render_v1(*ends) if member.proxy == 1 else render_v2(*ends)
+        return proxy_line(member, self._passage.facts)
 
     def _take(self, now: float) -> Lease:
         """Take a lease: of those that want one of the client's protocols, its favourite first, else of the others."""
