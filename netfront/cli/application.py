@@ -102,11 +102,6 @@ class App:
         self._start: Callable[[Service], None] | None = None
 
     @property
-    def has_logs(self) -> bool:
-        """Whether anything is logged to a file."""
-        return bool(self.logs)
-
-    @property
     def listeners(self) -> tuple[Listener, ...]:
         """Those that are open, in the order of the plan."""
         return tuple(front.listener for front in self._fronts if front.listener is not None)

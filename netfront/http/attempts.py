@@ -26,12 +26,11 @@ from netfront.net.dial import SILENT, dial, dial_any
 from netfront.net.lane import clock, first
 from netfront.net.pool import GIVEN_UP, Backend, Lease, Member, Pool
 from netfront.policy.chance import Chance
-from netfront.policy.retry import IDEMPOTENT, backoff
+from netfront.policy.retry import IDEMPOTENT, TRIES, backoff
 from netfront.policy.statuses import NO_STATUS, StatusSet
 
 __all__ = ["Attempts", "Dialling", "RetryRules"]
 
-_TRIES = 3
 _UNSENT = frozenset({"resolve", "connect", "tls", "send"})
 
 
@@ -181,7 +180,7 @@ class Attempts:
             self.tried += [
                 one for one in self._pool.backends if one.member is dialled and one not in self.tried
             ]
-            if not self._may_repeat() or request.method not in IDEMPOTENT or len(self.tried) >= _TRIES:
+            if not self._may_repeat() or request.method not in IDEMPOTENT or len(self.tried) >= TRIES:
                 return response
             if not self._pool.may_spend(clock()):
                 return response
@@ -211,7 +210,7 @@ class Attempts:
         """
         pool, lone = self._pool, 0
         while True:
-            if not error.retry_safe or not self._may_repeat() or self.failures >= _TRIES:
+            if not error.retry_safe or not self._may_repeat() or self.failures >= TRIES:
                 raise error
             if (
                 error.stage not in _UNSENT
@@ -356,7 +355,7 @@ class _Opening:
         """Give the one that was picked; after that others, as long as there are tries left."""
         lease, self._first = self._first, None
         if lease is None:
-            if self._attempts.failures + len(self._leases) >= _TRIES:
+            if self._attempts.failures + len(self._leases) >= TRIES:
                 return None
             try:
                 lease = self._attempts.take(*self._leases)

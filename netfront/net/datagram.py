@@ -28,13 +28,13 @@ from netfront.net.lane import Lane, Signal, breathe, clock, plainly, ready
 from netfront.net.passage import Passage
 from netfront.net.pool import DONE, GIVEN_UP, Backend, Lease, Pool
 from netfront.net.stream import Facts
+from netfront.policy.retry import TRIES
 
 __all__ = ["Datagrams"]
 
 _IDLE = 30.0
 _MOST_FLOWS = 8192
 """Flows at once, each with a descriptor; the one unused for the longest makes room for a new one."""
-_TRIES = 3
 _AT_ONCE = 64
 """Datagrams taken from clients in a turn."""
 _REPLIES = 16
@@ -373,7 +373,7 @@ class _Service:
             return
         self._give_up(flow, words(error))
         if flow.held is not None:
-            if len(flow.tried) < _TRIES:
+            if len(flow.tried) < TRIES:
                 self._pick(flow)
             else:
                 flow.held = None
@@ -456,7 +456,7 @@ class _Service:
             if flow.lease is not None and flow.lease.backend is backend and flow.socket is None:
                 if why:
                     self._give_up(flow, why)
-                    if len(flow.tried) < _TRIES:
+                    if len(flow.tried) < TRIES:
                         self._pick(flow)
                 else:
                     self._open(flow)

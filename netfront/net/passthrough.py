@@ -18,12 +18,12 @@ from netfront.net.pipe import Pipes
 from netfront.net.pool import DONE, GIVEN_UP, Backend, Lease, Member, Pool
 from netfront.net.relay import Relay
 from netfront.net.stream import Stream
+from netfront.policy.retry import TRIES
 from netfront.policy.route import Match, Scope, Table
 from netfront.wire.clienthello import MOST_HELLO, parse_client_hello
 
 __all__ = ["Passthrough"]
 
-_TRIES = 3
 _HELLO_TIME = 3.0
 """Seconds for the ClientHello; who then has sent none is served by the route without a host."""
 
@@ -178,7 +178,7 @@ class _Tries:
         passage = self._passage
         passage.tries += 1
         passage.member = backend.member
-        self.has_more = passage.tries < _TRIES
+        self.has_more = passage.tries < TRIES
         return backend
 
     def failed(self, backend: Backend, error: BackendError) -> None:

@@ -17,7 +17,7 @@ from netfront.policy.latency import Latency, PeakEwma
 from netfront.policy.least import Least
 from netfront.policy.turns import RoundRobin
 
-__all__ = ["PICKERS", "Candidate", "PeakEwma", "Picker", "Weighted", "make_picker", "round_robin"]
+__all__ = ["PICKERS", "Candidate", "PeakEwma", "Picker", "make_picker"]
 
 PICKERS = ("rr", "least", "p2c", "latency", "random", "first", "hash")
 """The names of all pickers."""
@@ -83,33 +83,3 @@ class _First(Generic[_C]):
 
     def moved(self, candidate: _C) -> None:
         pass
-
-
-class Weighted(Protocol):
-    """What a pick looks at."""
-
-    weight: int
-    turn: int
-    """The pick's own count; starts at 0."""
-
-
-_B = TypeVar("_B", bound=Weighted)
-
-
-def round_robin(candidates: Sequence[_B]) -> _B:
-    """Pick by smooth weighted round robin: each gets its share, and no one a run of picks in a row.
-
-    Every candidate's `turn` grows by its weight; the largest is picked and set back by the total. With weights
-    5, 1, 1 the picks are a a b a c a a. Candidates all of weight 0 are picked as if they weighed 1.
-    """
-    total = 0
-    best = candidates[0]
-    for candidate in candidates:
-        candidate.turn += candidate.weight
-        total += candidate.weight
-        if candidate.turn > best.turn:
-            best = candidate
-    best.turn -= total
-    if not total:
-        best.turn -= 1
-    return best

@@ -10,12 +10,14 @@ from math import inf
 from netfront.policy.chance import Chance
 from netfront.policy.stats import Histogram
 
-__all__ = ["IDEMPOTENT", "SAFE", "LearntLimit", "RetryBudget", "backoff"]
+__all__ = ["IDEMPOTENT", "SAFE", "TRIES", "LearntLimit", "RetryBudget", "backoff"]
 
 SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 """Methods that only ask (RFC 9110 §9.2.1): their request may go to two backends at once."""
 IDEMPOTENT = SAFE | {b"PUT", b"DELETE"}
 """Methods whose request may be sent twice (RFC 9110 §9.2.2)."""
+TRIES = 3
+"""Of one request, connection or flow, the first included: where three backends have failed, so would the fourth."""
 _SLOTS = 10
 """Into which a window is cut; one more is kept, so that the window is never seen shorter than it is."""
 _GENERATION = 30.0

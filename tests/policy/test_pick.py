@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from netfront.policy.pick import PICKERS, make_picker, round_robin
+from netfront.policy.pick import PICKERS, make_picker
 from tests.policy.candidates import Fake, fakes, pick_many
 
 
@@ -57,14 +57,6 @@ def test_first_is_the_first_in_the_order_given():
 def test_an_unknown_name_makes_no_picker():
     with pytest.raises(KeyError, match="best"):
         make_picker("best", random.Random(5))
-
-
-def test_round_robin_of_a_list_is_smooth():
-    class Weighted(Fake):
-        turn = 0
-
-    candidates = [Weighted(place, weight) for place, weight in enumerate((5, 1, 1))]
-    assert "".join("abc"[candidates.index(round_robin(candidates))] for _ in range(7)) == "aabacaa"
 
 
 class Container:
