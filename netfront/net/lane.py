@@ -31,8 +31,18 @@ What breaks if you change it:
 - While a connection is stepped trio's current task is unset (`GLOBAL_RUN_CONTEXT.task`, the one private name
   this costs): a scope, nursery or lock used outside `in_trio` refuses at once, instead of taking the lane's own
   task for its own. A foreign yield is undone by its abort function and raised in the connection.
+- The one thing of trio's that a connection may use while it is stepped is `start_soon` of a nursery that is open
+  (a task for a new connection, a second try beside a first): it neither waits nor asks who calls. Who calls it
+  sets `trio_due`, or the new task waits until the lane has nothing else to do.
 - The lane blocks in its own poll for at most `_BLOCK` and runs for at most `_TURN` before trio gets a turn;
   with nothing to do it sleeps in trio, and `ring` wakes it through an eventfd.
+
+When a wait is over though nothing came, in three ways by what each costs and how late it is:
+
+    deadline            one float of the connection, looked at every `_SWEEP`; raises `Overdue`
+    first(until=)       a heap of timers; late by `_BLOCK` at most
+    either(until=)      `Lane.soon`, looked at every `_SOON`: for the wait of every request, nearly none of which
+                        comes to its end. A seat stands in it at most once, from before it parks until it goes on
 
 Without epoll (macOS), and in tests on memory streams, the same connection code runs in a plain trio task:
 `first` and `in_trio` are then thin wrappers over trio's own waiting.
@@ -81,9 +91,13 @@ __all__ = [
 ]
 
 _BLOCK = 0.002
+"""Seconds of a poll that waits: how late a timer may be, and how long trio's own tasks wait for the lane."""
 _TURN = 0.002
+"""Seconds of stepping before trio has a turn; of that come the 2.3 ms by which other tasks are late at full load."""
 _SWEEP = 0.25
+"""Seconds between two looks at the deadlines of connections: routine ones, which are rarely met and never exact."""
 _SOON = 0.01
+"""Seconds between two looks at those whose wait ends soon."""
 _OPERATIONS = 32
 """Socket operations that did not block before a connection lets the others go on."""
 _PARKED = "parked"
