@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["ServeFlags"]
+__all__ = ["ServeFlags", "flag_of"]
 
 Several = Sequence[str] | None
 
@@ -86,3 +86,8 @@ class ServeFlags:
     color: bool | None = None
     explain: bool = False
     debug: bool = False
+
+
+def flag_of(name: str) -> str:
+    """Give the spelling of the flag that fills a parameter."""
+    return "--" + name.replace("_", "-")

@@ -1,7 +1,7 @@
 """From the flags of a serving command to its ServePlan, with all that is wrong told at once.
 
-Everything that needs no I/O is checked here: each value, each pair of flags that do not fit together, each
-policy whose scope no route meets. Files are named in the plan and read by those that use them.
+Everything that needs no I/O is checked: each value here and in the files that read it, in consistency.py what does not
+fit together. Files are named in the plan and read by those that use them.
 """
 
 import ipaddress
@@ -11,25 +11,24 @@ from math import inf
 from typing import Any, TypeVar
 
 from netfront.cli.argv import path_of
+from netfront.cli.consistency import find_contradictions, refuse_local_hsts
 from netfront.cli.faults import Faults, nearest
-from netfront.cli.flags import ServeFlags
+from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.grammar import parse_secret
-from netfront.cli.listening import is_local_name, plan_hosts, plan_listeners, plan_tls, secure_schemes
+from netfront.cli.listening import plan_hosts, plan_listeners, plan_tls
 from netfront.cli.plan import (
     DRAIN,
     LOG_FORMATS,
     LimitsPlan,
     ListenerPlan,
     LogPlan,
-    PoolPlan,
     ReadyPlan,
-    RoutePlan,
     ServePlan,
     Settings,
     TellPlan,
 )
-from netfront.cli.policies import Policy, read_policies
-from netfront.cli.routing import follows_name, plan_routes, read_arguments
+from netfront.cli.policies import read_policies
+from netfront.cli.routing import plan_routes, read_arguments
 from netfront.endpoint import parse_resolver
 from netfront.errors import Fault, UsageError
 from netfront.units import parse_count, parse_duration, parse_size, render_size
@@ -89,13 +88,7 @@ def plan_serving(
     if (
         not is_partial and not lost
     ):  # with a route unread, one more message on what it would have served only misleads
-        _check_policies(policies, routes, faults)
-        _check_parts(routes, faults)
-        _check_http_only(command, flags, listeners, faults)
-        _check_balancing(flags, routes, pools, faults)
-        _check_served(listeners, routes, faults)
-        _check_backend_flags(command, flags, pools, faults)
-        _check_allowed_hosts(flags, listeners, pools, faults)
+        find_contradictions(command, flags, policies, listeners, routes, pools, faults)
     routed = list(dict.fromkeys(route.scope.host for route in routes if route.scope.host))
     plan = ServePlan(
         command=command,
@@ -114,7 +107,7 @@ def plan_serving(
         drain=_time("drain", flags.drain, 0.0, _HOUR, DRAIN, faults),
         debug=flags.debug,
     )
-    _check_hsts(plan, routed, faults)
+    refuse_local_hsts(plan, routed, faults)
     if faults and look is not None:
         for fault in look(plan):
             faults.add(fault.what, fault.why, fault.hint)
@@ -144,7 +137,7 @@ def _limits(flags: ServeFlags, faults: Faults) -> LimitsPlan:
     for name in ("max_line", "max_field"):
         part = getattr(limits, name)
         if part > limits.max_head:
-            what = f"{_flag(name)} {render_size(part)}"
+            what = f"{flag_of(name)} {render_size(part)}"
             faults.add(
                 what, f"more than --max-head, which is {render_size(limits.max_head)}", "raise --max-head too"
             )
@@ -207,119 +200,6 @@ def _ready(flags: ServeFlags, faults: Faults) -> ReadyPlan:
     return ReadyPlan(path_of(flags.port_file), descriptor)
 
 
-def _check_policies(policies: Iterable[Policy], routes: Sequence[RoutePlan], faults: Faults) -> None:
-    """A policy that guards nothing is a typing error that would leave something open."""
-    for policy in policies:
-        scope = policy.scope
-        if scope is not None and not any(scope.meets(route.scope) for route in routes):
-            routed = ", ".join(dict.fromkeys(str(route.scope) for route in routes))
-            faults.add(policy.given, "its scope meets no route", f"the routes are {routed}", word=policy.word)
-
-
-def _check_parts(routes: Iterable[RoutePlan], faults: Faults) -> None:
-    """A pool is picked from in one way: what belongs to it cannot differ between the parts of a route."""
-    for route in routes:
-        for variant in route.variants:
-            if variant.settings.balance != route.settings.balance:
-                inner = " and ".join(map(str, variant.scopes))
-                what = f"{inner} is a part of the route {route.scope}"
-                why = "its backends are picked, probed and ejected as those of the whole route"
-                faults.add(what, why, f"give it a route of its own: {variant.scopes[0]}=TARGETS")
-
-
-_HTTP_ONLY = (
-    "redirect_http", "hsts", "change_host_header", "allow_host", "header", "response_header", "keep_server",
-    "forwarded", "timeout", "head_timeout", "idle_timeout", "body_timeout", "send_timeout", "read_timeout",
-    "backend_idle_timeout", "max_line", "max_field", "max_head", "max_fields", "max_body", "sticky_key", "eject_on",
-    "queue", "queue_timeout", "retry_on", "retry_body", "hedge", "backend_header", "access_log",
-)  # fmt: skip
-"""Flags that say something of requests, which bytes are not."""
-_TCP_ONLY = (
-    "name", "client_ca", "handshake_timeout", "max_connections", "max_per_address", "connect_timeout", "stream_timeout",
-)  # fmt: skip
-
-
-def _check_http_only(
-    command: str, flags: ServeFlags, listeners: Sequence[ListenerPlan], faults: Faults
-) -> None:
-    kinds = {listener.kind for listener in listeners}
-    if "http" not in kinds:
-        for name in _HTTP_ONLY:
-            if getattr(flags, name) not in (None, False, [], ()):
-                faults.add(_flag(name), "it has no effect", "no --listen is http:// or https://")
-        if not flags.via:
-            faults.add("--no-via", "it has no effect", "no --listen is http:// or https://")
-    if kinds == {"udp"}:
-        for name in _TCP_ONLY:
-            if getattr(flags, name) not in (None, False, [], ()):
-                faults.add(_flag(name), "it has no effect", "every --listen is udp://")
-    if flags.udp_timeout is not None and "udp" not in kinds:
-        faults.add("--udp-timeout", "it has no effect", "no --listen is udp://")
-
-
-def _check_balancing(
-    flags: ServeFlags, routes: Sequence[RoutePlan], pools: Iterable[PoolPlan], faults: Faults
-) -> None:
-    """Refuse flags of balancing that nothing heeds."""
-    pools = list(pools)
-    if flags.sticky_key is not None and not any(pool.balance.lb.policy == "sticky" for pool in pools):
-        faults.add("--sticky-key", "it has no effect", "no --lb is sticky")
-    has_max = any(target.max for pool in pools for target in pool.targets)
-    for name in ("queue", "queue_timeout"):
-        if getattr(flags, name) and not has_max:
-            faults.add(_flag(name), "it has no effect", "no target has +max=N")
-    if flags.resolver is not None and not any(
-        target.is_service or follows_name(target.endpoint) for pool in pools for target in pool.targets
-    ):
-        faults.add("--resolver", "it has no effect", "no target has a name to be resolved")
-
-
-def _check_served(listeners: Sequence[ListenerPlan], routes: Sequence[RoutePlan], faults: Faults) -> None:
-    for index, listener in enumerate(listeners):
-        if listener.redirects_to is None and not any(route.listener in (None, index) for route in routes):
-            hint = f"give it one: :{listener.endpoint.port}=TARGET"
-            faults.add(f"--listen {listener.endpoint}", "no route belongs to it", hint)
-
-
-def _check_backend_flags(command: str, flags: ServeFlags, pools: Iterable[PoolPlan], faults: Faults) -> None:
-    """Refuse flags for TLS to backends that would do nothing, or contradict each other."""
-    is_tls = any(target.tls for pool in pools for target in pool.targets)
-    for name in ("backend_ca", "backend_cert", "backend_key", "backend_name", "insecure"):
-        if getattr(flags, name) and not is_tls:
-            faults.add(_flag(name), "it has no effect", f"no target is {secure_schemes(command)}")
-    if flags.backend_key and not flags.backend_cert:
-        faults.add("--backend-key", "it has no --backend-cert", "give both")
-    if flags.insecure and flags.backend_ca:
-        faults.add("--insecure", "it contradicts --backend-ca", "give one of them")
-
-
-def _check_allowed_hosts(
-    flags: ServeFlags, listeners: Iterable[ListenerPlan], pools: Iterable[PoolPlan], faults: Faults
-) -> None:
-    """Refuse names for a guard that is not there: only where Host is replaced on loopback has it to be one of ours."""
-    is_replaced = any(target.host for pool in pools for target in pool.targets)
-    is_loopback = any(listener.is_loopback for listener in listeners if listener.redirects_to is None)
-    if flags.allow_host and not (is_replaced and is_loopback):
-        faults.add(
-            "--allow-host", "it has no effect", "no listener on loopback has a target whose Host is changed"
-        )
-
-
-def _check_hsts(plan: ServePlan, routed: Iterable[str], faults: Faults) -> None:
-    """A browser that has learnt it would insist on https for every server of this machine."""
-    if plan.tell.hsts is None:
-        return
-    if plan.tls is None:
-        faults.add("--hsts", "it has no effect", "no --listen is https://")
-        return
-    hint = "give --cert and --key for a public name, and --name"
-    names = [*plan.tls.names, *routed]
-    for name in dict.fromkeys(filter(is_local_name, names)):
-        faults.add("--hsts", f"{name} is a local name", hint)
-    if not names and (plan.tls.is_local or all(listener.is_loopback for listener in plan.listeners)):
-        faults.add("--hsts", "localhost is a local name", hint)
-
-
 def _parse_network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
@@ -350,8 +230,4 @@ def _time(
 
 
 def _read(name: str, text: str | None, parse: Callable[[str], _T], default: _D, faults: Faults) -> _T | _D:
-    return default if text is None else faults.read(_flag(name), text, parse, default)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return default if text is None else faults.read(flag_of(name), text, parse, default)
