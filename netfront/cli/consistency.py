@@ -11,7 +11,7 @@ from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.listening import is_local_name, secure_schemes
 from netfront.cli.plan import ListenerPlan, PoolPlan, RoutePlan, ServePlan
 from netfront.cli.policies import Policy
-from netfront.cli.routing import follows_name
+from netfront.cli.targets import follows_name
 
 __all__ = ["find_contradictions", "refuse_local_hsts"]
 

@@ -1,15 +1,13 @@
 """Routes and pools: from the arguments of a command line to its RoutePlans and PoolPlans."""
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from netfront.cli.argv import Word, as_word, path_in, path_of
+from netfront.cli.argv import Word, as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
-from netfront.cli.grammar import RouteArg, TargetArg, parse_argument
+from netfront.cli.grammar import RouteArg, parse_argument
 from netfront.cli.plan import (
-    BackendTlsPlan,
     BalancePlan,
     LbPlan,
     ListenerPlan,
@@ -19,13 +17,16 @@ from netfront.cli.plan import (
     TargetPlan,
 )
 from netfront.cli.policies import Policy, settle
-from netfront.endpoint import Endpoint, is_loopback_name, service_domain
+from netfront.cli.targets import plan_target
 from netfront.errors import UsageError
 from netfront.policy.route import Scope, parse_scope
 
-__all__ = ["follows_name", "plan_routes", "read_arguments"]
+__all__ = ["plan_routes", "read_arguments"]
 
 _EVERYTHING = parse_scope("/")
+_KINDS = {"http": "http", "https": "http", "h2c": "http", "demo": "http", "tcp": "tcp", "tls": "tcp", "udp": "udp",
+          "srv+https": "http", "srv+tls": "tcp"}  # fmt: skip
+"""Which kind of listener the scheme of a target is for; the others go by the listener."""
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ def plan_routes(
             if kind is None or not _fits(word, scope, kind, faults):
                 lost = True
                 continue
-            targets = [_plan_target(word, target, kind, flags, faults) for target in arg.targets]
+            targets = [plan_target(word, target, kind, flags, faults) for target in arg.targets]
             name = str(scope) if index is None else f":{arg.port}{'' if arg.scope is None else arg.scope}"
             if len(kinds) > 1 and index is None:
                 name = f"{kind} {name}"
@@ -154,12 +155,6 @@ def _check_pool(service: _Service, settings: Settings, faults: Faults) -> None:
         faults.add("--health-body", why, "add --health PATH")
 
 
-_KINDS = {"http": "http", "https": "http", "h2c": "http", "demo": "http", "tcp": "tcp", "tls": "tcp", "udp": "udp",
-          "srv+https": "http", "srv+tls": "tcp"}  # fmt: skip
-"""Which kind of listener the scheme of a target is for; the others go by the listener."""
-_SPOKEN = {"http": ("http", "https"), "tcp": ("tcp", "tls"), "udp": ("udp",)}
-
-
 def _for_bytes(
     service: _Service, settings: Settings, heeded: Sequence[BalancePlan], faults: Faults
 ) -> Settings:
@@ -219,107 +214,3 @@ def _listeners_of(
     if not found:
         faults.add(word, f"nothing listens on port {arg.port}", f"add --listen :{arg.port}", word=word)
     return found
-
-
-def _plan_target(word: Word, target: TargetArg, kind: str, flags: ServeFlags, faults: Faults) -> TargetPlan:
-    is_service = target.endpoint.scheme.startswith("srv")
-    endpoint = _dialled(word, target.endpoint, kind, faults)
-    is_tls = endpoint.scheme in ("https", "tls")
-    for key, is_given, is_heeded, why in (
-        ("sni", target.sni, is_tls, "is not dialled with TLS"),
-        ("insecure", target.insecure, is_tls, "is not dialled with TLS"),
-        ("ca", target.ca, is_tls, "is not dialled with TLS"),
-        ("host", target.host, kind == "http", "is sent no Host"),
-        ("proxy", target.proxy, not endpoint.is_demo and kind != "udp", "is sent no PROXY line"),
-        ("alpn", target.alpn, kind == "tcp", "gets no TLS that is passed on"),
-        ("all", target.all, bool(follows_name(endpoint)) or is_service, "has no name with several addresses"),
-        ("weight", target.weight != 1, not is_service, "has its weights in DNS"),
-        ("backup", target.backup, not is_service, "has its priorities in DNS"),
-    ):
-        if is_given and not is_heeded:
-            faults.add(word, f"+{key} has no effect", f"{target.endpoint} {why}", word=word)
-    authority = (service_domain(endpoint.host) if is_service else endpoint.authority) or "localhost"
-    return TargetPlan(
-        endpoint=endpoint,
-        label=target.name or (f"{target.endpoint.scheme}://{endpoint.host}" if is_service else endpoint.url),
-        authority=authority,
-        host=_host(target, endpoint, authority, flags.change_host_header),
-        weight=target.weight,
-        backup=target.backup,
-        max=target.max,
-        proxy=target.proxy,
-        alpn=target.alpn,
-        is_service=is_service,
-        apart=target.all,
-        tls=_backend_tls(word, target, endpoint, flags, is_service=is_service) if is_tls else None,
-    )
-
-
-def follows_name(endpoint: Endpoint) -> bool:
-    """Tell whether an endpoint has a name that may lead elsewhere in time."""
-    if endpoint.path is not None or endpoint.is_demo or is_loopback_name(endpoint.host):
-        return False
-    try:
-        ipaddress.ip_address(endpoint.host)
-    except ValueError:
-        return True
-    return False
-
-
-def _dialled(word: Word, endpoint: Endpoint, kind: str, faults: Faults) -> Endpoint:
-    """Make everything explicit that a target left open."""
-    plain = _SPOKEN[kind][0]
-    if endpoint.path is not None:
-        if kind == "udp":
-            faults.add(word, "a unix socket takes no datagrams here", "name host:port", word=word)
-        return replace(endpoint, scheme=plain, path=path_in(word, endpoint.path))
-    scheme = endpoint.scheme
-    if scheme.startswith("srv"):
-        if endpoint.port not in (0, 80, 443):
-            faults.add(word, "a service has its ports in DNS", f"write {scheme}://{endpoint.host}", word=word)
-        return replace(endpoint, scheme=scheme.partition("+")[2] or plain, port=0)
-    if kind == "http" and endpoint.is_demo:
-        return endpoint
-    if scheme and scheme not in _SPOKEN[kind]:
-        forms = {
-            "http": "http://, https://, srv://, unix:FILE or demo:",
-            "tcp": "host:port, tls://, srv:// or unix:FILE",
-            "udp": "host:port or srv://",
-        }
-        why = f"{scheme}:// is not spoken to backends of a {plain}:// listener"
-        faults.add(word, why, f"a target is {forms[kind]}", word=word)
-        return replace(endpoint, scheme=plain)
-    if kind != "http" and endpoint.base:
-        faults.add(word, f"{kind}:// has no paths", f"write {endpoint.authority}", word=word)
-    return replace(endpoint, scheme=scheme or plain)
-
-
-def _host(target: TargetArg, endpoint: Endpoint, authority: str, change: bool | None) -> str | None:
-    """Find what Host is set to: what the target says, else the flag, else a name that is surely not ours.
-
-    A server on this machine is asked for by the name its users know; one elsewhere answers to its own.
-    """
-    if target.host == "keep":
-        return None
-    if target.host == "target":
-        return authority
-    if target.host is not None:
-        return target.host
-    if endpoint.is_demo:
-        return None  # it has no name that Host could be changed to
-    if change is None:
-        change = endpoint.scheme == "https" and not is_loopback_name(endpoint.host)
-    return authority if change else None
-
-
-def _backend_tls(
-    word: Word, target: TargetArg, endpoint: Endpoint, flags: ServeFlags, *, is_service: bool
-) -> BackendTlsPlan:
-    name = service_domain(endpoint.host) if is_service else endpoint.host
-    return BackendTlsPlan(
-        server_name=target.sni or flags.backend_name or name,
-        ca=path_in(word, target.ca) if target.ca else path_of(flags.backend_ca),
-        cert=path_of(flags.backend_cert),
-        key=path_of(flags.backend_key),
-        insecure=target.insecure or flags.insecure,
-    )
