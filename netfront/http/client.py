@@ -15,7 +15,8 @@ from netfront.errors import BackendError, BadMessage, ClientGone, Overdue, words
 from netfront.http.body import BodyReader
 from netfront.http.message import Body, Client, Request, Response
 from netfront.http.upgrade import RelayTakeover
-from netfront.net.lane import Signal, Wait, breathe, clock, either, first
+from netfront.http.upload import Upload
+from netfront.net.lane import Signal, breathe, clock, either, first
 from netfront.net.pool import DONE, GIVEN_UP, Lease
 from netfront.net.stream import Stream
 from netfront.policy.retry import IDEMPOTENT
@@ -25,8 +26,6 @@ from netfront.wire.framing import (
     NONE,
     UNTIL_CLOSE,
     Framing,
-    encode_chunk,
-    encode_trailers,
     response_framing,
 )
 from netfront.wire.head import ResponseHead, ResponseHeads
@@ -36,7 +35,6 @@ __all__ = ["BackendConnection", "Hedge", "Patience", "ResponseBody", "Rival"]
 _MOST_INTERIM = 32
 _ASK_AGAIN = 0.05
 """Seconds after which a second try that could not be afforded is thought of once more; doubling."""
-_MOVES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,64 +80,6 @@ class Hedge(Protocol):
         ...
 
 
-class _Upload:
-    """What is still to be sent of a request, pushed on by whoever waits for the answer.
-
-    A failure to send ends it but is not raised: the answer that explains it may be on its way.
-    """
-
-    __slots__ = ("_body", "_rest", "_stream", "failed", "moved")
-
-    def __init__(self, stream: Stream, unsent: bytes, body: Body | None) -> None:
-        self._stream = stream
-        self._rest: bytes | memoryview = unsent
-        self._body = body
-        self.failed: OSError | None = None
-        self.moved = 0
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether all has left."""
-        return not self._rest and self._body is None and self._stream.push()
-
-    def wait(self) -> tuple[Wait, float]:
-        """What it waits for, and until when."""
-        if self._rest or self._body is None or not self._stream.push():
-            return self._stream.writable, math.inf
-        return self._body.readable, self._body.due()
-
-    def go_on(self) -> bool:
-        """Move what can be moved without waiting; tell whether there may be more at once.
-
-        Raises:
-            BadMessage, ClientGone, Overdue: of the client's body.
-        """
-        for _ in range(_MOVES):
-            try:
-                if self._rest:
-                    sent = self._stream.send_now(self._rest)
-                    self.moved += sent
-                    self._rest = memoryview(self._rest)[sent:]
-                if self._rest or not self._stream.push():
-                    return False
-            except OSError as error:
-                self.failed = error
-                return False
-            if self._body is None:
-                return False
-            data = self._body.receive_now()
-            if data is None:
-                return False
-            self._rest = self._framed(self._body, data)
-        return True
-
-    def _framed(self, body: Body, data: bytes) -> bytes:
-        if data:
-            return data if body.length is not None else encode_chunk(data)
-        self._body = None
-        return encode_trailers(body.trailers) if body.length is None else b""
-
-
 class BackendConnection:
     """A connection to a backend, between its requests or in one.
 
@@ -175,7 +115,7 @@ class BackendConnection:
         self.is_kept = False
         self.generation = 0
         """The transport's own: the backend's when it was opened."""
-        self._upload: _Upload | None = None
+        self._upload: Upload | None = None
         self.client: Client | None = None
         """Who waits for what comes in: another one once a hedged try has won."""
 
@@ -331,7 +271,7 @@ class BackendConnection:
         if sent == len(data) and later is None and not self.stream.is_held_up:
             self._upload = None
         else:
-            self._upload = _Upload(self.stream, data[sent:], later)
+            self._upload = Upload(self.stream, data[sent:], later)
 
     def _parse(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
         try:
