@@ -39,7 +39,7 @@ FORBIDDEN = {
 FILTERS_SHARE = {"pages"}
 """Modules in filters/ that are no filters but what several of them render with."""
 FILTERS_FROM = {
-    "netfront.net": {"lane", "passage", "pool", "stream"},
+    "netfront.net": {"backend", "lane", "passage", "stream"},
     "netfront.http": {"message"},
 }
 FILES = sorted(TOP.rglob("*.py"))

@@ -15,6 +15,7 @@ from netfront.errors import BackendError, CannotListen
 from netfront.http.server import HttpServer
 from netfront.http.transport import Transport
 from netfront.http.watch import Turns
+from netfront.net.backend import Backend
 from netfront.net.bind import free_port, open_sockets
 from netfront.net.datagram import Datagrams
 from netfront.net.dial import dial
@@ -29,7 +30,6 @@ from netfront.net.listen import (
 from netfront.net.logfile import LogFile
 from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
-from netfront.net.pool import Backend
 from netfront.net.redial import Redialler
 from netfront.net.resolve import Resolver
 from netfront.net.tasks import Tasks

@@ -43,6 +43,7 @@ from netfront.http.message import Handler, Observer, Request, Response, stack
 from netfront.http.outbound import Mount
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
+from netfront.net.backend import Member
 from netfront.net.datagram import Datagrams
 from netfront.net.dial import proxy_line
 from netfront.net.inbound import ends_tls, expects_proxy
@@ -51,7 +52,6 @@ from netfront.net.logfile import LogFile
 from netfront.net.passage import Passage
 from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
-from netfront.net.pool import Member
 from netfront.net.stream import Stream
 from netfront.net.tasks import Tasks
 from netfront.policy.route import Table

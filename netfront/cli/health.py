@@ -19,7 +19,7 @@ from netfront.units import parse_count, parse_duration, render_duration
 
 if TYPE_CHECKING:
     from netfront.http.probe import Probe
-    from netfront.net.pool import Backend
+    from netfront.net.backend import Backend
 
 __all__ = ["HealthPlan", "parse_health", "parse_health_body", "prober", "wanting"]
 

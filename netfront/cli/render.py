@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from netfront.cli.plan import ListenerPlan, LogPlan, RoutePlan, ServePlan
 from netfront.errors import Fault
 from netfront.http.message import Exchange
+from netfront.net.backend import Backend
 from netfront.net.listen import Listener
 from netfront.net.members import Changes
 from netfront.net.passage import Passage
-from netfront.net.pool import Backend
 
 __all__ = ["Console"]
 

@@ -17,11 +17,12 @@ from netfront.filters.sticky import Stickiness
 from netfront.http.message import Request, Response
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.watch import Turns, Watch
+from netfront.net.backend import Backend, Member
 from netfront.net.bind import open_sockets
 from netfront.net.follow import Follower
 from netfront.net.listen import Listener
 from netfront.net.members import Follow, Members, Source, follow_of
-from netfront.net.pool import Backend, Member, Pool, PoolRules
+from netfront.net.pool import Pool, PoolRules
 from netfront.net.redial import Redialler
 from netfront.policy.health import HealthRules
 from netfront.policy.pick import Picker, make_picker

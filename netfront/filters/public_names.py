@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from netfront.endpoint import is_loopback_name
 from netfront.http.message import Request, Response
-from netfront.net.pool import Member
+from netfront.net.backend import Member
 from netfront.policy.route import Scope
 from netfront.wire.fields import COOKIE, LOCATION, Field, Fields, field
 

@@ -22,9 +22,10 @@ from netfront.http.client import BackendConnection, Hedge, Patience
 from netfront.http.message import Request, Response
 from netfront.http.replay import Replay
 from netfront.http.transport import Transport
-from netfront.net.dial import SILENT, dial, dial_any
+from netfront.net.backend import SILENT, Backend, Member
+from netfront.net.dial import dial, dial_any
 from netfront.net.lane import clock, first
-from netfront.net.pool import GIVEN_UP, Backend, Lease, Member, Pool
+from netfront.net.pool import GIVEN_UP, Lease, Pool
 from netfront.policy.chance import Chance
 from netfront.policy.retry import IDEMPOTENT, TRIES, backoff
 from netfront.policy.statuses import NO_STATUS, StatusSet

@@ -14,8 +14,9 @@ from netfront.http.hedge import Hedger, Spawn
 from netfront.http.message import Handler, Request, Response
 from netfront.http.outbound import Mount, request_head
 from netfront.http.transport import Transport
+from netfront.net.backend import Member
 from netfront.net.lane import clock
-from netfront.net.pool import GIVEN_UP, Lease, Member, Pool
+from netfront.net.pool import GIVEN_UP, Lease, Pool
 from netfront.policy.retry import SAFE, LearntLimit
 
 __all__ = ["Hedging", "KeyOf", "ResponseEdit", "forward"]

@@ -14,8 +14,9 @@ from copy import copy
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue
 from netfront.http.client import ResponseBody
 from netfront.http.message import Client, Request, Response
+from netfront.net.backend import Member
 from netfront.net.lane import Signal, clock, deadline
-from netfront.net.pool import GIVEN_UP, Lease, Member, Pool
+from netfront.net.pool import GIVEN_UP, Lease, Pool
 from netfront.policy.retry import LearntLimit
 from netfront.wire.fields import Fields
 

@@ -16,7 +16,7 @@ from netfront.net.stream import Facts, Stream
 from netfront.wire.fields import EMPTY, Field, Fields
 
 if TYPE_CHECKING:
-    from netfront.net.pool import Member
+    from netfront.net.backend import Member
     from netfront.wire.target import Target
 
 __all__ = [

@@ -1,7 +1,7 @@
 """How a request is written for a backend: target, Host and framing (RFC 9112 §3, §6)."""
 
 from netfront.http.message import Request
-from netfront.net.pool import Member
+from netfront.net.backend import Member
 
 __all__ = ["Mount", "request_head"]
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from netfront.errors import BackendError, BadMessage, words
 from netfront.http.body import BodyReader
 from netfront.http.pattern import Pattern, TooLong
+from netfront.net.backend import Backend
 from netfront.net.dial import dial, proxy_line
 from netfront.net.lane import Wait, clock, first
-from netfront.net.pool import Backend
 from netfront.net.stream import Stream
 from netfront.policy.statuses import SUCCESSFUL, StatusSet
 from netfront.units import render_duration

@@ -10,8 +10,8 @@ from typing import cast
 
 from netfront.http.client import BackendConnection
 from netfront.http.message import Request
+from netfront.net.backend import Backend
 from netfront.net.lane import clock
-from netfront.net.pool import Backend
 from netfront.net.stream import Stream
 from netfront.policy.retry import IDEMPOTENT
 from netfront.wire.head import HeadLimits, ResponseHeads, response_memory

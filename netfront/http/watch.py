@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from netfront.http.probe import Probe, Verdict
+from netfront.net.backend import Backend
 from netfront.net.lane import Signal, clock, first
-from netfront.net.pool import Backend
 
 __all__ = ["Turns", "Watch"]
 

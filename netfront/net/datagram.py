@@ -22,11 +22,12 @@ from collections.abc import Callable, Iterable, Sequence
 import trio
 
 from netfront.errors import BackendError, NoBackend, words
+from netfront.net.backend import Backend
 from netfront.net.bind import PKTINFO, ask_destination
 from netfront.net.dial import Address, addresses_of, resolve
 from netfront.net.lane import Lane, Signal, breathe, clock, plainly, ready
 from netfront.net.passage import Passage
-from netfront.net.pool import DONE, GIVEN_UP, Backend, Lease, Pool
+from netfront.net.pool import DONE, GIVEN_UP, Lease, Pool
 from netfront.net.stream import Facts
 from netfront.policy.retry import TRIES
 

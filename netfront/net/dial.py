@@ -18,15 +18,14 @@ import trio
 
 from netfront.endpoint import is_loopback_name
 from netfront.errors import BackendError, Overdue, words
+from netfront.net.backend import SILENT, Backend, Member
 from netfront.net.lane import Signal, clock, first, in_trio
-from netfront.net.pool import Backend, Member
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tlsstream import TlsStream
 from netfront.wire.proxyline import LOCAL, render_v1, render_v2
 
 __all__ = [
     "BESIDE",
-    "SILENT",
     "Address",
     "Candidates",
     "addresses_of",
@@ -43,8 +42,6 @@ BESIDE = 0.25
 """Seconds of silence after which another address, or backend, is tried beside the first (RFC 8305 §5)."""
 _HANDSHAKE = 1.0
 """Seconds for a TLS handshake while there are others to turn to: one that hangs would cost the whole time-out."""
-SILENT = "no answer"
-"""What is wrong with one who neither connects nor refuses."""
 
 
 async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> Stream:

@@ -19,8 +19,9 @@ from ipaddress import ip_address
 from math import gcd
 
 from netfront.endpoint import Endpoint
+from netfront.net.backend import Member
 from netfront.net.follow import Followed, FollowedName, FollowedService, Follower
-from netfront.net.pool import Member, Pool
+from netfront.net.pool import Pool
 from netfront.net.resolve import Service
 
 __all__ = ["Changes", "Follow", "Members", "Source", "follow_of"]

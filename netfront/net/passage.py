@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from netfront.net.dial import SILENT
-from netfront.net.pool import Member
+from netfront.net.backend import SILENT, Member
 from netfront.net.stream import Facts
 
 __all__ = ["CLIENT", "Passage"]

@@ -11,11 +11,12 @@ side is the end of the other: an EOF an EOF, a reset a reset.
 from collections.abc import Callable, Container, Iterable
 
 from netfront.errors import BackendError, BadMessage, NoBackend, Overdue, words
-from netfront.net.dial import BESIDE, SILENT, dial_any, proxy_line
+from netfront.net.backend import SILENT, Backend, Member
+from netfront.net.dial import BESIDE, dial_any, proxy_line
 from netfront.net.lane import clock, first
 from netfront.net.passage import CLIENT, Passage
 from netfront.net.pipe import Pipes
-from netfront.net.pool import DONE, GIVEN_UP, Backend, Lease, Member, Pool
+from netfront.net.pool import DONE, GIVEN_UP, Lease, Pool
 from netfront.net.relay import Relay
 from netfront.net.stream import Stream
 from netfront.policy.retry import TRIES

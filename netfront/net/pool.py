@@ -9,19 +9,18 @@ error is a fact.
 """
 
 import random
-import ssl
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from netfront.endpoint import Endpoint
 from netfront.errors import NoBackend
+from netfront.net.backend import Backend, Member
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.health import Health, HealthRules
-from netfront.policy.pick import PeakEwma, Picker, make_picker
+from netfront.policy.pick import Picker, make_picker
 from netfront.policy.retry import RetryBudget
 
-__all__ = ["DONE", "GIVEN_UP", "Backend", "Lease", "Member", "Pool", "PoolRules"]
+__all__ = ["DONE", "GIVEN_UP", "Lease", "Pool", "PoolRules"]
 
 DONE = "done"
 """The outcome of a lease that went well; any other is a few words on what went wrong."""
@@ -29,46 +28,6 @@ GIVEN_UP = "given up"
 """The outcome of a lease whose client left: says nothing of the backend."""
 _PATIENT = 1.0
 """Seconds for which a trial waits for a request that may be sent twice; then any will do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A backend as the source of membership names it.
-
-    Args:
-        label: how it is called in logs.
-        authority: what Host says where the client's is replaced.
-        host: None keeps the client's Host; else what is sent in its place.
-        base: the path that replaces the route's prefix; empty keeps the path as it came.
-        weight: its share of the requests; 0 drains it.
-        max: most requests at once; 0 is no limit.
-        tls: how TLS is spoken to it; None for none.
-        server_name: for SNI and for the certificate's check.
-        proxy: the version of the PROXY line sent first, or 0.
-        alpn: takes only those TLS connections whose client offers this protocol; None takes all.
-        addresses: where the endpoint's host leads, as whoever follows the name found out; empty leaves the name to
-            the dialler. Where each address of a name is a member of its own, the address is the endpoint's host, and
-            the name is in `authority` and `server_name` only.
-    """
-
-    endpoint: Endpoint
-    label: str
-    authority: bytes
-    host: bytes | None = None
-    base: bytes = b""
-    weight: int = 1
-    backup: bool = False
-    max: int = 0
-    tls: ssl.SSLContext | None = field(default=None, compare=False)
-    server_name: str | None = None
-    proxy: int = 0
-    alpn: bytes | None = None
-    addresses: tuple[str, ...] = ()
-
-    @property
-    def identity(self) -> tuple[Endpoint, str | None, bytes | None, int]:
-        """What makes it the same backend as before: where it is dialled, and as whom it is spoken to."""
-        return self.endpoint, self.server_name, self.host, self.proxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,94 +45,6 @@ class PoolRules:
     eject_on: Container[int] = frozenset()
     queue: int = 100
     queue_time: float = 5.0
-
-
-class Backend:
-    """One server we forward to: a member, and what is known of it. A policy.pick.Candidate."""
-
-    __slots__ = (
-        "_ewma",
-        "addresses",
-        "failures",
-        "generation",
-        "health",
-        "idle",
-        "in_flight",
-        "is_drained",
-        "is_suspect",
-        "latency",
-        "member",
-        "name",
-        "probed",
-        "served",
-        "weight",
-    )
-
-    def __init__(self, member: Member, health: Health | None = None) -> None:
-        self.member = member
-        self.name = str(member.endpoint).encode()
-        self.health = health or Health(HealthRules(), random.Random())
-        self.weight = float(member.weight)
-        self.latency = 0.0
-        self.in_flight = 0
-        self.served = 0
-        self.failures = 0
-        self.probed = ""
-        """The verdict of the last probe, in words."""
-        self.is_drained = False
-        """Whether somebody took it out by hand."""
-        self.is_suspect = False
-        """Whether it has failed since it was last heard of as well: only then is a success news."""
-        self.idle: list[object] = []
-        """The transport's own: connections not in use, the last used one last."""
-        self.addresses: Sequence[object] = ()
-        """The dialler's own: where the name led last time."""
-        self.generation = 0
-        """Counts how often it left the pool or an address of its name went: a connection of an earlier one may end
-        what it is doing, and is not used again."""
-        self._ewma: PeakEwma | None = None
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it is thought to be well."""
-        return self.health.is_up
-
-    @property
-    def why(self) -> str:
-        """Why it is not."""
-        return self.health.why
-
-    @property
-    def takes_none(self) -> bool:
-        """Whether it is drained: taken out by hand, or of weight 0."""
-        return self.is_drained or not self.member.weight
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it has as many requests as it may have at once."""
-        return 0 < self.member.max <= self.in_flight
-
-    @property
-    def state(self) -> str:
-        """Whether it is picked, in a word: "drained", "down", "full", "backup" (up, for when no other is) or "up"."""
-        if self.takes_none:
-            return "drained"
-        if not self.is_up:
-            return "down"
-        if self.is_full:
-            return "full"
-        return "backup" if self.member.backup else "up"
-
-    def answered(self, seconds: float, now: float) -> None:
-        """Note how long an answer took to begin; only where somebody picks by it."""
-        ewma = self._ewma
-        if ewma is None:
-            ewma = self._ewma = PeakEwma()
-        ewma.record(seconds, now)
-        self.latency = ewma.peak
-
-    def __repr__(self) -> str:
-        return f"<Backend {self.member.label} in_flight={self.in_flight} {'up' if self.is_up else 'down'}>"
 
 
 class Lease:

@@ -6,8 +6,9 @@ Nobody waits for it, so a backend that is down costs no request. When to dial is
 import trio
 
 from netfront.errors import BackendError
+from netfront.net.backend import Backend
 from netfront.net.dial import dial
-from netfront.net.pool import Backend, Pool
+from netfront.net.pool import Pool
 
 __all__ = ["Redialler"]
 

@@ -6,7 +6,7 @@ import trio
 from netfront.cli.health import HealthPlan, parse_health, parse_health_body, prober, wanting
 from netfront.endpoint import parse_place
 from netfront.errors import UsageError
-from netfront.net.pool import Backend, Member
+from netfront.net.backend import Backend, Member
 from netfront.policy.statuses import parse_statuses
 from tests.support.origins import answering, origin
 

@@ -16,8 +16,9 @@ from netfront.cli.planning import plan_serving
 from netfront.cli.render import Console
 from netfront.endpoint import Endpoint
 from netfront.http.message import Exchange
+from netfront.net.backend import Member
 from netfront.net.members import Changes
-from netfront.net.pool import Member, Pool, PoolRules
+from netfront.net.pool import Pool, PoolRules
 from netfront.policy.health import HealthRules
 
 TRUST = 'certificate of the local CA; to trust it: eval "$(netfront trust env)"'

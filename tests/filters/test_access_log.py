@@ -8,8 +8,8 @@ import pytest
 from netfront.endpoint import Endpoint
 from netfront.filters.access_log import FORMATS, PASSAGE_FORMATS, access_log, passage_log
 from netfront.http.message import Exchange
+from netfront.net.backend import Member
 from netfront.net.passage import Passage
-from netfront.net.pool import Member
 from netfront.net.stream import Facts
 
 DB = Member(Endpoint("tcp", "db", 5432), "db:5432", b"db")

@@ -16,7 +16,8 @@ from netfront.http.forward import forward
 from netfront.http.message import Response
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
-from netfront.net.pool import Member, Pool
+from netfront.net.backend import Member
+from netfront.net.pool import Pool
 from netfront.net.stream import Facts
 from netfront.wire.fields import EMPTY
 from netfront.wire.head import HeadLimits

@@ -13,7 +13,7 @@ from netfront.endpoint import parse_place
 from netfront.errors import BackendError
 from netfront.http.pattern import Pattern
 from netfront.http.probe import MOST_BODY, Question, dialler, http_probe, tcp_probe, tls_probe
-from netfront.net.pool import Backend, Member
+from netfront.net.backend import Backend, Member
 from netfront.net.stream import Facts
 from netfront.net.tls import client_context
 from netfront.policy.statuses import parse_statuses

@@ -9,7 +9,7 @@ import trio
 from netfront.endpoint import parse_place
 from netfront.http.probe import Verdict
 from netfront.http.watch import Turns, Watch
-from netfront.net.pool import Backend, Member
+from netfront.net.backend import Backend, Member
 
 GOOD = Verdict(True, "", 0.0)
 

@@ -7,8 +7,9 @@ import pytest
 import trio
 
 from netfront.endpoint import Endpoint
+from netfront.net.backend import Member
 from netfront.net.datagram import Datagrams
-from netfront.net.pool import Member, Pool, PoolRules
+from netfront.net.pool import Pool, PoolRules
 from netfront.policy.health import HealthRules
 from tests.support.lanes import MODES, descriptors, listening
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from netfront.endpoint import Endpoint, parse_place
+from netfront.net.backend import Member
 from netfront.net.follow import FollowedName, FollowedService, Follower, Pace
 from netfront.net.hosts import HostsFile
 from netfront.net.members import Follow, Members, Source, follow_of
-from netfront.net.pool import Member, Pool
+from netfront.net.pool import Pool
 from netfront.net.resolve import Resolver, Service
 from tests.support.asking import Answers
 from tests.support.dns import dns_server

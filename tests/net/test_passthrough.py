@@ -11,11 +11,12 @@ import trio
 import trio.testing
 
 from netfront.endpoint import Endpoint
+from netfront.net.backend import Member
 from netfront.net.certfile import load_certificate
 from netfront.net.inbound import ends_tls
 from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
-from netfront.net.pool import Member, Pool, PoolRules
+from netfront.net.pool import Pool, PoolRules
 from netfront.net.tls import ServerTls
 from netfront.policy.health import HealthRules
 from netfront.policy.scope import Scope

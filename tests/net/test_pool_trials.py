@@ -5,7 +5,8 @@ import random
 import trio
 
 from netfront.endpoint import Endpoint
-from netfront.net.pool import DONE, Member, Pool
+from netfront.net.backend import Member
+from netfront.net.pool import DONE, Pool
 
 
 def pool_of(*ports):
