@@ -108,6 +108,8 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         demo = Demo()
     services: dict[str, Service] = {}
     renewed: list[Callable[[], None]] = []
+    if kept is not None:
+        renewed.append(partial(kept.transport.go_by, idle=limits.backend_idle_timeout, limits=heads))
     for pool in plan.pools:
         sources = sources_of(pool, contexts, demo)
         known = kept.services.get(pool.name) if kept is not None else None

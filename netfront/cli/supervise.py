@@ -250,7 +250,6 @@ def _fixed(old: ServePlan, new: ServePlan) -> list[str]:
         "--ready-fd": (old.ready.ready_fd, new.ready.ready_fd),
         "--resolver": (old.resolver, new.resolver),
         "--sticky-key": (old.sticky_key, new.sticky_key),
-        "--backend-idle-timeout": (old.limits.backend_idle_timeout, new.limits.backend_idle_timeout),
         "--live": (old.log.live, new.log.live),
         "--json": (old.log.json, new.log.json),
         "--quiet": (old.log.quiet, new.log.quiet),

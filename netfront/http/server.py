@@ -106,11 +106,6 @@ class HttpServer:
                 connection.stream.stop_receiving()
 
     @property
-    def connections(self) -> int:
-        """How many connections are open."""
-        return len(self.open)
-
-    @property
     def busy(self) -> int:
         """How many connections have a request under way."""
         return sum(not connection.is_idle for connection in self.open)

@@ -36,6 +36,11 @@ class Transport:
         self._memory = response_memory(remembers=remembers)
         self._homes: dict[BackendConnection, Backend] = {}
 
+    def go_by(self, *, idle: float, limits: HeadLimits) -> None:
+        """Go by other settings from here on; connections that are open keep the limits they began with."""
+        self._idle = idle
+        self._limits = limits
+
     @property
     def connections(self) -> int:
         """How many connections are open, in use or idle."""

@@ -192,3 +192,14 @@ async def test_name_that_leads_elsewhere_while_it_is_dialled_is_not_remembered_a
             rig.pool.replace([member("app.invalid", port, "127.0.0.3")])
         assert body == [b"beside"]
         assert backend.addresses == ()
+
+
+async def test_another_time_to_be_idle_holds_for_what_is_open(nursery):
+    with origin(saying(b"a")) as behind:
+        rig = Rig(nursery, [member("127.0.0.1", behind.port)])
+        await rig.get()
+        rig.sweep()
+        assert rig.transport.connections == 1
+        rig.transport.go_by(idle=0.0, limits=HeadLimits())
+        rig.sweep()
+        assert rig.transport.connections == 0
