@@ -158,19 +158,11 @@ class Attempts:
     async def when_there_is_room(self, late: float, hedge: Hedge | None) -> Response:
         """Send it as soon as one of the backends, which are all busy, takes another request."""
         client = self.request.client
-        until = clock() + self._pool.rules.queue_time
-        while True:
-            await self._pool.wait_for_place(client.gone, until)
-            if client.gone.is_set and client.has_left():
-                raise ClientGone
-            try:
-                lease = self.take()
-            except NoBackend as error:
-                if error.is_full:
-                    continue
-                raise
-            self.request.exchange.attempts = 1
-            return await self.begin(lease, self._transport.kept(lease.backend, self.request), late, hedge)
+        lease = await self._pool.wait_for_lease(self.take, client.gone, client.has_left)
+        if lease is None:
+            raise ClientGone
+        self.request.exchange.attempts = 1
+        return await self.begin(lease, self._transport.kept(lease.backend, self.request), late, hedge)
 
     async def instead_of(self, response: Response) -> Response:
         """Try elsewhere what was answered with a status of the rules; give this answer if that cannot be done."""

@@ -321,6 +321,8 @@ class BackendConnection:
             return self._upgraded(request, head, rest, patience, lease)
         if head.status >= 400:
             lease.judge(head.status)
+        if lease.is_trial:
+            lease.answered()
         framing = head.framing
         if framing is None or request.method == b"HEAD":
             framing = _framing(request, head)
@@ -351,6 +353,8 @@ class BackendConnection:
         protocol = head.block.upgrade
         if request.upgrade is None or protocol is None:
             raise BackendError("head", retry_safe=False, why="switched protocols unasked")
+        if lease.is_trial:
+            lease.answered()
         takeover = RelayTakeover(self.stream, rest, patience.stream, self._relayed(lease))
         fields = head.fields.plus(field(b"Upgrade", protocol))
         return Response(101, fields, takeover, head.reason, has_date=head.block.has_date)

@@ -255,6 +255,8 @@ class _Service:
             flow.last = clock()
             if not passage.connected:
                 passage.connected = flow.last
+                if flow.lease is not None:
+                    flow.lease.answered()
             flow.held = None
             flow.is_answered = True
             try:

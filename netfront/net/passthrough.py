@@ -193,7 +193,9 @@ class _Tries:
         passage = self._passage
         passage.member = backend.member
         passage.connected = now
-        self._seconds = now - self._leases[backend][1]
+        chosen, since = self._leases[backend]
+        self._seconds = now - since
+        chosen.answered()  # what is passed on may go on for days
         if len(self._leases) > 1:
             for other in [one for one in self._leases if one is not backend]:
                 lease, since = self._leases.pop(other)

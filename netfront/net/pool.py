@@ -85,6 +85,13 @@ class Lease:
                 return
         pool.handed_back(self, self.fault if outcome is DONE else outcome, connected=connected)
 
+    def answered(self) -> None:
+        """Note that an answer has begun: that decides a trial, however long the rest of it takes."""
+        pool = self._pool
+        if self.is_trial and not self.fault and pool is not None:
+            self.is_trial = False
+            pool.trial_answered(self.backend)
+
     def judge(self, status: int) -> None:
         """Note the status of the answer: it may count as a failure though it comes whole (--eject-on)."""
         pool = self._pool
@@ -138,6 +145,7 @@ class Pool:
         """Where there is but one, and it takes any number of requests, nothing is to be decided."""
         self._follows_load = False
         self._has_max = False
+        self._has_room = True
         self._is_plain = False
         self._trials: dict[Backend, float] = {}
         """Those that wait for a request to be tried by, and since when."""
@@ -165,7 +173,7 @@ class Pool:
             may_repeat: whether the request can be sent elsewhere if this one fails.
             has_waited: whether it has stood in the queue, or has had a backend before.
         Raises:
-            NoBackend: there is none, or all were tried, or all are full: then `is_full`, and `wait_for_place` helps.
+            NoBackend: there is none, or all were tried, or all are full: then `is_full`, and `wait_for_lease` helps.
         """
         only = self._only
         if only is not None and only not in tried:
@@ -176,36 +184,28 @@ class Pool:
             picked = self._picker.pick(key, tried, now)
             if picked is not None:
                 return Lease(self, picked)
-        if self._trials and (backend := self._trial(tried, now, may_repeat)) is not None:
-            lease = Lease(self, backend)
-        else:
+        picked = self._trial(tried, now, may_repeat) if self._trials else None
+        if picked is None:
             picked = self._picker.pick(key, tried, now)
-            if picked is None:
-                picked = self._last_resort(tried)
-            lease = Lease(self, picked)
-        if self._follows_load:
-            self._picker.moved(lease.backend)
-        if self._has_max and self._is_full(lease.backend):
-            self._arrange(_now())
-        return lease
+        return self._lease(picked if picked is not None else self._last_resort(tried))
 
     def take_beside(self, key: bytes | None, backend: Backend, now: float) -> Lease | None:
         """Pick another one that is up, for a second try while the first goes on; None if there is none."""
-        picked = self._picker.pick(key, (backend,), now)
-        if picked is None or not picked.is_up:
+        if self._waiting:
             return None
-        lease = Lease(self, picked)
-        if self._follows_load:
-            self._picker.moved(picked)
-        if self._has_max and self._is_full(picked):
-            self._arrange(_now())
-        return lease
+        picked = self._picker.pick(key, (backend,), now)
+        return self._lease(picked) if picked is not None and picked.is_up else None
 
     def again(self, backend: Backend) -> Lease:
         """Take the same backend once more: a kept connection to it had died, which says nothing of it."""
+        return self._lease(backend)
+
+    def _lease(self, backend: Backend) -> Lease:
         lease = Lease(self, backend)
         if self._follows_load:
             self._picker.moved(backend)
+        if self._has_max and self._is_full(backend):
+            self._arrange(_now())
         return lease
 
     @property
@@ -213,39 +213,48 @@ class Pool:
         """Whether there is anybody to turn to when one fails."""
         return len(self.backends) > 1
 
-    async def wait_for_place(self, gone: Signal, until: float) -> None:
-        """Wait until one of the backends takes another request, first come, first served; then try again.
+    async def wait_for_lease(
+        self, take: Callable[[], Lease], gone: Signal, has_left: Callable[[], bool]
+    ) -> Lease | None:
+        """Wait until one of the backends takes another request, first come, first served.
+
+        Only who stands first is woken when there may be room, and stands there until it has a lease: nobody goes past.
 
         Args:
-            gone: ends the wait early.
-            until: when to give up.
+            take: takes the lease.
+            gone: set when who waits may have left; then `has_left` tells.
+        Returns:
+            None if who waits has left.
         Raises:
-            NoBackend: too many wait already, or it took too long.
+            NoBackend: too many wait already, or it took too long, or there is nobody left to wait for.
         """
         if len(self._waiting) >= self.rules.queue:
             raise NoBackend(f"all backends are busy and {self.rules.queue} requests wait already")
         turn = Signal()
         self._waiting.append(turn)
+        until = clock() + self.rules.queue_time
         try:
-            got = await first(turn, gone, until=until)
-        except BaseException:
-            self._leave_queue(turn)
-            raise
-        if got is None:
-            self._leave_queue(turn)
-            raise NoBackend("all backends are busy")
-        if got is gone:
-            self._leave_queue(turn)
-
-    def _leave_queue(self, turn: Signal) -> None:
-        if turn.is_set:
-            self._let_one_go_on()
-        else:
+            while True:
+                got = await first(turn, gone, until=until)
+                if got is None:
+                    raise NoBackend("all backends are busy")
+                if got is turn:
+                    turn.clear()
+                    try:
+                        return take()
+                    except NoBackend as error:
+                        if not error.is_full:
+                            raise
+                elif has_left():
+                    return None
+        finally:
             self._waiting.remove(turn)
+            self._let_one_go_on()
 
     def _let_one_go_on(self) -> None:
-        if self._waiting:
-            self._waiting.popleft().set()
+        """Wake who stands first, where it may get something, or nothing ever."""
+        if self._waiting and (self._has_room or self._trials):
+            self._waiting[0].set()
 
     def _trial(self, tried: Container[Backend], now: float, may_repeat: bool) -> Backend | None:
         """Give a backend that is down and wants to be tried, if this request may be the one."""
@@ -259,12 +268,13 @@ class Pool:
         return None
 
     def _last_resort(self, tried: Container[Backend]) -> Backend:
-        """Pick where all of those that were arranged have been tried: of the others the least loaded, if up."""
+        """Pick where none of those that were arranged is left: another one, if that is better than to wait."""
         rest = [backend for backend in self.backends if backend not in tried and self._is_usable(backend)]
-        for is_up in (True, False):
-            free = [backend for backend in rest if backend.is_up is is_up and not self._is_full(backend)]
-            if free:
-                return min(free, key=lambda backend: (backend.member.backup, backend.in_flight))
+        up = [backend for backend in rest if backend.is_up]
+        if up and not tried:  # those that are preferred are full; who has been turned away takes a backup
+            up = [backend for backend in up if not backend.member.backup] or up
+        if free := [backend for backend in up or rest if not self._is_full(backend)]:
+            return min(free, key=lambda backend: (backend.member.backup, backend.in_flight))
         if rest:
             raise NoBackend("all backends are busy", is_full=True)
         if any(map(self._is_usable, self.backends)):
@@ -280,7 +290,6 @@ class Pool:
         if outcome is GIVEN_UP:
             if lease.is_trial:
                 health.trial_given_up(clock())
-                self._note_trials()
         elif outcome and outcome is not DONE:
             backend.failures += 1
             backend.is_suspect = True
@@ -289,14 +298,25 @@ class Pool:
             health.succeeded(clock(), trial=lease.is_trial)
             # one that was under way at the ejection does not bring it back, and the one that does must be news
             backend.is_suspect = not health.is_up
-        if health.is_up is not was_up:
+        self._settle(backend, was_up=was_up)
+        if self._follows_load:
+            self._picker.moved(backend)
+        if self._has_max and 0 < backend.member.max <= backend.in_flight + 1:
+            self._arrange(_now())
+
+    def trial_answered(self, backend: Backend) -> None:
+        """Heed that a trial has its answer; called by its lease alone."""
+        was_up = backend.is_up
+        backend.health.succeeded(clock(), trial=True)
+        backend.is_suspect = not backend.is_up
+        self._settle(backend, was_up=was_up)
+
+    def _settle(self, backend: Backend, *, was_up: bool) -> None:
+        """Heed what has become of a backend: whether it is up, and if not, what it waits for."""
+        if backend.is_up is not was_up:
             self._came_or_went(backend)
-        if self.follows:
-            if self._follows_load:
-                self._picker.moved(backend)
-            if self._has_max:
-                self._arrange(_now())
-                self._let_one_go_on()
+        elif not backend.is_up:
+            self._note_trials()
 
     def answered(self, member: Member | None, seconds: float, now: float) -> None:
         """Note how long a backend took to begin its answer, where somebody picks by it."""
@@ -306,21 +326,24 @@ class Pool:
 
     def dialled(self, backend: Backend, why: str, now: float) -> None:
         """Heed what came of dialling one that is down: `why` is empty where it went well."""
+        was_up = backend.is_up
         backend.health.dialled(not why, why, now)
-        self._note_trials()
+        self._settle(backend, was_up=was_up)
 
     def probed(self, backend: Backend, *, ok: bool, why: str, now: float) -> None:
         """Heed the verdict of a probe."""
+        was_up = backend.is_up
         backend.probed = why or "well"
-        if backend.health.probed(ok, why, now):
-            self._came_or_went(backend)
+        backend.health.probed(ok, why, now)
+        self._settle(backend, was_up=was_up)
 
     def unprobed(self, now: float) -> None:
-        """Heed that nobody is probed any more."""
+        """Heed that nobody is probed any more: what the probes said last is worth nothing from here on."""
         for backend in self.backends:
+            was_up = backend.is_up
             backend.probed = ""
-            if backend.health.unprobed(now):
-                self._came_or_went(backend)
+            backend.health.unprobed(now)
+            self._settle(backend, was_up=was_up)
 
     def drain(self, backend: Backend, *, is_drained: bool) -> None:
         """Take one out by hand, or bring it back; what it has under way ends as it will."""
@@ -349,6 +372,7 @@ class Pool:
         self._count(now)
         if any(one.health.share(now) < 1.0 or one.weight != one.member.weight for one in self.backends):
             self._arrange(now)
+        self._let_one_go_on()  # who cannot be repeated may be a trial after a while
         if self.leaving:
             self.leaving = [backend for backend in self.leaving if backend.in_flight or backend.idle]
 
@@ -365,13 +389,14 @@ class Pool:
             self._notice(backend)
 
     def _note_trials(self) -> None:
-        now = clock()
+        now = _now()
         wanting = [backend for backend in self.backends if backend.health.wants_trial(now)]
         self._trials = {backend: self._trials.get(backend, now) for backend in wanting}
         if any(not backend.is_up for backend in self.backends):
             self.ejected.set()
         else:
             self.ejected.clear()
+        self._let_one_go_on()
 
     # -- who is in it ---------------------------------------------------------------------------------------
 
@@ -382,6 +407,7 @@ class Pool:
         they turn idle. If it comes back while it drains, it is the same backend again.
         """
         self._enter(members)
+        self._note_trials()  # one that comes back may be down still
         self._arrange(_now())
         self.changed.set()
         self.renewed.set()
@@ -403,7 +429,7 @@ class Pool:
                     backend.addresses = ()
                     if not set(backend.member.addresses) <= set(member.addresses):
                         backend.generation += 1
-                backend.health.obey(rules)
+                backend.health.follow(rules)
             backend.member = member
             self.backends.append(backend)
         for backend in known.values():
@@ -424,12 +450,15 @@ class Pool:
                 break
         else:
             arranged = usable
-        self._picker.arrange([backend for backend in arranged if not self._is_full(backend)])
+        free = [backend for backend in arranged if not self._is_full(backend)]
+        self._picker.arrange(free)
         self._follows_load = self._picker.follows_load
         self.follows = self._follows_load or self._has_max
         self._is_plain = not self.follows
         is_lone = len(backends) == 1 and len(usable) == 1 and not self._has_max
         self._only = backends[0] if is_lone else None
+        self._has_room = bool(free) or not arranged  # where nobody is left there is nothing to wait for
+        self._let_one_go_on()
 
     @staticmethod
     def _is_usable(backend: Backend) -> bool:

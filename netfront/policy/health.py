@@ -148,16 +148,21 @@ class Health:
         return self._settle(now)
 
     def unprobed(self, now: float) -> bool:
-        """Take note that it is not probed any more; tell whether `is_up` changed."""
+        """Forget what the probes said: there are none any more.
+
+        Returns:
+            Whether `is_up` changed.
+        """
         self._probes_say_up = True
         self._probe_row = 0
+        self._probe_why = ""
         return self._settle(now)
 
-    def obey(self, rules: HealthRules) -> None:
-        """Go by other rules from here on; what is known stays known."""
-        if rules != self._rules:
-            self._rules = rules
+    def follow(self, rules: HealthRules) -> None:
+        """Go by other rules from here on; what is known stays."""
+        if rules.failures != self._rules.failures:
             self._failures = deque(self._failures, maxlen=rules.failures)
+        self._rules = rules
 
     def dialled(self, ok: bool, why: str, now: float) -> None:
         """Take note of how the dial that `redial_at` asked for went: a connect, and a handshake where TLS is spoken."""

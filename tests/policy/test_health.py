@@ -493,7 +493,7 @@ def test_other_rules_leave_what_is_known():
     health = health_of()
     health.failed(REFUSED, START, connected=False)
     health.failed(REFUSED, START, connected=False)
-    health.obey(HealthRules(rise=1))
+    health.follow(HealthRules(rise=1))
     assert health.failed(REFUSED, START, connected=False)
-    health.obey(HealthRules(failures=1))
+    health.follow(HealthRules(failures=1))
     assert not health.is_up
