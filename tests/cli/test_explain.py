@@ -353,7 +353,6 @@ def test_what_only_requests_can_be_picked_or_probed_by_is_for_them_alone():
         ({"health": ["/h"]}, "--health /h: / is udp://\n  name a port that takes TCP: /h,port=N"),
         ({"idle_timeout": "5s"}, "--idle-timeout: it has no effect"),
         ({"max_connections": "5"}, "--max-connections: it has no effect"),
-        ({"access_log": "x"}, "--access-log: it has no effect"),
     ],
 )
 def test_what_datagrams_cannot_have_is_refused(flags, message):
