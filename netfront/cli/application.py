@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from netfront.cli.figures import Figures, ListenerRow
 from netfront.cli.plan import ListenerPlan, ServePlan
-from netfront.cli.render import Console
+from netfront.cli.render import Console, url_of
 from netfront.cli.services import Demo, Service
 from netfront.errors import BackendError, CannotListen
 from netfront.http.server import HttpServer
@@ -58,12 +59,22 @@ class Front:
     datagrams: Datagrams | None = None
     listener: Listener | None = None
 
+    @property
+    def open(self) -> int:
+        """Connections, or flows, that are open."""
+        if self.server is not None:
+            return len(self.server.open)
+        if self.passthrough is not None:
+            return len(self.passthrough.open)
+        return self.datagrams.open if self.datagrams is not None else 0
+
 
 class App:
     """All that serves a plan.
 
     Args:
         ports: of the fronts, in their order; filled in as they open, as redirects name them.
+        figures: counted for --live.
         renewed: what is to be done to services that are kept when this takes over.
     """
 
@@ -80,6 +91,7 @@ class App:
         tasks: Tasks,
         pipes: Pipes,
         demo: Demo | None,
+        figures: Figures | None,
         renewed: list[Callable[[], None]],
     ) -> None:
         self.plan = plan
@@ -89,6 +101,7 @@ class App:
         self.tasks = tasks
         self.pipes = pipes
         self.demo = demo
+        self.figures = figures
         self._fronts = fronts
         self._retired: list[Front] = []
         """Of plans before: they serve what connected to them."""
@@ -210,6 +223,24 @@ class App:
         """Client connections with a request under way, or bytes that are passed on."""
         return sum(
             front.server.busy if front.server is not None else _open_in(front) for front in self._all_fronts
+        )
+
+    @property
+    def unit(self) -> str:
+        """What it serves, to be counted: "requests", "connections", "flows"; of several kinds all that is "served"."""
+        kinds = {front.plan.kind for front in self._fronts}
+        units = {"http": "requests", "tcp": "connections", "udp": "flows"}
+        return units[kinds.pop()] if len(kinds) == 1 else "served"
+
+    def listener_rows(self) -> tuple[ListenerRow, ...]:
+        """Give each listener with what is open at it, also of plans before."""
+        return tuple(
+            ListenerRow(
+                url_of(front.plan, front.listener),
+                sum(one.open for one in self._all_fronts if one.plan.endpoint == front.plan.endpoint),
+            )
+            for front in self._fronts
+            if front.listener is not None
         )
 
     def drain(self) -> None:
@@ -334,9 +365,8 @@ def _place(plan: ListenerPlan) -> tuple[str, int, str | None, bool]:
 
 
 def _open_in(front: Front) -> int:
-    if front.server is not None:
-        return len(front.server.open)
-    return len(front.passthrough.open) if front.passthrough is not None else 0
+    """Count what is waited for at the end: connections, not flows, of which nobody knows when they are over."""
+    return front.open if front.datagrams is None else 0
 
 
 def _is_used(front: Front) -> bool:

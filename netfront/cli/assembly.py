@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from netfront.cli.application import App, Front
 from netfront.cli.faults import Faults
+from netfront.cli.figures import Figures
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
@@ -72,6 +73,12 @@ class _Observers:
     tcp: tuple[Callable[[Passage], None], ...] = ()
     udp: tuple[Callable[[Passage], None], ...] = ()
 
+    def and_also(self, figures: Figures) -> "_Observers":
+        """Give these and the figures."""
+        return _Observers(
+            (*self.exchanges, figures.exchange), (*self.tcp, figures.passage), (*self.udp, figures.passage)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
@@ -103,6 +110,9 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
     limits = plan.limits
     heads = HeadLimits(limits.max_line, limits.max_field, limits.max_head, limits.max_fields)
     certificates, contexts, logs, observers = _read_files(plan, console, kept)
+    figures = kept.figures if kept is not None else Figures() if plan.log.live else None
+    if figures is not None:
+        observers = observers.and_also(figures)
     demo = kept.demo if kept is not None else None
     if demo is None and any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets):
         demo = Demo()
@@ -145,6 +155,7 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         parts.tasks,
         parts.pipes,
         demo,
+        figures,
         renewed,
     )
 

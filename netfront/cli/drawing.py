@@ -301,6 +301,8 @@ def _time(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds >= 1:
         return f"{seconds:.1f} s"
+    if seconds < 0.0001:
+        return "<0.1 ms"
     return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
 
 

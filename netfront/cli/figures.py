@@ -89,7 +89,7 @@ class View:
     """All that is drawn at one moment.
 
     Args:
-        unit: what is counted: "requests", "connections" or "flows".
+        unit: what is counted: "requests", "connections", "flows", or what is "served" where there are several kinds.
         seconds: since the start.
         notes: the last lines that were said, with the time of day.
         typed: what has been typed so far, and `hint` what is to be said to it.

@@ -170,7 +170,8 @@ class Live:
     # -- what is said and typed -------------------------------------------------------------------------------
 
     def _note(self, line: str) -> None:
-        self._notes.append(f"{time.strftime('%H:%M:%S')} {line.removeprefix('netfront: ')}")
+        clock = time.strftime("%H:%M:%S")
+        self._notes += [f"{clock} {part}" for part in line.removeprefix("netfront: ").splitlines()]
 
     def _heard(self, line: str, traceback: str) -> None:
         """Take what the log would have written into the table."""

@@ -88,6 +88,14 @@ PAGES = {
             "is never ejected. A request that failed before anything was sent goes to another backend; one that "
             "was sent only if its method may be repeated. A GET whose answer is late is tried elsewhere too, "
             "and the first answer counts.",
+            "--live shows a table on the terminal, and below it what would have been said. Of each backend: its "
+            "number, whether it is up, backup, full, drained, leaving or down and why, its weight as it counts at "
+            "the moment, busy (requests in flight), answers a second and times to their first byte (50 and 99 of a "
+            "hundred) of the last ten seconds, errors (tries that failed and answers of 500 and above) since the "
+            "start, the last verdict of its probe, and what comes next for one that is down: held (no request so "
+            "long), dial, request or trial (one request tries it), probe. Columns that say nothing, or for which "
+            "there is no room, are left out. Typing q stops as Ctrl-C does; d and a number drains that backend, u and "
+            "a number brings it back.",
             "@FILE is read again when it changes, and on SIGHUP: backends come and go without a request lost. "
             "What is wrong in it is told, and what was before goes on.",
         ),

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from netfront.cli.plan import ListenerPlan, LogPlan, RoutePlan, ServePlan
 from netfront.errors import Fault
@@ -18,7 +18,7 @@ from netfront.net.listen import Listener
 from netfront.net.members import Changes
 from netfront.net.passage import Passage
 
-__all__ = ["Console"]
+__all__ = ["Console", "shown", "url_of"]
 
 _MOST_LINES = 6
 _MOST_ROUTES = 4
@@ -43,6 +43,7 @@ class Console:
         self._quiet = quiet
         self._json = json_events
         self._color = color
+        self._take: Callable[[str], None] | None = None
 
     @classmethod
     def of(cls, log: LogPlan) -> "Console":
@@ -52,6 +53,20 @@ class Console:
             color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         return cls(quiet=log.quiet, json_events=log.json, color=color)
 
+    @property
+    def color(self) -> bool:
+        """Whether there is colour."""
+        return self._color
+
+    def divert(self, take: Callable[[str], None] | None) -> None:
+        """Have each line taken by somebody who shows it, in place of stderr; None ends that."""
+        self._take = take
+
+    def repeat(self, lines: Sequence[str]) -> None:
+        """Write lines as they are that were shown elsewhere."""
+        for line in lines:
+            self._say(line)
+
     def note(self, text: str) -> None:
         """Say one line."""
         if self._json:
@@ -60,6 +75,10 @@ class Console:
 
     def state(self, lines: list[str]) -> None:
         """Say what was asked for by a signal, even when quiet."""
+        if self._take is not None:
+            for line in lines:
+                self._take(line)
+            return
         sys.stderr.write("".join(f"netfront: {line}\n" for line in lines))
         sys.stderr.flush()
 
@@ -71,7 +90,7 @@ class Console:
             self._event("backend", pool=pool, backend=label, state=state, up=backend.is_up, why=why)
         word = self._paint(_COLORS[state], state)
         where = "" if pool == "/" else f"{pool} -> "
-        self._say(f"netfront: {where}{label} is {word}" + (f": {_shown(why)}" if why else ""))
+        self._say(f"netfront: {where}{label} is {word}" + (f": {shown(why)}" if why else ""))
 
     def members_changed(self, changes: Changes) -> None:
         """Say who has joined or left a pool."""
@@ -80,7 +99,7 @@ class Console:
                 "members", pool=changes.pool, joined=changes.joined, left=changes.left, changed=changes.changed,
                 count=changes.count,
             )  # fmt: skip
-        self._say(f"netfront: {_shown(str(changes))}")
+        self._say(f"netfront: {shown(str(changes))}")
 
     def stopping(self, busy: int) -> None:
         """Say that the process is about to end."""
@@ -93,12 +112,12 @@ class Console:
         """Say one line of a request that has ended (-v)."""
         status, dialled = exchange.status, exchange.dialled
         color = _GREEN if status < 400 else _YELLOW if status < 500 else _RED
-        target = _shown(exchange.target.decode("latin-1"))
-        method = _shown(exchange.method.decode("latin-1"))
+        target = shown(exchange.target.decode("latin-1"))
+        method = shown(exchange.method.decode("latin-1"))
         milliseconds = (exchange.ended - exchange.started) * 1000
         to = f" -> {dialled.label}" if dialled is not None else ""
         tries = _tries(exchange.attempts, exchange.retried)
-        why = f" [{_shown(exchange.outcome)}]" if exchange.outcome else ""
+        why = f" [{shown(exchange.outcome)}]" if exchange.outcome else ""
         if self._json:
             self._event(
                 "request", method=method, target=target, status=status, milliseconds=round(milliseconds, 3),
@@ -123,7 +142,7 @@ class Console:
                 outcome=passage.outcome,
             )  # fmt: skip
         tries = _tries(passage.tries, passage.retried)
-        why = f" [{_shown(passage.outcome)}]" if passage.outcome else ""
+        why = f" [{shown(passage.outcome)}]" if passage.outcome else ""
         self._say(
             f"{client} -> {label or 'nobody'}{tries} {seconds:.1f} s {passage.received} B in, {passage.sent} B out{why}"
         )
@@ -151,7 +170,7 @@ class Console:
     ) -> None:
         """Say what serves what, in six lines at most, once the first probes are in."""
         open_ones = [listener for listener in listeners if not listener.is_inner]
-        urls = [_url(front, listener) for front, listener in zip(plan.listeners, open_ones, strict=True)]
+        urls = [url_of(front, listener) for front, listener in zip(plan.listeners, open_ones, strict=True)]
         if self._json:
             self._event(
                 "ready",
@@ -164,8 +183,6 @@ class Console:
             )
         if self._quiet:
             return
-        lines = [self._paint(_BOLD, urls[0]) + (f"  {' '.join(urls[1:])}" if len(urls) > 1 else "")]
-        lines += self._routes(plan, verdicts)
         notes = []
         if any(
             target.tls is not None and target.tls.insecure for pool in plan.pools for target in pool.targets
@@ -175,7 +192,12 @@ class Console:
             notes.append("open to the network")
         if certificate:
             notes.append(certificate)
+        if self._take is not None:  # what is served can be seen
+            self.repeat(notes)
+            return
         notes.append(self._paint(_DIM, "stop with Ctrl-C"))
+        lines = [self._paint(_BOLD, urls[0]) + (f"  {' '.join(urls[1:])}" if len(urls) > 1 else "")]
+        lines += self._routes(plan, verdicts)
         for line in (*lines, *_folded(notes, _MOST_LINES - len(lines))):
             self._say(line)
 
@@ -211,10 +233,12 @@ class Console:
         return f"  {scope}-> {', '.join(labels)} ({self._paint(color, state)})"
 
     def _paint(self, color: str, text: str) -> str:
-        return f"{color}{text}{_RESET}" if self._color else text
+        return f"{color}{text}{_RESET}" if self._color and self._take is None else text
 
     def _say(self, line: str) -> None:
-        if not self._quiet:
+        if self._take is not None:
+            self._take(line)
+        elif not self._quiet:
             try:
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
@@ -233,13 +257,13 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Escape what could move the cursor or forge a line."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def _tries(count: int, why: str) -> str:
-    return f" ({count} tries{', ' if why else ''}{_shown(why)})" if count > 1 else ""
+    return f" ({count} tries{', ' if why else ''}{shown(why)})" if count > 1 else ""
 
 
 def _verdict(label: str, verdicts: dict[str, str]) -> str | None:
@@ -272,7 +296,8 @@ def _backends(plan: ServePlan) -> int:
     return len({target.label for pool in plan.pools for target in pool.targets})
 
 
-def _url(front: ListenerPlan, listener: Listener) -> str:
+def url_of(front: ListenerPlan, listener: Listener) -> str:
+    """Write where a listener is reached."""
     place = front.endpoint
     if place.path is not None:
         return f"unix:{place.path}"

@@ -102,6 +102,10 @@ def _run(command: str, given: dict[str, Any], line: Line) -> int:
     """Plan, then explain or serve. What serving needs is imported once the flags are known to be right."""
     if given["explain"]:
         return _explain(command, given, line)
+    if given["live"]:
+        from netfront.cli.terminal import terminal_faults
+
+        line.faults.extend(terminal_faults(given["access_log"]))
     plan = _plan(command, given, line)
 
     def plan_again() -> "ServePlan":

@@ -14,6 +14,7 @@ import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -27,6 +28,9 @@ from netfront.net.lane import Lane, Signal
 from netfront.net.listen import Accepting, Admission, Listener, close_listeners
 from netfront.net.listen import serve as accept_and_serve
 from netfront.net.watchfile import FileWatch, watch_files
+
+if TYPE_CHECKING:
+    from netfront.cli.live import Live
 
 __all__ = ["serve"]
 
@@ -123,6 +127,8 @@ class _Run:
         self._console = console
         self._stop = Signal()
         self._is_cut = False
+        self._everything = trio.CancelScope()
+        self._live: Live | None = None
 
     async def run(self) -> int:
         """Serve; give the exit code."""
@@ -133,7 +139,13 @@ class _Run:
 
     async def _serve(self, received: AsyncIterator[int], lane: Lane | None) -> int:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._heed_signals, received, nursery.cancel_scope)
+            self._everything = nursery.cancel_scope
+            if self._app.figures is not None:
+                from netfront.cli.live import Live  # and rich with it
+
+                self._live = Live(self._app, self._app.figures, self._console, self._end)
+                nursery.start_soon(self._live.run)
+            nursery.start_soon(self._heed_signals, received)
             nursery.start_soon(self._sweep)
             nursery.start_soon(self._flush)
             nursery.start_soon(self._watch_certificates)
@@ -158,7 +170,7 @@ class _Run:
         self._app.close_logs()
         return ExitCode.INTERRUPTED if self._is_cut else ExitCode.DONE
 
-    async def _heed_signals(self, received: AsyncIterator[int], everything: trio.CancelScope) -> None:
+    async def _heed_signals(self, received: AsyncIterator[int]) -> None:
         async for number in received:
             if number == signal.SIGHUP:
                 self._reload()
@@ -166,12 +178,19 @@ class _Run:
                 self._app.reopen_logs()
             elif number == signal.SIGQUIT:
                 self._console.state(self._app.state(self._admission))
-            elif self._stop.is_set:
-                self._is_cut = True
-                everything.cancel()
             else:
-                self._console.stopping(self._app.busy)
-                self._stop.set()
+                self._end()
+
+    def _end(self) -> None:
+        """Stop accepting and finish what is under way; a second time, cut it."""
+        if self._stop.is_set:
+            self._is_cut = True
+            self._everything.cancel()
+            return
+        self._console.stopping(self._app.busy)
+        self._stop.set()
+        if self._live is not None:
+            self._live.is_stopping = True
 
     def _reload(self) -> None:
         """Read everything again that may have changed (SIGHUP)."""
@@ -200,6 +219,8 @@ class _Run:
             self._accepting.remove(listener)
         self._console.reloaded(plan, fixed=_fixed(self._plan, plan), opened=len(opened), closed=len(gone))
         self._app, self._plan = app, plan
+        if self._live is not None:
+            self._live.go_on(app)
         self._listeners = app.listeners
         if plan.limits.max_connections is not None:
             self._admission.most = plan.limits.max_connections

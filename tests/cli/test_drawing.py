@@ -139,3 +139,18 @@ def test_what_comes_from_outside_is_no_markup_and_steers_nothing():
     assert "[red]x" in shown
     assert "[bold]gone" in shown
     assert shown.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.0, "-"),
+        (0.00003, "<0.1 ms"),
+        (0.0012, "1.2 ms"),
+        (0.0213, "21 ms"),
+        (1.43, "1.4 s"),
+        (123.4, "123 s"),
+    ],
+)
+def test_times_are_short(seconds, shown):
+    assert f"p50 {shown}  " in lines(replace(VIEW, totals=Totals(p50=seconds)), 140, 10)[0]

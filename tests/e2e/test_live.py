@@ -114,7 +114,7 @@ def test_unknown_number_is_told(tmp_path):
 
 def test_interrupt_stops_it_and_a_second_one_cuts(tmp_path):
     with origin(silent) as one, table(tmp_path, one.url) as (screen, url), Asking(url):
-        screen.wait_until(lambda: one.connections)
+        screen.wait_until(lambda: any(connection.received for connection in one.connections), "a request")
         screen.press(b"\x03")
         screen.wait_for("q again cuts")
         screen.press(b"\x03")
