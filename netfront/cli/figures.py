@@ -10,8 +10,9 @@ from math import inf
 from typing import Protocol
 
 from netfront.http.message import Exchange
+from netfront.net.backend import Backend, Member
 from netfront.net.passage import Passage
-from netfront.net.pool import Backend, Member, Pool
+from netfront.net.pool import Pool
 from netfront.policy.stats import RecentHistogram
 
 __all__ = ["BackendRow", "Figures", "ListenerRow", "Totals", "View"]
