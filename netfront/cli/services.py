@@ -131,7 +131,6 @@ class Service:
                 health = wanted
                 if self._watch is not None:
                     self._watch.close()
-                    pool.unprobed(trio.current_time())
                 self._watch = None
                 if health is None:
                     pool.unprobed(trio.current_time())

@@ -12,6 +12,7 @@ import gc
 import math
 import os
 import signal
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
@@ -57,7 +58,7 @@ def serve(plan: ServePlan, plan_again: Callable[[], ServePlan]) -> int:
         CannotListen: a listener could not be opened; none is left open.
     """
     descriptors = raise_descriptor_limit()
-    watch = FileWatch(plan.files)
+    watch = FileWatch(_watched(plan))
     if plan.files:
         plan = plan_again()  # or what was written between the first reading and the watch would never be seen
     console = Console.of(plan.log)
@@ -149,13 +150,13 @@ class _Run:
             nursery.start_soon(self._sweep)
             nursery.start_soon(self._flush)
             nursery.start_soon(self._watch_certificates)
-            if self._plan.files:
+            if _watched(self._plan):
                 nursery.start_soon(watch_files, self._watch, self._reload_plan)
             self._app.start(nursery, self._console)
             nursery.start_soon(self._greet)
             await (
                 self._app.wait_until_resolved()
-            )  # clients of the first moments wait, and are not told that nobody is there
+            )  # who connects by then waits, and is not told that nobody is there
             await accept_and_serve(
                 self._listeners,
                 admission=self._admission,
@@ -195,7 +196,7 @@ class _Run:
     def _reload(self) -> None:
         """Read everything again that may have changed (SIGHUP)."""
         told = self._app.reload()
-        if self._plan.files:
+        if _watched(self._plan):
             self._reload_plan()
         elif not told:
             told = ["nothing to reload"]
@@ -262,6 +263,16 @@ class _Run:
         await self._app.wait_until_resolved()
         verdicts = await self._app.probe_all()
         self._console.banner(self._plan, self._listeners, verdicts, self._app.certificate_note)
+
+
+def _watched(plan: ServePlan) -> list[str]:
+    """List the files of which a plan is made anew when they change: `@file`s, and certificates towards backends.
+
+    What is shown to clients has a watch of its own (certificates.py). Pipes can be read but once.
+    """
+    spoken = [target.tls for pool in plan.pools for target in pool.targets if target.tls is not None]
+    named = [path for tls in spoken for path in (tls.ca, tls.cert, tls.key) if path is not None]
+    return [*plan.files, *(path for path in dict.fromkeys(named) if not stat.S_ISFIFO(os.stat(path).st_mode))]
 
 
 def _fixed(old: ServePlan, new: ServePlan) -> list[str]:

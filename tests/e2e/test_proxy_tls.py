@@ -293,6 +293,23 @@ def test_backend_that_is_not_who_it_should_be_is_502(backend, flags, why):
     assert (code, why in body) == (502, True), body
 
 
+@pytest.mark.parametrize("with_signal", [True, False], ids=["SIGHUP", "change"])
+def test_changed_ca_for_backends_is_heeded(backend, with_signal):
+    url, _, place = backend
+    (place / "used.pem").write_bytes(make_ca("stranger").pem)
+    with running("proxy", url, "--backend-ca", str(place / "used.pem")) as netfront:
+        assert through(netfront)[0] == 502
+        (place / "used.pem").write_bytes(CA.pem)
+        if with_signal:
+            netfront.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "reloaded" in netfront.stderr)
+        assert through(netfront) == (200, b"hello")
+        (place / "used.pem").write_text("no PEM")
+        netfront.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "not reloaded" in netfront.stderr)
+        assert through(netfront) == (200, b"hello")
+
+
 def test_backend_is_shown_our_certificate(backend):
     url, context, place = backend
     context.verify_mode = ssl.CERT_REQUIRED
