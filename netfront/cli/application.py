@@ -322,11 +322,16 @@ class App:
         lines += [f"access log: lines lost: {log.lost}" for log in self.logs if log.lost]
         return lines
 
-    async def wait_until_resolved(self) -> None:
-        """Return when each name was asked for once, or after a second."""
+    async def wait_until_resolved(self, *, bytes_only: bool = False) -> None:
+        """Return when each name was asked for once, or after a second.
+
+        Args:
+            bytes_only: leave out those of HTTP, whose requests wait each by itself.
+        """
         async with trio.open_nursery() as nursery:
-            for service in self.services.values():
-                nursery.start_soon(service.wait_until_resolved)
+            for route in self.plan.routes:
+                if route.kind != "http" or not bytes_only:
+                    nursery.start_soon(self.services[route.pool].wait_until_resolved)
 
     async def probe_all(self) -> dict[str, str]:
         """Dial each backend once, but for UDP; give what came of it by label. Waits for 300 ms at most."""

@@ -4,6 +4,7 @@ A feature nobody asked for is not in the chain, so it costs nothing.
 """
 
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,9 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
     limits = plan.limits
     heads = HeadLimits(limits.max_line, limits.max_field, limits.max_head, limits.max_fields)
     certificates, contexts, logs, observers = _read_files(plan, console, kept)
-    figures = kept.figures if kept is not None else Figures() if plan.log.live else None
+    figures = kept.figures if kept is not None else None
+    if kept is None and plan.log.live and sys.stderr.isatty():
+        figures = Figures()
     if figures is not None:
         observers = observers.and_also(figures)
     demo = kept.demo if kept is not None else None

@@ -15,7 +15,7 @@ next, so that all faults are told at once.
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from netfront.cli.argv import Word, path_in
 from netfront.cli.faults import Faults, nearest
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _RANGE = re.compile(r":?(\d{1,5})-(\d{1,5})", re.ASCII)
+_PORT = re.compile(r"^\d+$|:\d+($|/)", re.ASCII)
 _ESCAPE = re.compile(r"%2[BbCc]")
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _NEARLY_URL = re.compile(r"(https?):?/+([^/].*)")
@@ -82,6 +83,7 @@ class TargetArg:
     proxy: int = 0
     insecure: bool = False
     ca: str | None = None
+    has_port: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ def parse_target(text: str) -> tuple[TargetArg, ...]:
         except UsageError as error:
             faults.take(error)
     faults.raise_any()
+    if not _PORT.search(place):
+        given["has_port"] = False
     return tuple(TargetArg(endpoint, **given) for endpoint in endpoints)  # type: ignore[arg-type]
 
 

@@ -154,9 +154,8 @@ class _Run:
                 nursery.start_soon(watch_files, self._watch, self._reload_plan)
             self._app.start(nursery, self._console)
             nursery.start_soon(self._greet)
-            await (
-                self._app.wait_until_resolved()
-            )  # who connects by then waits, and is not told that nobody is there
+            # who connects by then waits, and is not told that nobody is there
+            await self._app.wait_until_resolved(bytes_only=True)
             await accept_and_serve(
                 self._listeners,
                 admission=self._admission,

@@ -20,6 +20,9 @@ def plan_target(word: Word, target: TargetArg, kind: str, flags: ServeFlags, fau
     """Make the plan of one backend; an option that its kind does not heed is a fault."""
     is_service = target.endpoint.scheme.startswith("srv")
     endpoint = _dialled(word, target.endpoint, kind, faults)
+    if kind != "http" and not (target.has_port or is_service or endpoint.path is not None):
+        why = f"{endpoint.host} has no port, and {kind}:// has no usual one"
+        faults.add(word, why, f"write {endpoint.host}:PORT", word=word)
     is_tls = endpoint.scheme in ("https", "tls")
     for key, is_given, is_heeded, why in (
         ("sni", target.sni, is_tls, "is not dialled with TLS"),
@@ -37,7 +40,8 @@ def plan_target(word: Word, target: TargetArg, kind: str, flags: ServeFlags, fau
     authority = (service_domain(endpoint.host) if is_service else endpoint.authority) or "localhost"
     return TargetPlan(
         endpoint=endpoint,
-        label=target.name or (f"{target.endpoint.scheme}://{endpoint.host}" if is_service else endpoint.url),
+        label=target.name
+        or (f"{endpoint.scheme}://{endpoint.host}{endpoint.base}" if is_service else endpoint.url),
         authority=authority,
         host=_host(target, endpoint, authority, flags.change_host_header),
         weight=target.weight,

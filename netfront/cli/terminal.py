@@ -25,13 +25,13 @@ _USUAL = os.terminal_size((80, 24))
 
 
 def terminal_faults(access_log: str | None) -> list[Fault]:
-    """Find why no table can be shown.
+    """Find why no table can be shown on a terminal.
 
     Args:
         access_log: where it goes; stdout is of no use for it if that is the same terminal.
     """
     if not sys.stderr.isatty():
-        return [Fault("--live", "stderr is no terminal", "in a pipe it says a line per change anyway")]
+        return []  # in a pipe a line is said per change, and no table shown
     if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         hint = "without --live it says a line per change"
         return [Fault("--live", "the terminal cannot move its cursor, as TERM says", hint)]

@@ -95,7 +95,7 @@ def test_one_that_refuses_and_one_that_is_silent_cost_no_connection():
         with running("balance", *TCP, *places, "--lb", "first", "-v") as front:
             for _ in range(4):
                 assert ask(front.port).body == b"a"
-            until(lambda: "(3 tries" in front.stderr)
+            until(lambda: "(3 tries, retried: no answer)" in front.stderr)
 
 
 def test_nobody_there_is_a_reset_and_no_silent_end():

@@ -119,6 +119,7 @@ def test_who_leaves_the_queue_is_not_waited_for():
             for _ in range(3):
                 with connect(front.port) as leaves:
                     leaves.send(GET)
+                    leaves.reset()
             until(lambda: "connections: 1 open" in state_of(front))
             gate.opened.set()
             assert first.read_answer().status == 200

@@ -148,7 +148,7 @@ def test_a_service_by_srv_hashed_by_a_header():
             f"127.0.0.1:{names.port}",
         ) as front:
             until(lambda: "Ctrl-C" in front.stderr)
-            assert "-> srv://_http._tcp.shop.internal (answers)" in front.stderr
+            assert "-> http://_http._tcp.shop.internal (answers)" in front.stderr
             with connect(front.port) as client:
                 first = {number: get(client, b"/", b"X-User: %d" % number).body for number in range(20)}
                 again = {number: get(client, b"/other", b"X-User: %d" % number).body for number in range(20)}

@@ -48,7 +48,7 @@ def test_a_get_that_gets_no_answer_goes_elsewhere_and_a_post_never_does(pair, fa
         assert ask(front.port, **POST).status == 502
         assert sent([a])[b"POST"] + sent([b])[b"POST"] == 1
         assert ask(front.port, method=b"PUT", body=b"x").body == b"b"
-        until(lambda: "(2 tries" in front.stderr)
+        until(lambda: "(2 tries, retried: " in front.stderr)
 
 
 def test_a_post_on_a_kept_connection_that_has_ended_goes_on_another(pair):

@@ -1,0 +1,205 @@
+"""Issue 4, point 7 and "Refused, with the reason": what `balance` says while it serves, and why it does not."""
+
+import json
+import re
+import socket
+
+import pytest
+
+from netfront.cli.app import run as run_here
+from tests.support.client import connect
+from tests.support.echo import datagram_echo
+from tests.support.named import ask, get, named, tally, until
+from tests.support.netfront import run, running
+from tests.support.origins import closed_port, resetting
+
+# -- what is told ---------------------------------------------------------------------------------------------
+
+
+def test_the_backend_is_named_where_asked_for():
+    with named(2) as (a, b):
+        with running(
+            "balance", f"{a.place}+name=blue", b.place, "--lb", "first", "--backend-header"
+        ) as front:
+            assert ask(front.port).get(b"x-backend") == b"blue"
+            a.down()
+            assert ask(front.port).get(b"x-backend") == b.label.encode()
+            b.play(lambda connection: (connection.read_request(), connection.send(SAYS_SO)))
+            assert ask(front.port).get_all(b"x-backend") == [b.label.encode()]
+        with running("balance", a.up().place) as front:
+            assert ask(front.port).get(b"x-backend") is None
+
+
+SAYS_SO = b"HTTP/1.1 200 OK\r\nX-Backend: another\r\nContent-Length: 0\r\n\r\n"
+
+
+def test_a_line_for_each_change_of_state_and_for_each_request():
+    with named(2) as (a, b), running("balance", a.place, b.place, "--lb", "first", "-v") as front:
+        assert tally(front.port, 2, b"/x?y") == {"a": 2}
+        a.down()
+        assert tally(front.port, 4) == {"b": 4}
+        until(lambda: f"netfront: {a.label} is down: connection refused\n" in front.stderr)
+        a.up()
+        until(lambda: tally(front.port, 1) == {"a": 1})
+        until(lambda: f"netfront: {a.label} is up\n" in front.stderr)
+        assert re.search(rf"^200 GET /x\?y -> {a.label} \d+\.\d ms 1 B", front.stderr, re.MULTILINE)
+        assert re.search(
+            rf"^200 GET / -> {b.label} \(2 tries, retried: connection refused\) .*",
+            front.stderr,
+            re.MULTILINE,
+        )
+
+
+def events(front, *kinds):
+    return [event for line in front.stdout.splitlines() if (event := json.loads(line))["event"] in kinds]
+
+
+def test_events_as_objects():
+    with named(2) as (a, b), datagram_echo(b"") as echo:
+        listeners = ("-l", "http://127.0.0.1:0", "-l", "tcp://127.0.0.1:0", "-l", "udp://127.0.0.1:0")
+        places = (
+            f"http://{a.place}",
+            f"http://{b.place}",
+            f"tcp://{b.place}",
+            f"udp://127.0.0.1:{echo.port}",
+        )
+        with running(
+            "balance", *listeners, *places, "--json", "-v", "--lb", "first", "--udp-timeout", "1s"
+        ) as front:
+            until(lambda: events(front, "ready"))
+            [ready] = events(front, "ready")
+            assert ready["ports"] == front.ports
+            assert ready["backends"][a.label] == "answers"
+            assert f"udp://127.0.0.1:{echo.port}" not in ready["backends"]  # nobody knows
+            assert ask(front.ports[0]).status == 200
+            a.down()
+            assert tally(front.ports[0], 3) == {"b": 3}
+            until(lambda: events(front, "backend"))
+            told = events(front, "backend")[0]
+            assert (told["backend"], told["up"], told["why"]) == (a.label, False, "connection refused")
+            requests = events(front, "request")
+            assert (requests[0]["backend"], requests[0]["status"]) == (a.label, 200)
+            assert requests[1]["backend"] == b.label
+            assert ask(front.ports[1]).status == 200
+            until(lambda: events(front, "connection"))
+            [passed] = events(front, "connection")
+            assert (passed["backend"], passed["outcome"]) == (f"tcp://{b.place}", "")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(10)
+                client.connect(("127.0.0.1", front.ports[2]))
+                client.send(b"x")
+                assert client.recv(10) == b"x"
+            until(lambda: len(events(front, "connection")) == 2)
+            assert events(front, "connection")[1]["received"] == 1
+
+
+def test_whose_backend_failed_learns_why_on_loopback_and_nothing_from_afar():
+    with named(2) as (a, b), running("balance", a.place, b.place) as front:
+        for backend in (a, b):
+            backend.play(resetting())
+        assert b"connection reset" in ask(front.port).body
+    with closed_port() as port, running("balance", f":{port}", "-l", "http://*:0") as front:
+        answer = ask(front.port)
+        assert answer.status == 502
+        assert str(port).encode() not in answer.body
+
+
+def test_quiet_says_nothing():
+    with named(2) as (a, b), running("balance", a.place, b.place, "-q") as front:
+        a.down()
+        assert tally(front.port, 6) == {"b": 6}
+        assert front.stderr == front.stdout == ""
+
+
+def test_who_is_named_twice_counts_once_and_that_is_said():
+    with named(2) as (a, b), running("balance", a.place, b.place, f"{a.place}+weight=2") as front:
+        assert tally(front.port, 6) == {"a": 3, "b": 3}
+        assert f"netfront: /: {a.label} is named twice; it counts once" in front.stderr
+
+
+def test_a_kept_connection_goes_to_each_in_turn():
+    with named(2) as (a, b), running("balance", a.place, b.place) as front, connect(front.port) as client:
+        assert {get(client).body for _ in range(2)} == {b"a", b"b"}
+
+
+# -- what is refused ------------------------------------------------------------------------------------------
+
+TCP = ("-l", "tcp://:5432")
+UDP = ("-l", "udp://:5353")
+REFUSED = [
+    (("3001", "--lb", "lest"), "--lb lest: no such way to pick as lest\n  did you mean least?"),
+    (("3001", "--lb", "robin"), "--lb robin: no such way to pick as robin\n  "),
+    (("3001", "--lb", "hash"), "--lb hash: it needs a key\n  hash:ip, hash:url, hash:path, hash:header:X or hash:"),
+    (("3001", "--lb", "hash:"), "--lb hash:: it needs a key\n"),
+    (("3001", "--lb", "hash:header"), "--lb hash:header: which header?\n  as in hash:header:X-User"),
+    (("3001", "--lb", "hash:ipp"), "--lb hash:ipp: no such key as ipp\n  did you mean ip?"),
+    (("3001", "--lb", "rr:3"), "--lb rr:3: rr takes no key\n  write rr"),
+    ((":3001+weight=257",), ":3001+weight=257: +weight=257: too large\n  allowed is from 0 to 256"),
+    ((":3001+weight=-1",), ":3001+weight=-1: +weight=-1: "),
+    ((":3001+wait=3",), ":3001+wait=3: +wait: no such option of a target\n  did you mean weight?"),
+    ((":3001+max=0",), ":3001+max=0: +max=0: "),
+    ((":3001+backup", ":3002+backup"), "the backends of /: all are +backup\n  leave it off one of them"),
+    ((*TCP, ":3001", "--retry-on", "502"), "--retry-on: it has no effect\n  no --listen is http:// or https://"),
+    ((*TCP, ":3001", "--hedge", "p95"), "--hedge: it has no effect"),
+    ((*TCP, ":3001", "--eject-on", "502"), "--eject-on: it has no effect"),
+    ((*TCP, ":3001", "--backend-header"), "--backend-header: it has no effect"),
+    ((*TCP, ":3001", "-H", "X: y"), "--header: it has no effect"),
+    ((*TCP, ":3001", "--max-body", "1M"), "--max-body: it has no effect"),
+    ((*TCP, ":3001", "--lb", "sticky"), "--lb sticky:netfront-backend: / is tcp://\n"),
+    ((*TCP, ":3001", "--lb", "hash:url"), "--lb hash:url: / is tcp://\n  bytes can be hashed by ip alone"),
+    ((*TCP, "/api=:3001"), "/api=:3001: tcp:// has neither methods nor paths\n  route by host alone"),
+    ((*TCP, "http://localhost:3001"), "http://localhost:3001: no listener is for http://\n  add --listen"),
+    ((*TCP, "db1"), "db1: db1 has no port, and tcp:// has no usual one\n  write db1:PORT"),
+    ((*UDP, "[::1]"), "[::1]: ::1 has no port, and udp:// has no usual one\n"),
+    ((*TCP, "-l", ":8080", "tcp://db:1,http://app:2"), "tcp://db:1,http://app:2: its targets are of different kinds\n"),
+    ((*TCP, "-l", ":8080", "3001"), "3001: the listeners are of several kinds: tcp, http\n"),
+    ((*UDP, "tls://10.0.0.2:53"), "tls://10.0.0.2:53: no listener is for tcp://\n"),
+    ((*UDP, "10.0.0.2:53", "--cert", "x.pem"), "--cert: it has no effect\n"),
+    ((*UDP, "10.0.0.2:53", "--client-ca", "x.pem"), "--client-ca: it has no effect\n"),
+    ((*UDP, "10.0.0.2:53+proxy=v2"), "10.0.0.2:53+proxy=v2: +proxy has no effect\n"),
+    ((*UDP, "a.example=10.0.0.2:53"), "a.example=10.0.0.2:53: udp has no names to route by\n"),
+    ((":3001", "--queue", "5"), "--queue: it has no effect\n  no target has +max=N"),
+    ((":3001", "--sticky-key", "env:HOME"), "--sticky-key: it has no effect\n  no --lb is sticky"),
+    ((":3001", "--resolver", "10.0.0.53"), "--resolver: it has no effect\n  no target has a name to be resolved"),
+    ((":3001", "--sticky-key", "open sesame", "--lb", "sticky"), "--sticky-key …: a secret is not given inline\n"),
+    ((":3001", "--health", "healthz"), "--health healthz: neither a path nor tcp or tls\n  write /healthz"),
+    ((":3001", "--health", "/x,intervall=2s"), "--health /x,intervall=2s: intervall: no such key of a probe\n"),
+    ((":3001", "--health", "/x,rise=0"), "--health /x,rise=0: rise=0: "),
+    ((":3001", "--health-body", "ok"), "--health-body: there is no --health\n  add --health PATH"),
+    ((":3001", "--health", "/x", "--health-body", "("), "--health-body (: "),
+    ((":3001", "--eject-on", "200"), "--eject-on 200: only answers from 400 on can count as failures\n"),
+    ((":3001", "--hedge", "p20"), "--hedge p20: not a percentile from p50 to p99.999\n  as in p95, or none"),
+    ((":3001", "--slow-start", "30"), "--slow-start 30: "),
+    ((":3009-3001",), ":3009-3001: not a range of ports\n"),
+    (("srv://_http._tcp.x:8080",), "srv://_http._tcp.x:8080: a service has its ports in DNS\n"),
+    (("srv://_http._tcp.x+weight=2",), "srv://_http._tcp.x+weight=2: +weight has no effect\n"),
+    (("127.0.0.1:3001+all",), "127.0.0.1:3001+all: +all has no effect\n"),
+    (("/a=:3001", "--lb", "/b: least"), "--lb '/b: least': its scope meets no route\n  the routes are /a"),
+    ((), "no target\n  name the backends, as in: netfront balance 3001-3003"),
+    (("@missing.nf",), "@missing.nf: no such file or directory"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("args", "words"), REFUSED, ids=[" ".join(args) or "nothing" for args, _ in REFUSED])
+def test_it_is_refused_with_its_reason(args, words, capsys):
+    """In this process, since there are many; --explain lest one that is not refused should serve for ever."""
+    assert run_here(["balance", *args, "--explain"]) == 2
+    said = capsys.readouterr()
+    assert f"netfront balance: {words}" in said.err
+    assert "no route belongs to it" not in said.err
+    assert said.out == ""
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    told = run("balance", ":3001+weight=999", ":3002", "--lb", "lest", "--hedge", "p1", "--slow-start", "x")
+    assert told.returncode == 2
+    assert told.stderr.count("netfront balance: ") == 4
+
+
+def test_a_wrong_line_of_a_file_is_told_by_file_and_line(tmp_path):
+    file = tmp_path / "pool.nf"
+    file.write_text("# backends\n:3001\n\n:3002+weight=999  # too much\n--lb lest\n")
+    told = run("balance", f"@{file}")
+    assert told.returncode == 2
+    assert f"{file}:4: :3002+weight=999: +weight=999: too large" in told.stderr
+    assert f"{file}:5: --lb lest: no such way to pick as lest" in told.stderr
