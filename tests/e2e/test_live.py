@@ -29,7 +29,7 @@ def table(tmp_path, *args, columns=100, lines=24, **environment):
 
 
 def ask(url):
-    with urllib.request.urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         return answer.read()
 
 
