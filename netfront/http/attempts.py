@@ -23,7 +23,7 @@ from netfront.http.message import Request, Response
 from netfront.http.replay import Replay
 from netfront.http.transport import Transport
 from netfront.net.backend import SILENT, Backend, Member
-from netfront.net.dial import dial, dial_any
+from netfront.net.dial import BESIDE, dial, dial_any
 from netfront.net.lane import clock, first
 from netfront.net.pool import GIVEN_UP, Lease, Pool
 from netfront.policy.chance import Chance
@@ -140,6 +140,9 @@ class Attempts:
                 if not (error.was_kept and error.retry_safe):
                     raise
         connection = await self._open_one(backend)
+        if request.client.gone.is_set and request.client.has_left():
+            connection.close()
+            raise ClientGone
         return await connection.exchange(request, head, self._patience, lease)
 
     async def when_somebody_is_known(self, late: float, hedge: Hedge | None) -> Response:
@@ -157,10 +160,11 @@ class Attempts:
 
     async def when_there_is_room(self, late: float, hedge: Hedge | None) -> Response:
         """Send it as soon as one of the backends, which are all busy, takes another request."""
-        client = self.request.client
+        client, began = self.request.client, clock()
         lease = await self._pool.wait_for_lease(self.take, client.gone, client.has_left)
         if lease is None:
             raise ClientGone
+        late += clock() - began  # nobody was silent meanwhile
         self.request.exchange.attempts = 1
         return await self.begin(lease, self._transport.kept(lease.backend, self.request), late, hedge)
 
@@ -340,7 +344,7 @@ class _Opening:
         self._attempts = attempts
         self._exchange = attempts.request.exchange
         self._first: Lease | None = lease
-        self._leases: dict[Backend, tuple[Lease, int]] = {}
+        self._leases: dict[Backend, tuple[Lease, int, float]] = {}
         self._why = SILENT
         """Why the next is dialled: the last one is silent, unless it is known to have failed."""
 
@@ -358,7 +362,7 @@ class _Opening:
             self._exchange.retried = f"retried: {self._why}"
         self._why = SILENT
         backend = lease.backend
-        self._leases[backend] = lease, backend.generation
+        self._leases[backend] = lease, backend.generation, clock()
         self._exchange.dialled = backend.member
         return backend
 
@@ -373,7 +377,7 @@ class _Opening:
         """Hand back what is out still."""
         if self._first is not None:
             self._first.done(GIVEN_UP)
-        for lease, _ in self._leases.values():
+        for lease, _, _ in self._leases.values():
             lease.done(GIVEN_UP)
         self._leases.clear()
 
@@ -382,11 +386,16 @@ class _Opening:
         return self._attempts.dialling.preamble(self._attempts.request, member)
 
     def connected(self, backend: Backend) -> tuple[Lease, int]:
-        """Give the lease of the one that is connected, and its generation when it was dialled; hand back the others."""
-        chosen = self._leases.pop(backend)
-        for lease, _ in self._leases.values():
-            lease.done(GIVEN_UP)
-        return chosen
+        """Give the lease of the one that is connected, and its generation when it was dialled; hand back the others.
+
+        Those that were silent for so long that another was dialled have failed.
+        """
+        chosen, generation, _ = self._leases.pop(backend)
+        if self._leases:
+            now = clock()
+            for lease, _, since in self._leases.values():
+                lease.done(SILENT if now - since >= BESIDE else GIVEN_UP, connected=False)
+        return chosen, generation
 
 
 class _Failed(Exception):

@@ -209,6 +209,11 @@ class Pool:
         return lease
 
     @property
+    def waiting(self) -> int:
+        """How many requests wait for a place."""
+        return len(self._waiting)
+
+    @property
     def has_several(self) -> bool:
         """Whether there is anybody to turn to when one fails."""
         return len(self.backends) > 1

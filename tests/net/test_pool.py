@@ -9,8 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from netfront.endpoint import Endpoint
 from netfront.errors import NoBackend
+from netfront.net.backend import Member
 from netfront.net.lane import Signal
-from netfront.net.pool import DONE, GIVEN_UP, Member, Pool, PoolRules
+from netfront.net.pool import DONE, GIVEN_UP, Pool, PoolRules
 from netfront.policy.health import HealthRules
 from netfront.policy.pick import PICKERS
 from netfront.policy.statuses import StatusSet

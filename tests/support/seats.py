@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from netfront.errors import Overdue
 from netfront.net import lane as lanes  # who runs and at what time is known there alone
 from netfront.net.lane import Deadline
 
@@ -65,9 +66,14 @@ class Hand:
     @property
     def is_due(self) -> bool:
         """Whether it would go on."""
-        return not self.is_over and (
-            self._is_woken or (self.timer is not None and self.lane.now >= self.until)
-        )
+        until = min(self.until if self.timer is not None else math.inf, self.lane.soon.get(self, math.inf))
+        return not self.is_over and (self._is_woken or self.lane.now >= min(until, self.deadline.at))
+
+    async def face(self) -> None:
+        """Raise what is overdue."""
+        if self.deadline.at <= self.lane.now:
+            self.deadline.at = math.inf
+            raise Overdue(self.deadline.which)
 
     def step(self, cut: BaseException | None = None) -> None:
         """Let it go on to its next wait or its end; with `cut` that is raised where it waits."""

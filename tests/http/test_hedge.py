@@ -1,0 +1,389 @@
+"""Second tries: who wins, what becomes of the other, and that nothing is left over, whoever leaves when."""
+
+import random
+
+import pytest
+
+from netfront.endpoint import Endpoint
+from netfront.errors import BackendError, ClientGone
+from netfront.http.attempts import Dialling
+from netfront.http.client import Patience
+from netfront.http.forward import Hedging, forward
+from netfront.http.message import Exchange, Request
+from netfront.http.transport import Transport
+from netfront.net.backend import Member
+from netfront.net.lane import Signal, deadline
+from netfront.net.pool import Pool
+from netfront.net.stream import Facts
+from netfront.wire.fields import EMPTY
+from netfront.wire.head import HeadLimits
+from netfront.wire.target import parse_target
+from tests.support.fakestream import FakeStream
+from tests.support.seats import Hand, Steps
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n%s"
+LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+
+
+class Client:
+    """Who asks."""
+
+    def __init__(self, due):
+        self.facts = Facts(("192.0.2.9", 1), ("192.0.2.1", 2))
+        self.due = due
+        self.told = None
+        self.gone = Signal()
+        self.interims = []
+
+    def has_left(self):
+        return self.gone.is_set
+
+    async def interim(self, status, fields):
+        self.interims.append(status)
+
+    def leave(self):
+        self.gone.set()
+
+
+class Rig:
+    """Three backends with a kept connection each, one request at a time, and everybody stepped by hand."""
+
+    def __init__(self, steps, *, backends=3, quantile=0.0):
+        self.steps = steps
+        self.hands = []
+        members = [
+            Member(Endpoint("http", "", 0, f"/nowhere/{number}"), f"b{number}", b"b")  # a new one is refused
+            for number in range(backends)
+        ]
+        self.pool = Pool("pool", members, rng=random.Random(1))
+        self.transport = Transport(idle=1e9, limits=HeadLimits())
+        self.streams = []
+        for backend in self.pool.backends:
+            stream = FakeStream()
+            self.streams.append(stream)
+            self.transport._release(self.transport.began(backend, stream, 0))  # as if kept from an exchange
+        self._handle = forward(
+            self.pool,
+            self.transport,
+            dialling=Dialling(3.0, lambda request, member: b"", random.Random(0)),
+            patience=Patience(60.0, 60.0, 60.0),
+            hedging=Hedging(self._spawn, quantile),
+        )
+        self.client = None
+        self.body = b""
+        self.exchange = None
+
+    def _spawn(self, run):
+        hand = Hand(self.steps, run())
+        hand.wake()
+        self.hands.append(hand)
+
+    def ask(self, method=b"GET", body=b""):
+        self.main = self.steps.begin(lambda: self._ask(method, body))
+        self.hands.append(self.main)
+        return self.main
+
+    async def _ask(self, method, body):
+        self.client = Client(deadline())
+        target = parse_target(method, b"/x")
+        self.exchange = Exchange(self.steps.now, self.client, method, b"/x", b"1.1")
+        request = Request(method, target, b"1.1", b"http", b"a.test", EMPTY, body, self.client, self.exchange)
+        response = await self._handle(request)
+        self.status = response.status
+        if isinstance(response.body, bytes):
+            self.body = response.body
+            return
+        try:
+            while data := await response.body.receive_some():
+                self.body += data
+        finally:
+            response.body.abort()  # as the server does with what it drops
+
+    def go_on(self, seconds=0.0):
+        self.steps.now += seconds
+        while due := [hand for hand in self.hands if hand.is_due]:
+            for hand in due:
+                hand.step()
+
+    @property
+    def asked(self):
+        """Which backends have got the request."""
+        return [place for place, stream in enumerate(self.streams) if stream.sent]
+
+    @property
+    def leases(self):
+        return [backend.in_flight for backend in self.pool.backends]
+
+    def is_clean(self):
+        """Nobody runs, no lease is out, and what is open is idle."""
+        idle = sum(len(backend.idle) for backend in self.pool.backends)
+        is_quiet = all(hand.is_over for hand in self.hands)
+        return is_quiet and not any(self.leases) and self.transport.connections == idle
+
+
+@pytest.fixture
+def rig():
+    with Steps() as steps:
+        yield Rig(steps)
+
+
+def late(rig, seconds=1.0):
+    """Ask, and let the answer be late; give the streams of the first try and the second."""
+    rig.ask()
+    first = rig.asked[0]
+    rig.go_on(seconds)
+    assert len(rig.asked) == 2
+    [second] = [place for place in rig.asked if place != first]
+    return rig.streams[first], rig.streams[second], rig.pool.backends[first], rig.pool.backends[second]
+
+
+def test_an_answer_in_time_is_not_hedged(rig):
+    rig.ask()
+    rig.go_on(0.9)
+    assert len(rig.asked) == 1
+    rig.streams[rig.asked[0]].feed(OK % b"one")
+    rig.go_on()
+    assert (rig.body, rig.exchange.attempts, rig.exchange.retried) == (b"one", 1, "")
+    assert rig.is_clean()
+
+
+def test_the_second_answers_first_and_the_silence_counts(rig):
+    one, other, hung, well = late(rig)
+    other.feed(OK % b"two")
+    rig.go_on()
+    assert rig.body == b"two"
+    assert (rig.exchange.attempts, rig.exchange.retried, rig.exchange.dialled) == (2, "hedged", well.member)
+    assert one.is_closed
+    assert not other.is_closed
+    assert (hung.failures, well.failures, well.served) == (1, 0, 1)
+    assert rig.is_clean()
+
+
+def test_the_first_answers_after_all_and_nothing_counts(rig):
+    one, other, slow, beside = late(rig)
+    one.feed(OK % b"one")
+    rig.go_on()
+    assert (rig.body, rig.exchange.attempts, rig.exchange.dialled) == (b"one", 1, slow.member)
+    assert other.is_closed
+    assert (slow.failures, beside.failures) == (0, 0)
+    assert rig.is_clean()
+
+
+def test_of_two_answers_at_once_the_first_trys_is_taken(rig):
+    one, other, *_ = late(rig)
+    one.feed(OK % b"one")
+    other.feed(OK % b"two")
+    rig.go_on()
+    assert rig.body == b"one"
+    assert rig.is_clean()
+
+
+@pytest.mark.parametrize("how", ["end", "break_off", "garbage"])
+def test_a_second_try_that_fails_leaves_the_first(rig, how):
+    one, other, slow, _ = late(rig)
+    if how == "garbage":
+        other.feed(b"garbage\r\n\r\n")
+    else:
+        getattr(other, how)()
+    rig.go_on()
+    assert not rig.main.is_over
+    one.feed(OK % b"one")
+    rig.go_on()
+    assert rig.body == b"one"
+    assert slow.failures == 0
+    assert rig.is_clean()
+
+
+def test_a_kept_connection_that_had_died_says_nothing_of_its_backend(rig):
+    one, other, slow, beside = late(rig)
+    other.end()
+    rig.go_on()
+    assert beside.failures == 1, "the fresh one was refused: that counts"
+    one.feed(OK % b"one")
+    rig.go_on()
+    assert (rig.body, slow.failures) == (b"one", 0)
+    assert rig.is_clean()
+
+
+def test_a_client_that_leaves_ends_both(rig):
+    one, other, *backends = late(rig)
+    rig.client.leave()
+    rig.go_on()
+    assert isinstance(rig.main.error, ClientGone)
+    assert (one.is_closed, other.is_closed) == (True, True)
+    assert [backend.failures for backend in backends] == [0, 0]
+    assert rig.is_clean()
+
+
+def test_of_a_body_that_streams_after_a_takeover_the_real_client_is_heeded(rig):
+    _, other, *_ = late(rig)
+    other.feed(LONG + b"abc")
+    rig.go_on()
+    assert (rig.body, rig.main.is_over) == (b"abc", False)
+    other.feed(b"def")
+    rig.go_on(5.0)
+    assert rig.body == b"abcdef"
+    rig.client.leave()
+    rig.go_on()
+    assert isinstance(rig.main.error, ClientGone)
+    assert other.is_closed
+    assert rig.is_clean()
+
+
+def test_a_body_that_streams_after_a_takeover_comes_whole(rig):
+    _, other, *_ = late(rig)
+    other.feed(LONG + b"abc")
+    rig.go_on()
+    other.feed(b"defghi")
+    rig.go_on(1.0)
+    assert rig.body == b"abcdefghi"
+    assert not other.is_closed
+    assert rig.is_clean()
+
+
+def test_a_body_that_is_cut_after_a_takeover_is_an_error(rig):
+    _, other, _, well = late(rig)
+    other.feed(LONG + b"abc")
+    rig.go_on()
+    other.end()
+    rig.go_on()
+    assert isinstance(rig.main.error, BackendError)
+    assert well.failures == 1
+    assert rig.is_clean()
+
+
+def test_an_answer_whose_body_nobody_wants_any_more_is_dropped(rig):
+    one, other, *_ = late(rig)
+    other.feed(LONG + b"abc")
+    one.feed(OK % b"one")
+    rig.go_on()
+    assert rig.body == b"one"
+    assert other.is_closed
+    assert rig.is_clean()
+
+
+def test_an_answer_that_is_there_but_not_wanted_any_more_is_dropped(rig):
+    one, other, *_ = late(rig)
+    other.feed(LONG + b"abc")
+    rig.hands[-1].step()
+    one.feed(OK % b"one")
+    rig.go_on()
+    assert rig.body == b"one"
+    assert other.is_closed
+    assert rig.is_clean()
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"PATCH"])
+def test_what_is_not_safe_is_not_hedged(rig, method):
+    rig.ask(method)
+    rig.go_on(30.0)
+    assert len(rig.asked) == 1
+    rig.streams[rig.asked[0]].feed(OK % b"one")
+    rig.go_on()
+    assert rig.is_clean()
+
+
+def test_a_get_with_a_body_is_not_hedged(rig):
+    rig.ask(body=b"x")
+    rig.go_on(30.0)
+    assert len(rig.asked) == 1
+
+
+def test_an_interim_answer_of_the_second_is_not_passed_on(rig):
+    one, other, *_ = late(rig)
+    other.feed(b"HTTP/1.1 103 Early\r\n\r\n")
+    rig.go_on()
+    assert not rig.main.is_over
+    one.feed(b"HTTP/1.1 103 Early\r\n\r\n" + OK % b"one")
+    rig.go_on()
+    assert (rig.body, rig.client.interims) == (b"one", [103])
+    assert rig.is_clean()
+
+
+def test_where_nobody_else_is_up_there_is_no_second_try():
+    with Steps() as steps:
+        rig = Rig(steps, backends=2)
+        for _ in range(3):
+            rig.pool.take(None, (rig.pool.backends[0],), steps.now).done("refused", connected=False)
+        rig.ask()
+        rig.go_on(30.0)
+        assert rig.asked == [0]
+        rig.streams[0].feed(OK % b"one")
+        rig.go_on()
+        assert rig.is_clean()
+
+
+def test_a_second_try_that_cannot_be_afforded_comes_once_it_can(rig):
+    for _ in range(10):
+        assert rig.pool.spend(rig.steps.now)
+    rig.ask()
+    rig.go_on(1.0)
+    assert len(rig.asked) == 1
+    for _ in range(16):
+        rig.go_on(1.0)
+    assert len(rig.asked) == 2, "it is thought of at 1, 2, 4, 8 and 16 s"
+    rig.client.leave()
+    rig.go_on()
+    assert rig.is_clean()
+
+
+def test_the_limit_is_learnt_and_silence_beyond_a_quantile_is_not_yet_a_failure():
+    with Steps() as steps:
+        rig = Rig(steps, quantile=0.95)
+        for number in range(60):
+            before = [len(stream.sent) for stream in rig.streams]
+            rig.ask()
+            [place] = [place for place, stream in enumerate(rig.streams) if len(stream.sent) > before[place]]
+            rig.go_on(0.1 - number * 0.001)  # each is quicker than most before, so none is late
+            rig.streams[place].feed(OK % b"one")
+            rig.go_on()
+            rig.go_on(0.5)
+        for stream in rig.streams:
+            stream.sent = b""
+        _, other, slow, _ = late(rig, 0.15)
+        other.feed(OK % b"two")
+        rig.go_on()
+        assert (rig.body, slow.failures) == (b"two", 0)
+        assert rig.is_clean()
+
+
+@pytest.mark.parametrize("answers", ["nobody", "first", "second", "second streams", "both"])
+@pytest.mark.parametrize("victim", ["main", "beside"])
+@pytest.mark.parametrize("at", range(5))
+def test_a_cut_at_any_wait_leaves_nothing_over(answers, victim, at):
+    """Cut one of the two tasks at each of its waits, before and after the others went on."""
+    with Steps() as steps:
+        rig = Rig(steps)
+        script = [
+            lambda: rig.go_on(0.5),
+            lambda: rig.go_on(0.5),
+            lambda: answer(rig, answers),
+            rig.go_on,
+            lambda: rig.go_on(1.0),
+        ]
+        rig.ask()
+        for number, act in enumerate(script):
+            act()
+            if number == at:
+                hand = rig.hands[0 if victim == "main" else -1]
+                if hand.coro.cr_await is not None and not hand.is_over:
+                    hand.step(Cut())
+        if not rig.main.is_over:
+            rig.client.leave()
+        rig.go_on()
+        errors = [hand.error for hand in rig.hands if hand.error is not None]
+        assert all(isinstance(error, (Cut, ClientGone)) for error in errors)
+        assert rig.is_clean()
+
+
+class Cut(BaseException):
+    """What trio's cancellation is for the code: an exception where it waits."""
+
+
+def answer(rig, who):
+    if who in ("first", "both"):
+        rig.streams[0].feed(OK % b"one")
+    if who in ("second", "both") and rig.streams[1].sent:
+        rig.streams[1].feed(OK % b"two")
+    if who == "second streams" and rig.streams[1].sent:
+        rig.streams[1].feed(LONG + b"abc")
