@@ -103,7 +103,7 @@ _netfront_proxy() {
         '*--max-body=[of a request'\''s body; more is 413 (default none)]:value: ' \
         '--max-connections=[clients'\'' connections in all (default by descriptors, at most 10000)]:value: ' \
         '--max-per-address=[connections of one address, unless loopback or trusted (default 200)]:value: ' \
-        '--access-log=[log requests to a file; - is stdout]:file:_files' \
+        '--access-log=[log requests, and what is passed on, to a file; - is stdout]:file:_files' \
         '--log-format=[common, combined, json or logfmt (default combined)]:FORMAT:(common combined json logfmt)' \
         '--verbose[one line a request on stderr, as it ends]' \
         '-v[one line a request on stderr, as it ends]' \
@@ -188,7 +188,7 @@ _netfront_balance() {
         '*--max-body=[of a request'\''s body; more is 413 (default none)]:value: ' \
         '--max-connections=[clients'\'' connections in all (default by descriptors, at most 10000)]:value: ' \
         '--max-per-address=[connections of one address, unless loopback or trusted (default 200)]:value: ' \
-        '--access-log=[log requests to a file; - is stdout]:file:_files' \
+        '--access-log=[log requests, and what is passed on, to a file; - is stdout]:file:_files' \
         '--log-format=[common, combined, json or logfmt (default combined)]:FORMAT:(common combined json logfmt)' \
         '--verbose[one line a request on stderr, as it ends]' \
         '-v[one line a request on stderr, as it ends]' \

@@ -363,7 +363,8 @@ Quiet = Annotated[bool, _flag("--quiet -q", OUTPUT, "say nothing but what ends t
 Verbose = Annotated[bool, _flag("--verbose -v", OUTPUT, "one line a request on stderr, as it ends")]
 Json = Annotated[bool, _flag("--json", OUTPUT, "one JSON object an event on stdout")]
 AccessLog = Annotated[
-    str | None, _flag("--access-log", OUTPUT, "log requests to a file; - is stdout", "FILE")
+    str | None,
+    _flag("--access-log", OUTPUT, "log requests, and what is passed on, to a file; - is stdout", "FILE"),
 ]
 LogFormat = Annotated[
     str | None, _flag("--log-format", OUTPUT, "common, combined, json or logfmt (default combined)", "FORMAT")
