@@ -77,10 +77,11 @@ def explain_target(target: TargetPlan, kind: str) -> str:
     """
     endpoint, host = target.endpoint, target.host
     place = f"{endpoint.scheme}://{endpoint.host}{endpoint.base}" if target.is_service else endpoint.url
+    is_told = target.is_service and target.label.startswith("srv")  # it is named by its scheme as given
     notes = [
         *(["wherever its SRV records lead"] if target.is_service else []),
         *(["each of its addresses apart"] if target.apart else []),
-        *([] if target.label == place else [f"as {target.label}"]),
+        *([f"as {target.label}"] if target.label != place and not is_told else []),
         *([] if target.weight == 1 else [f"weight {target.weight}"]),
         *(["backup"] if target.backup else []),
         *([f"at most {target.max} at once"] if target.max else []),
