@@ -111,7 +111,6 @@ class App:
         self._renewed = renewed
         self._left: list[Service] = []
         """Of plans before: what they began goes on, and they get nothing more."""
-        self._started: set[Service] = set()
         self._start: Callable[[Service], None] | None = None
 
     @property
@@ -186,12 +185,10 @@ class App:
                 front.server.handler = successor.server.handler
                 front.server.observers = successor.server.observers
         self._retired = [front for front in (*old._retired, *old._fronts) if _is_used(front)]
-        self._started = old._started
         self._start = old._start
         if self._start is not None:
             for service in self.services.values():
-                if service not in self._started:
-                    self._started.add(service)
+                if service not in old.services.values():
                     self._start(service)
         self._left = list(old._left)
         for service in old.services.values():
@@ -276,7 +273,6 @@ class App:
 
         self._start = start
         for service in self.services.values():
-            self._started.add(service)
             start(service)
 
     def flush_logs(self) -> None:
