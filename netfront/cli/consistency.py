@@ -12,6 +12,7 @@ from netfront.cli.listening import is_local_name, secure_schemes
 from netfront.cli.plan import ListenerPlan, PoolPlan, RoutePlan, ServePlan
 from netfront.cli.policies import Policy
 from netfront.cli.targets import follows_name
+from netfront.endpoint import Endpoint, is_loopback_name
 
 __all__ = ["find_contradictions", "refuse_local_hsts"]
 
@@ -25,6 +26,10 @@ _HTTP_ONLY = (
 _TCP_ONLY = (
     "name", "client_ca", "handshake_timeout", "max_connections", "max_per_address", "connect_timeout", "stream_timeout",
 )  # fmt: skip
+
+_LOOPBACK = ("127.0.0.1", "::1")
+_LISTENED = {"localhost": _LOOPBACK, "*": _LOOPBACK, "0.0.0.0": _LOOPBACK[:1], "::": _LOOPBACK}
+"""The loopback addresses at which those hosts are reached that stand for several."""
 
 
 def find_contradictions(
@@ -42,6 +47,7 @@ def find_contradictions(
     _check_http_only(command, flags, listeners, faults)
     _check_balancing(flags, routes, pools, faults)
     _check_served(listeners, routes, faults)
+    _check_loops(listeners, routes, pools, faults)
     _check_backend_flags(command, flags, pools, faults)
     _check_allowed_hosts(flags, listeners, pools, faults)
 
@@ -121,6 +127,35 @@ def _check_served(listeners: Sequence[ListenerPlan], routes: Sequence[RoutePlan]
         if listener.redirects_to is None and not any(route.listener in (None, index) for route in routes):
             hint = f"give it one: :{listener.endpoint.port}=TARGET"
             faults.add(f"--listen {listener.endpoint}", "no route belongs to it", hint)
+
+
+def _check_loops(
+    listeners: Sequence[ListenerPlan], routes: Iterable[RoutePlan], pools: Iterable[PoolPlan], faults: Faults
+) -> None:
+    """Refuse a target that is the listener it serves: what goes there as it came comes back until nothing is left."""
+    targets = {pool.name: pool.targets for pool in pools}
+    for route in routes:
+        for index, listener in enumerate(listeners):
+            serves = listener.kind == route.kind and listener.redirects_to is None
+            if not serves or route.listener not in (None, index):
+                continue
+            for target in targets[route.pool]:
+                is_changed = target.endpoint.base or target.host
+                if not is_changed and _leads_to(listener.endpoint, target.endpoint):
+                    why = "netfront itself would listen there, and forward to itself"
+                    faults.add(target.label, why, "give --listen or the target another port")
+
+
+def _leads_to(listener: Endpoint, target: Endpoint) -> bool:
+    """Tell whether who dials this target meets this listener."""
+    if listener.path is not None or target.path is not None:
+        return listener.path == target.path
+    if not listener.port or listener.port != target.port:
+        return False
+    if not is_loopback_name(target.host):
+        return target.host == listener.host
+    dialled = target.host if target.host in _LOOPBACK else "127.0.0.1"  # the first address of a loopback name
+    return dialled in _LISTENED.get(listener.host, (listener.host,))
 
 
 def _check_backend_flags(command: str, flags: ServeFlags, pools: Iterable[PoolPlan], faults: Faults) -> None:

@@ -524,3 +524,48 @@ def test_scopes_that_overlap_in_too_many_ways_are_refused():
 def test_plan_holds_no_secret():
     made = plan("3000", key_password=["env:HOME"], **CERT)
     assert all("/root" not in repr(getattr(made, field.name)) for field in fields(made))
+
+
+@pytest.mark.parametrize(
+    ("listen", "given"),
+    [
+        ("http://:3000", "3000"),
+        ("https://:3000", "[::1]:3000"),
+        ("http://:3000", "app.localhost:3000"),
+        ("http://*:3000", "127.0.0.1:3000"),
+        ("http://0.0.0.0:3000", ":3000"),
+        ("http://127.0.0.1:3000", "localhost:3000"),
+        ("http://192.0.2.1:3000", "192.0.2.1:3000"),
+        ("unix:/run/a.sock", "unix:/run/a.sock"),
+    ],
+)
+def test_a_target_that_is_its_own_listener_is_refused(listen, given):
+    [told] = faults(given, listen=[listen])
+    assert "netfront itself would listen there, and forward to itself" in told
+
+
+@pytest.mark.parametrize(
+    ("listen", "given"),
+    [
+        ("http://:3000", ":3001"),
+        ("http://:0", ":3000"),
+        ("http://127.0.0.1:3000", "[::1]:3000"),
+        ("http://127.0.0.2:3000", ":3000"),
+        ("http://0.0.0.0:3000", "[::1]:3000"),
+        ("http://:3000", "192.0.2.1:3000"),
+        ("http://:3000", "/a=:3000/b"),
+        ("http://:3000", "http://localhost:3000+host=other.test"),
+        ("unix:/run/a.sock", "unix:/run/b.sock"),
+    ],
+)
+def test_a_target_elsewhere_or_that_changes_the_request_is_not(listen, given):
+    assert plan(given, listen=[listen]).pools
+
+
+def test_a_connection_passed_on_to_its_own_listener_is_refused():
+    with pytest.raises(UsageError, match="netfront itself would listen there"):
+        plan_serving("balance", ServeFlags(targets=("5432",), listen=["tcp://:5432"]))
+
+
+def test_one_listener_may_forward_to_another():
+    assert plan(":3000=:3001", ":3001=:9", listen=["http://:3000", "http://:3001"]).pools
