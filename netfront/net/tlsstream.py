@@ -160,11 +160,21 @@ class TlsStream:
                 view = memoryview(data)
                 for at in range(0, size, _AT_ONCE):
                     self._object.write(view[at : at + _AT_ONCE])
-                    if not self._unsent:
-                        self.push()
+                    if not self._unsent and not self._push_on(at):
+                        return at
         except ssl.SSLError as error:
             raise _broken(error) from error
         return size
+
+    def _push_on(self, at: int) -> bool:
+        """Push; False where it fails but bytes have left before: the next call raises, not one that sent some."""
+        try:
+            self.push()
+        except OSError:
+            if at == 0:
+                raise
+            return False
+        return True
 
     async def send_all(self, data: bytes) -> None:
         """Send all of it, 64 KiB encrypted at a time."""
