@@ -2,7 +2,8 @@
 
 A connection that has ended its exchange waits at its backend, the last used one on top, so that a few stay warm
 and the rest grow old and are closed. Before one is used again it is looked at: the end that a backend sent
-meanwhile is already an event of the lane, and for a method that must not be sent twice the socket itself is asked.
+meanwhile is already an event of the lane, and for what cannot be sent twice (a POST, a body that is not in hand) the
+socket itself is asked.
 """
 
 from collections.abc import Iterable
@@ -49,7 +50,7 @@ class Transport:
     def kept(self, backend: Backend, request: Request) -> BackendConnection | None:
         """Give the last used connection to this backend that is still good; those that are not are closed."""
         idle: list[BackendConnection] = backend.idle  # type: ignore[assignment]  # ours; no pool looks into it
-        look = request.method not in IDEMPOTENT
+        look = request.method not in IDEMPOTENT or request.body.__class__ is not bytes
         while idle:
             connection = idle.pop()
             if not look and not connection.stream.readable.is_set:
