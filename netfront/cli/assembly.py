@@ -37,7 +37,7 @@ from netfront.filters.name_backend import name_backend
 from netfront.filters.pages import Explanation, error_page
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import plain_on_tls, redirect
-from netfront.filters.router import Served, router
+from netfront.filters.router import METHODS, Served, router
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
@@ -57,6 +57,7 @@ from netfront.net.pipe import Pipes
 from netfront.net.stream import Stream
 from netfront.net.tasks import Tasks
 from netfront.policy.route import Table
+from netfront.wire.fields import field
 from netfront.wire.head import HeadLimits, HeadMemory, RequestBlock, request_memory
 
 if TYPE_CHECKING:
@@ -322,7 +323,9 @@ def _nothing_on_tls(_: bytes) -> bytes:
 
 def _refusal(*, explains: bool) -> Callable[[BadMessage], Response]:
     def refuse(error: BadMessage) -> Response:
-        return error_page(error.status, Explanation(error.why) if explains else None, None)
+        # RFC 9110 §15.5.6: a 405 says what is allowed; the one that comes here refuses CONNECT
+        added = [field(b"Allow", METHODS)] if error.status == 405 else []
+        return error_page(error.status, Explanation(error.why) if explains else None, None, *added)
 
     return refuse
 

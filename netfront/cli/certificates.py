@@ -182,7 +182,9 @@ def _read(secret: Secret | None, files: Files) -> bytes | None:
     try:
         return os.environb[(secret.variable or "").encode()]
     except KeyError:
-        raise UsageError.of(f"--key-password {secret}", "no such environment variable") from None
+        what = f"--key-password {secret}"
+        hint = f"export {secret.variable}=…"
+        raise UsageError.of(what, "no such environment variable", hint) from None
 
 
 def _silence_odd_names() -> None:

@@ -13,7 +13,7 @@ from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
 from netfront.wire.fields import Fields
 from netfront.wire.target import Target, parse_authority
 
-__all__ = ["Served", "find_route", "host_of", "router"]
+__all__ = ["METHODS", "Served", "find_route", "host_of", "router"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -21,7 +21,7 @@ _Matcher = Callable[[bytes, bytes, bytes], bool]
 _REMEMBERED = 2048
 _LONGEST_REMEMBERED = 512
 """Bytes: with both numbers, what is remembered stays under 2 MiB."""
-_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
 class Served:
@@ -56,7 +56,7 @@ def router(table: Table[Served]) -> Handler:
 
         def serve_only(request: Request) -> Awaitable[Response]:
             if request.target.form == "asterisk":
-                return _answer(Response(200, Fields.of((b"Allow", _METHODS)), b""))
+                return _answer(Response(200, Fields.of((b"Allow", METHODS)), b""))
             request.route = scope
             return handler(request)
 
@@ -96,7 +96,7 @@ def _finder(table: Table[Served]) -> Handler:
         found = known.get(key)
         if found is None:
             if target.form == "asterisk":
-                return _answer(Response(200, Fields.of((b"Allow", _METHODS)), b""))
+                return _answer(Response(200, Fields.of((b"Allow", METHODS)), b""))
             host = hosts.get(authority)
             if host is None:
                 host = host_of(authority)

@@ -435,3 +435,10 @@ def test_help_into_a_closed_pipe_is_no_traceback():
         check=False,
     )
     assert "Traceback" not in done.stderr
+
+
+def test_password_that_is_not_in_the_environment_is_told_once(tmp_path):
+    cert, key = write_pem(tmp_path, "c", make_leaf(make_ca(), "a.test"), password=b"secret")
+    done = run("proxy", "demo:", "--cert", cert, "--key", key, "--key-password", "env:NETFRONT_NOT_SET")
+    assert done.returncode == 2
+    assert done.stderr.count("no such environment variable") == 1

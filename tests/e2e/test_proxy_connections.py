@@ -263,3 +263,14 @@ def test_a_backend_that_answers_nothing_is_a_502_and_the_client_stays(stage):
             client.send(POST)
             assert client.read_answer().status == 502
         assert len(behind.requests) == 2
+
+
+def test_connect_is_refused_with_the_methods_that_are_allowed(stage):
+    behind, front = stage(answering(naming))
+    with connect(front.port) as client:
+        client.send(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n")
+        answer = client.read_answer()
+        assert answer.status == 405
+        assert b"GET" in answer.get(b"allow")
+        assert client.ends()
+    assert behind.requests == []
