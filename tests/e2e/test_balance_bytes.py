@@ -18,7 +18,7 @@ from tests.support.servers import free_port, nginx
 
 TCP = ("-l", "tcp://127.0.0.1:0")
 UDP = ("-l", "udp://127.0.0.1:0")
-pytestmark = pytest.mark.usefixtures("modes")
+in_both_modes = pytest.mark.usefixtures("modes")
 
 
 def echoing_to_the_end(connection: Connection) -> None:
@@ -32,6 +32,7 @@ def echoing_to_the_end(connection: Connection) -> None:
 # -- TCP ------------------------------------------------------------------------------------------------------
 
 
+@in_both_modes
 def test_the_end_of_one_half_is_passed_on_and_the_other_goes_on():
     with origin(echoing_to_the_end) as behind, running("balance", *TCP, f":{behind.port}", "-v") as front:
         with connect(front.port) as client:
@@ -41,6 +42,7 @@ def test_the_end_of_one_half_is_passed_on_and_the_other_goes_on():
         until(lambda: f" -> tcp://localhost:{behind.port} 0.0 s 300000 B in, 300000 B out" in front.stderr)
 
 
+@in_both_modes
 def test_a_server_that_speaks_first_is_heard_at_once():
     def greeting(connection: Connection) -> None:
         connection.send(b"220 ready\r\n")
@@ -54,6 +56,7 @@ def test_a_server_that_speaks_first_is_heard_at_once():
         assert client.read_some(11) == b"220 ready\r\n"
 
 
+@in_both_modes
 def test_a_reset_passes_as_a_reset_both_ways():
     def resets(connection: Connection) -> None:
         connection.send(b"half")
@@ -89,6 +92,7 @@ def test_a_reset_passes_as_a_reset_both_ways():
     assert seen == ["reset"]
 
 
+@in_both_modes
 def test_one_that_refuses_and_one_that_is_silent_cost_no_connection():
     with named(1) as (a,), closed_port() as refuses, full_queue() as is_silent:
         places = (f"127.0.0.1:{refuses}", f"127.0.0.1:{is_silent}", a.place)
@@ -98,6 +102,7 @@ def test_one_that_refuses_and_one_that_is_silent_cost_no_connection():
             until(lambda: "(3 tries, retried: no answer)" in front.stderr)
 
 
+@in_both_modes
 def test_nobody_there_is_a_reset_and_no_silent_end():
     with (
         closed_port() as port,
@@ -130,6 +135,7 @@ def test_clients_of_one_address_stay_where_they_are():
             assert len({ask(front.port).body for _ in range(9)}) == 3
 
 
+@in_both_modes
 def test_a_connection_without_a_byte_is_given_up():
     with (
         origin(echoing_to_the_end) as behind,
@@ -168,6 +174,7 @@ def test_a_proxy_line_is_sent(version):
         assert received == b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack("!H", 12) + addresses + b"hello"
 
 
+@in_both_modes
 def test_a_proxy_line_is_read_and_passed_on():
     flags = ("--accept-proxy", "--trust-proxy", "127.0.0.1")
     asked = (
@@ -208,6 +215,7 @@ def secured(ca, port, name, *alpn):
         yield secure
 
 
+@in_both_modes
 def test_tls_is_ended_and_spoken_anew(ca):
     pem, key = write_pem(ca[1], "site", make_leaf(ca[0], "db.test", "localhost"))
     with named(1) as (a,), tls_server(pem, key, b"secret") as secret:
@@ -235,6 +243,7 @@ def test_ended_tls_is_routed_by_its_name(ca):
                     assert client.recv(1000).endswith(b"\r\n\r\n" + body)
 
 
+@in_both_modes
 def test_names_and_protocols_route_without_ending_tls(ca):
     with contextlib.ExitStack() as stack:
 
@@ -296,6 +305,7 @@ def said(client, data):
     return client.recv(65536)
 
 
+@in_both_modes
 def test_a_flow_keeps_its_backend_and_its_datagrams_whole():
     with (
         datagram_echo(b"one ") as one,
@@ -315,6 +325,7 @@ def test_a_flow_keeps_its_backend_and_its_datagrams_whole():
         assert said(a, b"again")[4:] == b"again"
 
 
+@in_both_modes
 def test_a_datagram_that_is_refused_goes_elsewhere():
     with (
         closed_port() as port,

@@ -11,7 +11,7 @@ from tests.support.named import ask, named, tally, until
 from tests.support.netfront import running
 from tests.support.origins import Connection
 
-pytestmark = pytest.mark.usefixtures("modes")
+in_both_modes = pytest.mark.usefixtures("modes")
 GET = b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -64,6 +64,7 @@ def test_backups_serve_while_nobody_else_does():
         until(lambda: set(tally(front.port, 2)) == {"a"})
 
 
+@in_both_modes
 def test_what_is_more_than_max_waits_its_turn_and_more_than_the_queue_is_told_when_to_come_again():
     with (
         named(1) as (a,),
@@ -95,6 +96,7 @@ def test_who_waits_for_too_long_is_told_when_to_come_again():
             assert first.read_answer().status == 200
 
 
+@in_both_modes
 def test_max_of_one_sends_the_rest_elsewhere():
     with named(2) as (a, b), running("balance", f"{a.place}+max=2", b.place, "--lb", "first") as front:
         gate = held(a)
@@ -110,6 +112,7 @@ def test_max_of_one_sends_the_rest_elsewhere():
         assert set(tally(front.port, 5)) == {"a"}
 
 
+@in_both_modes
 def test_who_leaves_the_queue_is_not_waited_for():
     with named(1) as (a,), running("balance", f"{a.place}+max=1", "--queue", "1") as front:
         gate = held(a)

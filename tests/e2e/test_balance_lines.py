@@ -161,7 +161,7 @@ def test_a_file_of_targets(tmp_path):
         (tmp_path / "pool.nf").write_text(
             f"# the shop\n:{a.port}\n:{b.port}+weight=2  # the big one\n--lb least\n"
         )
-        with running("balance", f"@{tmp_path / 'pool.nf'}", "--live") as front:
+        with running("balance", f"@{tmp_path / 'pool.nf'}") as front:
             assert tally(front.port, 30) == {"a": 10, "b": 20}
 
 

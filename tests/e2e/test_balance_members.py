@@ -148,7 +148,7 @@ def test_a_name_that_is_gone_keeps_what_it_led_to(names):
 def test_who_waits_while_names_are_asked_for_at_the_start_is_served(names):
     with named(1) as (a,):
         names.set("app.internal", "A", "127.0.0.1")
-        for _ in range(3):
+        for _ in range(2):
             with running("balance", f"app.internal:{a.port}", *resolver(names)) as front:
                 assert ask(front.port).body == b"a"
 

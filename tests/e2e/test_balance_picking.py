@@ -210,7 +210,6 @@ def test_a_cookie_leads_back_and_is_secure_where_tls_is(places):
         assert cookie_of(forged)
 
 
-@pytest.mark.usefixtures("modes")
 def test_a_cookie_falls_over_when_its_backend_is_down_and_holds_there():
     with named(2) as (a, b), running("balance", a.place, b.place, "--lb", "sticky:where", "-v") as front:
         by_name = {}

@@ -10,7 +10,7 @@ from tests.support.named import ask, get, named, tally, until
 from tests.support.netfront import running
 from tests.support.origins import Connection, closed_port, cutting, full_queue, resetting, saying, silent
 
-pytestmark = pytest.mark.usefixtures("modes")
+in_both_modes = pytest.mark.usefixtures("modes")
 POST = {"method": b"POST", "body": b"buy one"}
 
 
@@ -32,6 +32,7 @@ def test_any_method_goes_elsewhere_where_one_refuses(pair, method):
         assert [seen.body for seen in a.requests] == [b"x"]
 
 
+@in_both_modes
 def test_any_method_goes_elsewhere_beside_one_that_is_silent_when_dialled(pair):
     a, _ = pair
     with full_queue() as port, running("balance", f"127.0.0.1:{port}", a.place, "--lb", "first") as front:
@@ -39,6 +40,7 @@ def test_any_method_goes_elsewhere_beside_one_that_is_silent_when_dialled(pair):
         assert len(a.requests) == 1
 
 
+@in_both_modes
 @pytest.mark.parametrize("fault", [resetting(), cutting(b""), cutting(b"HTTP/1.1 200 OK\r\nContent-Le")])
 def test_a_get_that_gets_no_answer_goes_elsewhere_and_a_post_never_does(pair, fault):
     a, b = pair
@@ -51,6 +53,7 @@ def test_a_get_that_gets_no_answer_goes_elsewhere_and_a_post_never_does(pair, fa
         until(lambda: "(2 tries, retried: " in front.stderr)
 
 
+@in_both_modes
 def test_a_post_on_a_kept_connection_that_has_ended_goes_on_another(pair):
     a, b = pair
     a.play(answering_once(a))
@@ -106,6 +109,7 @@ def test_retry_on_statuses_tries_elsewhere_what_may_be_repeated(pair):
         assert ask(front.port).status == 502  # the last answer there was
 
 
+@in_both_modes
 def test_a_body_is_sent_again_as_far_as_it_is_kept(pair):
     a, b = pair
     a.play(resetting())
@@ -159,6 +163,7 @@ def test_garbage_and_a_cut_body_never_look_whole(pair):
 # -- hedging --------------------------------------------------------------------------------------------------
 
 
+@in_both_modes
 def test_one_that_hangs_is_hedged_and_in_the_end_ejected(pair):
     a, b = pair
     a.play(silent)
@@ -213,6 +218,7 @@ def test_hedge_none_waits_for_whom_it_asked(pair):
         assert b.requests == []
 
 
+@in_both_modes
 def test_hedge_p95_answers_the_slow_ones_from_elsewhere(pair):
     a, b = pair
     count = [0]
@@ -236,6 +242,7 @@ def test_hedge_p95_answers_the_slow_ones_from_elsewhere(pair):
         assert "is down" not in front.stderr
 
 
+@in_both_modes
 def test_answers_that_are_slow_everywhere_fail_nobody(pair):
     a, b = pair
     going = threading.Event()
