@@ -74,7 +74,7 @@ def test_command_serves(line, files):
             words = [
                 one.replace(word[6:], f":{port}", 1) if number <= at else one for at, one in enumerate(words)
             ]
-    with running(*words, "--json") as served:
+    with running(*words, *([] if "--live" in words else ["--json"])) as served:
         assert served.ports[0] > 0
 
 

@@ -397,7 +397,8 @@ class Pool:
         now = _now()
         wanting = [backend for backend in self.backends if backend.health.wants_trial(now)]
         self._trials = {backend: self._trials.get(backend, now) for backend in wanting}
-        if any(not backend.is_up for backend in self.backends):
+        # a lone backend goes on being picked: its next request tells as much as a dial would
+        if self.has_several and any(not backend.is_up for backend in self.backends):
             self.ejected.set()
         else:
             self.ejected.clear()
