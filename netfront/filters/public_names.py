@@ -89,6 +89,9 @@ def _is_backend(scheme: str, host: str, port: int | None, request: Request, memb
             return True
         if scheme == "http" and request.scheme == b"https":
             return port == asked.port
+        public = request.scheme.decode("latin-1")
+        if member.base and scheme in ("", public):  # else there is nothing to change
+            return (port or _PORTS[public]) == (asked.port or _PORTS[public])
     for authority in (member.authority, member.host):
         if authority is None:
             continue

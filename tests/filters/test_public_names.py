@@ -1,0 +1,65 @@
+"""What names the backend comes to name us."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from netfront.endpoint import Endpoint
+from netfront.filters.public_names import public_names
+from netfront.http.message import Response
+from netfront.net.backend import Member
+from netfront.policy.route import parse_scope
+from netfront.wire.fields import RESPONSE_KINDS, FieldMemory, Fields
+
+MEMBER = Member(Endpoint("http", "localhost", 8000, base="/v2/"), "a", b"localhost:8000", base=b"/v2/")
+
+
+def rewritten(line, *, scheme=b"http", authority=b"pub.test:81"):
+    request = SimpleNamespace(
+        exchange=SimpleNamespace(dialled=MEMBER),
+        route=parse_scope("/api"),
+        scheme=scheme,
+        authority=authority,
+    )
+    response = Response(302, fields_of(line), b"")
+    public_names(request, response)
+    return b"".join(response.fields.rendered.splitlines())
+
+
+def fields_of(line):
+    return Fields(FieldMemory(RESPONSE_KINDS).fields([line]))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"Location: /v2/x?y#z", b"Location: /api/x?y#z"),
+        (b"Location: /other", b"Location: /other"),
+        (b"Location: http://localhost:8000/v2/x", b"Location: http://pub.test:81/api/x"),
+        (b"Location: http://[::1]:8000/v2", b"Location: http://pub.test:81/api"),
+        (b"Location: //localhost:8000/v2/x", b"Location: //pub.test:81/api/x"),
+        (b"Location: http://pub.test:8000/v2/x", b"Location: http://pub.test:81/api/x"),
+        (b"Location: http://pub.test:81/v2/x", b"Location: http://pub.test:81/api/x"),
+        (b"Location: //PUB.test:81/v2/x", b"Location: //pub.test:81/api/x"),
+        (b"Location: http://pub.test:82/v2/x", b"Location: http://pub.test:82/v2/x"),
+        (b"Location: https://pub.test:81/v2/x", b"Location: https://pub.test:81/v2/x"),
+        (b"Location: http://other.test/v2/x", b"Location: http://other.test/v2/x"),
+        (b"Refresh: 5; url='http://pub.test:81/v2/x'", b"Refresh: 5; url='http://pub.test:81/api/x'"),
+        (b"Set-Cookie: a=b; Path=/v2; Domain=localhost", b"Set-Cookie: a=b; Path=/api"),
+    ],
+)
+def test_reference_into_the_backend_leads_to_the_public_side(said, told):
+    assert rewritten(said) == told
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"Location: http://pub.test/v2/x", b"Location: https://pub.test/api/x"),
+        (b"Location: https://pub.test/v2/x", b"Location: https://pub.test/api/x"),
+        (b"Location: https://pub.test:443/v2/x", b"Location: https://pub.test/api/x"),
+        (b"Location: https://pub.test:444/v2/x", b"Location: https://pub.test:444/v2/x"),
+    ],
+)
+def test_reference_that_the_backend_made_of_host_does_too(said, told):
+    assert rewritten(said, scheme=b"https", authority=b"pub.test") == told
