@@ -37,7 +37,7 @@ def upload(tmp_path_factory):
 def seen_by(line, port):
     """How a client ended and what it printed, without what must differ."""
     done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
-    printed = _NOT_COMPARED.sub(b"", done.stdout).replace(b"%d" % port, b"PORT")
+    printed = _NOT_COMPARED.sub(b"", done.stdout).replace(b":%d" % port, b":PORT")
     return done.returncode, _LENGTH.findall(done.stdout), _DRAWN.sub(b"DRAWN", printed)
 
 
