@@ -1,5 +1,6 @@
 """Issue 4, point 2: drained backends, backups, so many requests at once with a queue before them, and slow starts."""
 
+import re
 import signal
 import threading
 from contextlib import ExitStack
@@ -75,13 +76,20 @@ def test_what_is_more_than_max_waits_its_turn_and_more_than_the_queue_is_told_wh
             first.send(GET)
             a.origin.wait_requests(1)
             second.send(GET)
-            until(lambda: ask(front.port).status == 503)
+            until(lambda: busy(front) == 2)
             refused = ask(front.port)
             assert (refused.status, refused.get(b"retry-after")) == (503, b"1")
             assert len(a.origin.requests) == 1
             gate.opened.set()
             assert first.read_answer().body == second.read_answer().body == b"a"
         assert ask(front.port).status == 200
+
+
+def busy(front):
+    """How many connections have a request under way, as SIGQUIT tells."""
+    front.process.send_signal(signal.SIGQUIT)
+    told = re.findall(r"(\d+) busy", front.stderr)
+    return int(told[-1]) if told else 0
 
 
 def test_who_waits_for_too_long_is_told_when_to_come_again():
