@@ -128,7 +128,7 @@ class TlsStream:
                 raise ConnectionResetError("ended without TLS close") from None
             except ssl.SSLError as error:
                 raise _broken(error) from error
-            self._is_dry = not incoming.pending and not self._object.pending()
+            self._is_dry = not incoming.pending  # one read takes all of a record, so OpenSSL holds none back
             if self._outgoing.pending:
                 self.push()
             if data is not None:
@@ -155,7 +155,10 @@ class TlsStream:
         try:
             if size <= _AT_ONCE:
                 self._object.write(data)
-                self.push()
+                encrypted = self._outgoing.read()
+                sent = self._stream.send_now(encrypted)
+                if sent < len(encrypted):
+                    self._unsent = encrypted[sent:]
             else:
                 view = memoryview(data)
                 for at in range(0, size, _AT_ONCE):
