@@ -163,7 +163,7 @@ class BackendConnection:
         """
         stream, client = self.stream, request.client
         data = b""
-        interim = 0
+        interim, again = 0, _ASK_AGAIN
         try:
             self._send(request, head)
             while True:
@@ -177,8 +177,8 @@ class BackendConnection:
                     while (got := await either(readable, gone, late)) is not readable:
                         if got is None:
                             rival = hedge.begin(request, lease) if hedge is not None else None
-                            now = clock()
-                            late = now + max(_ASK_AGAIN, now - request.exchange.started)
+                            late = clock() + again
+                            again *= 2.0  # of the time past, all of a client's patience could be over by then
                             if rival is not None:
                                 late = math.inf
                                 answered = await self._race(request, lease, rival)
