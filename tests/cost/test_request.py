@@ -8,6 +8,7 @@ the commit that raises it.
 import socket
 import sys
 from contextlib import asynccontextmanager
+from statistics import median
 
 import pytest
 import trio
@@ -154,12 +155,11 @@ async def test_a_request_is_four_socket_calls_and_two_steps(monkeypatch, command
 @BOTH
 async def test_a_request_makes_a_bounded_number_of_calls(monkeypatch, command, backends, most):
     async with warm_rig(monkeypatch, command, backends) as rig:
-        calls = 0
+        calls = [0] * ROUNDS
 
         def count(frame, event, argument):
-            nonlocal calls
             if event in ("call", "c_call"):
-                calls += 1
+                calls[number] += 1
 
         for number in range(ROUNDS):
             rig.client.send(REQUEST)
@@ -171,7 +171,8 @@ async def test_a_request_makes_a_bounded_number_of_calls(monkeypatch, command, b
             rig.turn()
             sys.setprofile(None)
             rig.client.recv(65536)
-        assert calls / ROUNDS <= most
+        # the median: what comes once a second, or of the collector, is no part of a request
+        assert median(calls) <= most
 
 
 async def test_a_request_leaves_nothing_allocated(monkeypatch):
