@@ -175,6 +175,7 @@ class Request:
         forwarded: the X-Forwarded-*, X-Real-IP and Forwarded lines as they came; dropped unless trusted.
         upgrade: the protocol asked for, when Connection named Upgrade; h2c is gone.
         expects_continue: the client waits for a 100 before it sends its body.
+        is_framed: it says how long its body is, be that 0.
     """
 
     __slots__ = (
@@ -187,6 +188,7 @@ class Request:
         "forwarded",
         "id",
         "identity",
+        "is_framed",
         "keeps_alive",
         "method",
         "route",
@@ -221,6 +223,7 @@ class Request:
         self.forwarded: tuple[Field, ...] = ()
         self.upgrade: bytes | None = None
         self.expects_continue = False
+        self.is_framed = False
         self.takes_trailers = False
         self.keeps_alive = True
         self.id: bytes | None = None

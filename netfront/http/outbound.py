@@ -36,7 +36,7 @@ def request_head(request: Request, member: Member, mount: Mount | None) -> bytes
         framing = b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
         if request.expects_continue:
             framing += b"Expect: 100-continue\r\n"
-    elif body or request.method in _EXPECTS_BODY:
+    elif body or request.is_framed or request.method in _EXPECTS_BODY:
         framing = b"Content-Length: %d\r\n" % len(body)
     else:
         framing = b""

@@ -302,6 +302,8 @@ class _Connection:
         request.upgrade = block.upgrade
         request.expects_continue = block.expects and self._body is not None
         request.takes_trailers = block.takes_trailers
+        if block.lengths:
+            request.is_framed = True
         request.keeps_alive = block.keeps_alive
         return request, data
 

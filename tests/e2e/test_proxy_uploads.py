@@ -234,3 +234,14 @@ def test_half_closing_behind_an_upload_still_gets_the_answer(stage):
         client.send_eof()
         assert client.read_answer(b"POST").body == b"hello"
         assert client.ends()
+
+
+def test_a_length_of_0_goes_on_as_it_came(stage):
+    behind, front = stage(echoing())
+    with connect(front.port) as client:
+        for method in (b"DELETE", b"GET", b"REPORT"):
+            client.send(method + b" / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+            assert client.read_answer(method).status == 200
+            client.send(method + b" / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.read_answer(method).status == 200
+    assert [seen.get(b"content-length") for seen in behind.requests] == [b"0", None] * 3
