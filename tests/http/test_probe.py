@@ -234,9 +234,11 @@ async def test_a_server_that_sends_its_body_later_is_not_cut_off(beside):
         connection.send_eof()
         gone.append(connection.wait_until_gone())
 
-    verdict, behind = await verdict_on(later, beside)
+    with origin(later) as behind:
+        async with beside():
+            verdict = await asking(behind.url)()
+        assert behind.connections[0].ended.wait(5)  # leaving the block would cut it off
     assert verdict.ok
-    assert behind.connections[0].ended.wait(5)
     assert gone
 
 
