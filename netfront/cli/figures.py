@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
+from netfront.http.hedge import HEDGED
 from netfront.http.message import Exchange
 from netfront.net.backend import Backend, Member
 from netfront.net.passage import Passage
@@ -154,12 +155,12 @@ class Figures:
         if status >= 500:
             self._errors += 1
         if exchange.attempts > 1:
-            if exchange.retried == "hedged":
+            if exchange.retried == HEDGED:
                 self._hedges += 1
             else:
                 self._retries += exchange.attempts - 1
         if exchange.source == "backend" and (counts := self._of(exchange.dialled, now)) is not None:
-            counts.recent.record(seconds, now)
+            counts.recent.record((exchange.first or now) - exchange.asked, now)
             if status >= 500 and status not in counts.pool.rules.eject_on:  # the pool has counted those
                 counts.errors += 1
 

@@ -258,9 +258,11 @@ class Attempts:
             _Failed: with the lease handed back.
         """
         request = self.request
+        exchange = request.exchange
+        exchange.asked = clock()
         if connection is None:
             lease, connection = await self._open(lease)
-        exchange, backend = request.exchange, lease.backend
+        backend = lease.backend
         try:
             exchange.dialled = member = backend.member
             return await connection.exchange(
@@ -390,7 +392,7 @@ class _Opening:
 
         Those that were silent for so long that another was dialled have failed.
         """
-        chosen, generation, _ = self._leases.pop(backend)
+        chosen, generation, self._exchange.asked = self._leases.pop(backend)
         if self._leases:
             now = clock()
             for lease, _, since in self._leases.values():

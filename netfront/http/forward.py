@@ -135,11 +135,11 @@ def forward(
         exchange.source = "backend"
         exchange.first = now = clock()
         if hung is not None and (hung.is_young or not pool.requests & _ONE_OF):
-            hung.record(now - began, now)
+            hung.record(now - exchange.asked, now)
             if tail is not None:
                 tail.record(now - began, now)
         if follows_latency:
-            pool.answered(exchange.dialled, now - began, now)
+            pool.answered(exchange.dialled, now - exchange.asked, now)
         for edit in edits:
             edit(request, response)
         return response

@@ -20,7 +20,10 @@ from netfront.net.pool import GIVEN_UP, Lease, Pool
 from netfront.policy.retry import LearntLimit
 from netfront.wire.fields import Fields
 
-__all__ = ["Hedger", "Send", "Spawn"]
+__all__ = ["HEDGED", "Hedger", "Send", "Spawn"]
+
+HEDGED = "hedged"
+"""Why there was more than one try, where the second was begun beside the first, and won."""
 
 Send = Callable[[Request, Lease], Awaitable[Response]]
 """Sends a request to the backend of a lease. What it raises leaves the lease to the caller."""
@@ -94,7 +97,7 @@ class _Absent:
 class _Try:
     """A second try."""
 
-    __slots__ = ("_client", "_hung", "_lease", "_request", "_response", "_send", "over")
+    __slots__ = ("_began", "_client", "_hung", "_lease", "_request", "_response", "_send", "over")
 
     def __init__(self, request: Request, lease: Lease, send: Send, hung: LearntLimit) -> None:
         self.over = Signal()
@@ -105,6 +108,7 @@ class _Try:
         self._lease = lease
         self._send = send
         self._response: Response | None = None
+        self._began = clock()
 
     async def run(self) -> None:
         """Send it, and tell when that is over."""
@@ -133,7 +137,8 @@ class _Try:
             exchange, member = request.exchange, self.member
             exchange.attempts += 1
             exchange.dialled = member
-            exchange.retried = "hedged"
+            exchange.retried = HEDGED
+            exchange.asked = self._began
             if isinstance(response.body, ResponseBody):
                 response.body.connection.client = request.client
         return response

@@ -119,10 +119,12 @@ class Exchange:
     """All about one request's passage. Times are of the lane's clock, in seconds; sizes in bytes.
 
     `source` says who answered: "backend", "cache" or "netfront"; `outcome` is empty when all went well, else
-    what went wrong in a few words, for the log alone. `retried` says why there was more than one try.
+    what went wrong in a few words, for the log alone. `retried` says why there was more than one try. `asked` is
+    when the try began that was answered in the end: what a backend took is counted from there.
     """
 
     __slots__ = (
+        "asked",
         "attempts",
         "client",
         "dialled",
@@ -146,7 +148,7 @@ class Exchange:
     def __init__(
         self, started: float, client: "Client", method: bytes, target: bytes, version: bytes
     ) -> None:
-        self.started = started
+        self.started = self.asked = started
         self.client = client
         self.method = method
         self.target = target

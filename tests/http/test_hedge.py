@@ -105,6 +105,14 @@ class Rig:
             for hand in due:
                 hand.step()
 
+    def forget(self):
+        """Forget what was sent, and keep a connection to each backend again."""
+        for place, (backend, stream) in enumerate(zip(self.pool.backends, self.streams, strict=True)):
+            stream.sent = b""
+            if stream.is_closed:
+                self.streams[place] = stream = FakeStream()
+                self.transport._release(self.transport.began(backend, stream, backend.generation))
+
     @property
     def asked(self):
         """Which backends have got the request."""
@@ -344,6 +352,25 @@ def test_the_limit_is_learnt_and_silence_beyond_a_quantile_is_not_yet_a_failure(
         other.feed(OK % b"two")
         rig.go_on()
         assert (rig.body, slow.failures) == (b"two", 0)
+        assert rig.is_clean()
+
+
+def test_what_a_hung_backend_cost_is_not_learnt_as_the_time_of_an_answer():
+    with Steps() as steps:
+        rig = Rig(steps)
+        for _ in range(30):
+            rig.ask()
+            rig.streams[rig.asked[0]].feed(OK % b"one")
+            rig.go_on()
+            rig.go_on(0.1)
+            rig.forget()
+        for _ in range(6):
+            _, other, *_ = late(rig, 0.06)
+            other.feed(OK % b"two")
+            rig.go_on()
+            assert rig.exchange.asked == rig.exchange.first
+            rig.go_on(4.0)  # so that three of a backend's failures are never in one window
+            rig.forget()
         assert rig.is_clean()
 
 
