@@ -68,7 +68,7 @@ class _Way:
         if self.pipe is not None:
             return self._go_on_splicing(self.pipe)
         source, sink = self.source, self.sink
-        plain, send = self._plain, sink.send_now
+        plain, send, is_last = self._plain, sink.send_now, False
         for _ in _ROUNDS:
             data = self.held
             if not data:
@@ -85,7 +85,7 @@ class _Way:
                 self.held = data = got  # should sending fail, nothing is lost that may go elsewhere
                 if plain is not None and plain.has_ended and len(got) < CHUNK and not plain.is_lost:
                     # the end had come before, so a short read has left nothing else, and need not be asked for
-                    send, self.is_at_end = self._send_last, True
+                    send, is_last = self._send_last, True
             try:
                 sent = send(data)
             except OSError:
@@ -98,7 +98,8 @@ class _Way:
                 return False
             self.held = b""
             self.is_reading = not sink.is_held_up
-            if self.is_at_end:
+            if is_last:
+                self.is_at_end = True
                 return False
             if sent == CHUNK and self._pipes is not None and self.is_reading:
                 self.pipe = self._pipes.take()

@@ -210,6 +210,29 @@ async def test_who_does_not_read_holds_up_the_sender_and_loses_nothing(mode, mos
 
 @both_modes
 @pytest.mark.parametrize("most", [0, 2])
+@pytest.mark.parametrize("size", [60000, 65536, 100000])
+async def test_an_end_that_comes_before_the_last_bytes_can_leave_waits_for_them(mode, most, size):
+    (one, client), (other, server) = tcp_pair(buffer=1 << 18), tcp_pair(buffer=4096)
+    await client.send_all(BULK[:size])
+    await client.send_eof()  # it is there before anything is read, and the other side takes a few KiB
+
+    async def run():
+        streams = stream_of(one), stream_of(other)
+        await Relay(*streams, idle=10.0, pipes=Pipes(most)).run()
+        for stream in streams:
+            stream.abort()
+
+    async with running(mode) as start:
+        start(run)
+        await trio.sleep(0.05)
+        assert await read_all(server) == BULK[:size]
+        await server.aclose()
+        assert await read_all(client) == b""
+        await client.aclose()
+
+
+@both_modes
+@pytest.mark.parametrize("most", [0, 2])
 async def test_a_reset_of_either_side_is_a_reset_of_the_other(mode, most):
     for side in (0, 1):
         async with running(mode) as start:
