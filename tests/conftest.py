@@ -1,5 +1,8 @@
 """Async tests: `async def test_x()` runs under trio, with what it asks for by its arguments.
 
+Half of the suite's time is waiting for processes, so two workers a processor run it; one process what is named file by
+file, where starting workers would take longer than the tests.
+
 `autojump_clock` is a clock that jumps over every wait; `nursery` is open while the test runs, and what still runs
 in it at the end is cancelled.
 """
@@ -10,6 +13,7 @@ import math
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 import trio
@@ -17,6 +21,13 @@ import trio.testing
 
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="netfront-tests-")  # nobody's own local CA is touched
 atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
+
+
+def pytest_xdist_auto_num_workers(config):
+    named = [Path(argument.split("::")[0]) for argument in config.args]
+    if config.option.collectonly or all(path.is_file() for path in named):
+        return 0
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture
