@@ -16,6 +16,7 @@ import typer
 
 from netfront.cli.command import Command
 from netfront.cli.elsewhere import elsewhere
+from netfront.cli.gateway import gateway
 from netfront.cli.help import full_help, short_help
 from netfront.cli.serving import serving
 from netfront.cli.streams import print_result
@@ -30,6 +31,7 @@ app = typer.Typer(
 trust = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 app.command("balance", cls=Command)(serving)
 app.command("proxy", cls=Command)(serving)
+app.command("gateway", cls=Command)(gateway)
 app.add_typer(trust, name="trust")
 
 

@@ -326,7 +326,7 @@ class App:
         """
         async with trio.open_nursery() as nursery:
             for route in self.plan.routes:
-                if route.kind != "http" or not bytes_only:
+                if route.pool is not None and (route.kind != "http" or not bytes_only):
                     nursery.start_soon(self.services[route.pool].wait_until_resolved)
 
     async def probe_all(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from netfront.cli.application import App, Front
 from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
+from netfront.cli.gate.assembly import answering, gate
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
@@ -98,6 +99,11 @@ class _Parts:
     certificates: "Certificates | None"
     observers: "_Observers"
 
+    def behind(self, route: RoutePlan) -> Service:
+        """Give the service of a route that has a pool."""
+        assert route.pool is not None
+        return self.services[route.pool]
+
 
 def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
     """Put everything together.
@@ -175,15 +181,15 @@ def _front(parts: _Parts, index: int) -> Front:
     if listener.kind == "udp":
         route = routes[0]  # a listener's own comes first
         flows = Datagrams(
-            parts.services[route.pool].pool, idle=parts.plan.limits.udp_timeout, observers=parts.observers.udp
+            parts.behind(route).pool, idle=parts.plan.limits.udp_timeout, observers=parts.observers.udp
         )
         return Front(listener, _takes_no_connections, datagrams=flows)
     if listener.kind == "tcp":
         passthrough = Passthrough(
-            [(route.scope, parts.services[route.pool].pool) for route in routes],
+            [(route.scope, parts.behind(route).pool) for route in routes],
             connect_time=parts.plan.limits.connect_timeout,
             idle=parts.plan.limits.stream_timeout,
-            hears=any(target.alpn for route in routes for target in parts.plan.pool(route.pool).targets),
+            hears=any(target.alpn for route in routes for target in parts.plan.targets(route)),
             pipes=parts.pipes,
             observers=parts.observers.tcp,
         )
@@ -211,14 +217,21 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
     if listener.redirects_to is not None:
         to = listener.redirects_to
         return stack(answer_errors(explains=listener.is_loopback), then=redirect(lambda: parts.ports[to]))
-    replaces_host = any(
-        target.host is not None for route in routes for target in plan.pool(route.pool).targets
-    )
+    replaces_host = any(target.host is not None for route in routes for target in plan.targets(route))
 
     dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
 
     def service(route: RoutePlan, settings: Settings) -> Handler:
-        behind, targets = parts.services[route.pool], plan.pool(route.pool).targets
+        return stack(
+            *gate(settings.gate),
+            limit_body(settings.max_body) if settings.max_body is not None else None,
+            then=answering(route.answer) if route.answer is not None else forwarding(route, settings),
+        )
+
+    def forwarding(route: RoutePlan, settings: Settings) -> Handler:
+        behind, pool = parts.behind(route), plan.behind(route)
+        assert pool is not None
+        targets = pool.targets
         mounts: dict[bytes, Mount | None] | None = None
         if any(target.endpoint.base for target in targets):
             mounts = {
@@ -247,7 +260,6 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         edits = [(edit.name, edit.values) for edit in settings.request_edits]
         patience = Patience(settings.timeout, plan.limits.read_timeout, plan.limits.stream_timeout)
         return stack(
-            limit_body(settings.max_body) if settings.max_body is not None else None,
             edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told
             then=forward(
                 behind.pool,
@@ -257,7 +269,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
                 mounts=mounts,
                 edits=answers,
                 retry=RetryRules(settings.retry.resets, settings.retry.statuses, settings.retry_body),
-                hedging=_hedging(settings, tasks) if may_have_several(plan.pool(route.pool)) else None,
+                hedging=_hedging(settings, tasks) if may_have_several(pool) else None,
                 key=key_of(
                     behind.plan.balance.lb,
                     behind.stickiness,

@@ -10,7 +10,7 @@ from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.listening import is_local_name, secure_schemes
 from netfront.cli.plan import ListenerPlan, PoolPlan, RoutePlan, ServePlan
-from netfront.cli.policies import Policy
+from netfront.cli.scoped import Policy
 from netfront.cli.targets import follows_name
 from netfront.endpoint import Endpoint, is_loopback_name
 
@@ -139,7 +139,7 @@ def _check_loops(
             serves = listener.kind == route.kind and listener.redirects_to is None
             if not serves or route.listener not in (None, index):
                 continue
-            for target in targets[route.pool]:
+            for target in targets.get(route.pool or "", ()):
                 is_changed = target.endpoint.base or target.host
                 if not is_changed and _leads_to(listener.endpoint, target.endpoint):
                     why = "netfront itself would listen there, and forward to itself"

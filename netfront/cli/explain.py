@@ -42,7 +42,7 @@ def explain_plan(plan: ServePlan) -> str:
             rows.append(("  within", " and ".join(map(str, variant.scopes))))
             rows += [(f"    {name}", text) for name, text in _settings(plan, route, variant.settings)]
         rows += [(f"  {name}", text) for name, text in _backends(plan, route)]
-        rows += [("  dial", explain_target(one, route.kind)) for one in plan.pool(route.pool).targets]
+        rows += [("  dial", explain_target(one, route.kind)) for one in plan.targets(route)]
     rows += [
         *(_tell(plan) if _has_http(plan) else ()),
         *(_answers(plan) if _has_http(plan) else ()),
@@ -80,7 +80,7 @@ def explain_request(plan: ServePlan, text: str) -> str:
     if listener.redirects_to is not None:
         return _table(rows)
     routes = [route for route in plan.routes if route.kind == "http" and route.listener in (None, index)]
-    reached = [target for route in routes for target in plan.pool(route.pool).targets]
+    reached = [target for route in routes for target in plan.targets(route)]
     rows += [*(_guard(plan, reached) if listener.is_loopback else ()), *_tell(plan)]
     table = Table((route.scope, route) for route in routes)
     host = host_of(authority)
@@ -110,7 +110,7 @@ def _served(
         if all(matches(method, host, target.normalised) for matches in matchers):
             settings = variant.settings
             break
-    backends = plan.pool(route.pool).targets
+    backends = plan.targets(route)
     dialled = [("dial", _dialled(route, backend, target, authority)) for backend in backends]
     return [*_settings(plan, route, settings), *_backends(plan, route), *dialled]
 
@@ -129,7 +129,8 @@ def _reached(route: RoutePlan) -> str:
 
 
 def _backends(plan: ServePlan, route: RoutePlan) -> Iterator[tuple[str, str]]:
-    return explain_balancing(plan.pool(route.pool), route.kind, plan.sticky_key)
+    pool = plan.behind(route)
+    return explain_balancing(pool, route.kind, plan.sticky_key) if pool is not None else iter(())
 
 
 def _listener(plan: ServePlan, listener: ListenerPlan) -> Iterator[tuple[str, str]]:
@@ -201,7 +202,8 @@ def _settings(plan: ServePlan, route: RoutePlan, settings: Settings) -> Iterator
                 title,
                 f"set {edit.name.decode()}: {values}" if edit.values else f"remove {edit.name.decode()}",
             )
-    yield from explain_retries(settings, may_have_several=may_have_several(plan.pool(route.pool)))
+    if (pool := plan.behind(route)) is not None:
+        yield from explain_retries(settings, may_have_several=may_have_several(pool))
 
 
 def _tell(plan: ServePlan) -> Iterator[tuple[str, str]]:

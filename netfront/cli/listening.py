@@ -16,7 +16,11 @@ from netfront.errors import UsageError
 __all__ = ["is_local_name", "plan_hosts", "plan_listeners", "plan_tls", "secure_schemes"]
 
 _NEEDS_CERT = "give --cert FILE --key FILE, or listen on http://; local are localhost, *.localhost and *.test"
-_DEFAULTS = {"proxy": "https://localhost:8443", "balance": "http://localhost:8080"}
+_DEFAULTS = {
+    "proxy": "https://localhost:8443",
+    "gateway": "https://localhost:8443",
+    "balance": "http://localhost:8080",
+}
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 

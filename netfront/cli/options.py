@@ -18,7 +18,8 @@ TIMES, LIMITS, OUTPUT = "Time-outs", "Limits", "Output and logs"
 _LIMITS = LimitsPlan()
 
 
-def _flag(spelling: str, group: str, text: str, metavar: str = "", *, hidden: bool = False) -> OptionInfo:
+def flag(spelling: str, group: str, text: str, metavar: str = "", *, hidden: bool = False) -> OptionInfo:
+    """Make a flag: its spellings, the group it stands in, what help says of it, and what stands for its value."""
     option: OptionInfo = typer.Option(
         *spelling.split(),
         help=text,
@@ -32,17 +33,17 @@ def _flag(spelling: str, group: str, text: str, metavar: str = "", *, hidden: bo
 
 def _time(name: str, text: str) -> OptionInfo:
     default = render_duration(getattr(_LIMITS, name))
-    return _flag("--" + name.replace("_", "-"), TIMES, f"{text} (default {default})", "TIME")
+    return flag("--" + name.replace("_", "-"), TIMES, f"{text} (default {default})", "TIME")
 
 
 def _size(name: str, text: str) -> OptionInfo:
     default = render_size(getattr(_LIMITS, name))
-    return _flag("--" + name.replace("_", "-"), LIMITS, f"{text} (default {default})", "SIZE")
+    return flag("--" + name.replace("_", "-"), LIMITS, f"{text} (default {default})", "SIZE")
 
 
 def _count(name: str, text: str, default: str = "") -> OptionInfo:
     default = default or str(getattr(_LIMITS, name))
-    return _flag("--" + name.replace("_", "-"), LIMITS, f"{text} (default {default})", "N")
+    return flag("--" + name.replace("_", "-"), LIMITS, f"{text} (default {default})", "N")
 
 
 Targets = Annotated[
@@ -55,12 +56,12 @@ Targets = Annotated[
 ]
 To = Annotated[
     list[str] | None,
-    _flag("--to -t", BACKENDS, "another target or route, as an argument", "TARGET", hidden=True),
+    flag("--to -t", BACKENDS, "another target or route, as an argument", "TARGET", hidden=True),
 ]
 
 Listen = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--listen -l",
         LISTENING,
         "where to listen; again for more places. No host is loopback, * every address, port 0 any free one; "
@@ -69,10 +70,10 @@ Listen = Annotated[
         "ADDRESS",
     ),
 ]
-From = Annotated[list[str] | None, _flag("--from", LISTENING, "the same as --listen", "ADDRESS", hidden=True)]
+From = Annotated[list[str] | None, flag("--from", LISTENING, "the same as --listen", "ADDRESS", hidden=True)]
 RedirectHttp = Annotated[
     str | None,
-    _flag(
+    flag(
         "--redirect-http",
         LISTENING,
         "listen here too, and send clients on to the first https:// listener",
@@ -81,7 +82,7 @@ RedirectHttp = Annotated[
 ]
 AcceptProxy = Annotated[
     bool,
-    _flag(
+    flag(
         "--accept-proxy/--no-accept-proxy",
         LISTENING,
         "connections of --trust-proxy peers begin with a PROXY line, v1 or v2",
@@ -89,7 +90,7 @@ AcceptProxy = Annotated[
 ]
 TrustProxy = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--trust-proxy",
         LISTENING,
         "believe forwarded fields and PROXY lines that come from this network; again for more",
@@ -98,13 +99,11 @@ TrustProxy = Annotated[
 ]
 PortFile = Annotated[
     str | None,
-    _flag(
-        "--port-file", LISTENING, "once all listeners are open, write their ports here, one a line", "FILE"
-    ),
+    flag("--port-file", LISTENING, "once all listeners are open, write their ports here, one a line", "FILE"),
 ]
 ReadyFd = Annotated[
     str | None,
-    _flag(
+    flag(
         "--ready-fd",
         LISTENING,
         "once all listeners are open, write a line to this descriptor and close it",
@@ -113,7 +112,7 @@ ReadyFd = Annotated[
 ]
 Drain = Annotated[
     str | None,
-    _flag(
+    flag(
         "--drain",
         LISTENING,
         f"when stopped, how long what is under way may take (default {render_duration(DRAIN)})",
@@ -123,7 +122,7 @@ Drain = Annotated[
 
 Cert = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--cert",
         TLS,
         "a certificate with its chain, and its key unless --key is given (PEM); again for more names "
@@ -133,23 +132,23 @@ Cert = Annotated[
 ]
 Key = Annotated[
     list[str] | None,
-    _flag("--key", TLS, "the private key of the --cert at the same place (default: in its file)", "FILE"),
+    flag("--key", TLS, "the private key of the --cert at the same place (default: in its file)", "FILE"),
 ]
 KeyPassword = Annotated[
     list[str] | None,
-    _flag("--key-password", TLS, "the password of the --key at the same place: @FILE or env:NAME", "SECRET"),
+    flag("--key-password", TLS, "the password of the --key at the same place: @FILE or env:NAME", "SECRET"),
 ]
 Name = Annotated[
     list[str] | None,
-    _flag("--name", TLS, "a name that clients call us by, for the certificate; again for more", "NAME"),
+    flag("--name", TLS, "a name that clients call us by, for the certificate; again for more", "NAME"),
 ]
 ClientCa = Annotated[
     str | None,
-    _flag("--client-ca", TLS, "let in only clients with a certificate from these CAs (PEM)", "FILE"),
+    flag("--client-ca", TLS, "let in only clients with a certificate from these CAs (PEM)", "FILE"),
 ]
 Hsts = Annotated[
     str | None,
-    _flag(
+    flag(
         "--hsts",
         TLS,
         "tell browsers to insist on https for so long: 31536000 or 365d; not for local names",
@@ -159,25 +158,25 @@ Hsts = Annotated[
 
 BackendCa = Annotated[
     str | None,
-    _flag("--backend-ca", BACKENDS, "verify backends by these CAs (PEM), not the system's", "FILE"),
+    flag("--backend-ca", BACKENDS, "verify backends by these CAs (PEM), not the system's", "FILE"),
 ]
 BackendCert = Annotated[
-    str | None, _flag("--backend-cert", BACKENDS, "our certificate for backends (PEM)", "FILE")
+    str | None, flag("--backend-cert", BACKENDS, "our certificate for backends (PEM)", "FILE")
 ]
 BackendKey = Annotated[
     str | None,
-    _flag("--backend-key", BACKENDS, "the private key of --backend-cert (default: in its file)", "FILE"),
+    flag("--backend-key", BACKENDS, "the private key of --backend-cert (default: in its file)", "FILE"),
 ]
 BackendName = Annotated[
     str | None,
-    _flag("--backend-name", BACKENDS, "the name that backends' certificates must have; sent as SNI", "NAME"),
+    flag("--backend-name", BACKENDS, "the name that backends' certificates must have; sent as SNI", "NAME"),
 ]
 Insecure = Annotated[
-    bool, _flag("--insecure/--no-insecure -k", BACKENDS, "do not verify the certificates of backends")
+    bool, flag("--insecure/--no-insecure -k", BACKENDS, "do not verify the certificates of backends")
 ]
 ChangeHostHeader = Annotated[
     bool | None,
-    _flag(
+    flag(
         "--change-host-header/--no-change-host-header",
         BACKENDS,
         "send Host as the target names it (default: only to https:// targets that are not on this machine)",
@@ -185,7 +184,7 @@ ChangeHostHeader = Annotated[
 ]
 AllowHost = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--allow-host",
         BACKENDS,
         "where Host is changed on a loopback listener: let clients call us by this name too",
@@ -195,7 +194,7 @@ AllowHost = Annotated[
 
 Lb = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--lb",
         BALANCING,
         "how a backend is picked: rr, least, p2c, latency, random, first, hash:KEY (ip, url, path, header:X, "
@@ -205,7 +204,7 @@ Lb = Annotated[
 ]
 StickyKey = Annotated[
     str | None,
-    _flag(
+    flag(
         "--sticky-key",
         BALANCING,
         "signs sticky cookies, the same on every machine: @FILE or env:NAME (default: one kept in the data "
@@ -215,7 +214,7 @@ StickyKey = Annotated[
 ]
 Health = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--health",
         BALANCING,
         "probe backends: a path, tcp or tls, then ,interval=2s,timeout=1s,rise=2,fall=3,port=N,status=2xx,"
@@ -225,11 +224,11 @@ Health = Annotated[
 ]
 HealthBody = Annotated[
     list[str] | None,
-    _flag("--health-body", BALANCING, "the answer to --health has to match this pattern", "[SCOPE: ]REGEX"),
+    flag("--health-body", BALANCING, "the answer to --health has to match this pattern", "[SCOPE: ]REGEX"),
 ]
 EjectOn = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--eject-on",
         BALANCING,
         "answers that count as failures, such as 502,503,504; three in ten seconds eject a backend",
@@ -238,7 +237,7 @@ EjectOn = Annotated[
 ]
 SlowStart = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--slow-start",
         BALANCING,
         "how long a backend that came back takes to get its whole share (default 0s)",
@@ -247,7 +246,7 @@ SlowStart = Annotated[
 ]
 Queue = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--queue",
         BALANCING,
         f"requests that wait while every backend has its +max; more are 503 (default {Settings().balance.queue})",
@@ -256,7 +255,7 @@ Queue = Annotated[
 ]
 QueueTimeout = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--queue-timeout",
         BALANCING,
         f"how long each of them waits (default {render_duration(Settings().balance.queue_timeout)})",
@@ -265,7 +264,7 @@ QueueTimeout = Annotated[
 ]
 RetryOn = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--retry-on",
         BALANCING,
         "what is tried elsewhere if the method may be repeated: statuses, reset (no answer came) or none "
@@ -275,7 +274,7 @@ RetryOn = Annotated[
 ]
 RetryBody = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--retry-body",
         BALANCING,
         f"most of a request's body that is kept to be sent again (default {render_size(Settings().retry_body)})",
@@ -284,7 +283,7 @@ RetryBody = Annotated[
 ]
 Hedge = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--hedge",
         BALANCING,
         "when a GET that has no answer yet is tried elsewhere too: slower than pN of those before, or none "
@@ -294,34 +293,34 @@ Hedge = Annotated[
 ]
 Resolver = Annotated[
     str | None,
-    _flag("--resolver", BALANCING, "ask this DNS server for names, not the system's", "ADDR[:PORT]"),
+    flag("--resolver", BALANCING, "ask this DNS server for names, not the system's", "ADDR[:PORT]"),
 ]
 BackendHeader = Annotated[
     bool,
-    _flag("--backend-header/--no-backend-header", BALANCING, "name the backend in X-Backend of each answer"),
+    flag("--backend-header/--no-backend-header", BALANCING, "name the backend in X-Backend of each answer"),
 ]
 
 Header = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--header -H", MESSAGES, "set or remove a field of requests: 'Name: value', '-Name'", "[SCOPE: ]FIELD"
     ),
 ]
 ResponseHeader = Annotated[
     list[str] | None,
-    _flag("--response-header", MESSAGES, "set or remove a field of responses", "[SCOPE: ]FIELD"),
+    flag("--response-header", MESSAGES, "set or remove a field of responses", "[SCOPE: ]FIELD"),
 ]
 KeepServer = Annotated[
-    bool, _flag("--keep-server/--hide-server", MESSAGES, "let Server and X-Powered-By of backends through")
+    bool, flag("--keep-server/--hide-server", MESSAGES, "let Server and X-Powered-By of backends through")
 ]
 Forwarded = Annotated[
-    bool, _flag("--forwarded/--no-forwarded", MESSAGES, "send Forwarded (RFC 7239) beside X-Forwarded-*")
+    bool, flag("--forwarded/--no-forwarded", MESSAGES, "send Forwarded (RFC 7239) beside X-Forwarded-*")
 ]
-Via = Annotated[bool, _flag("--via/--no-via", MESSAGES, "append Via to requests (default: yes)")]
+Via = Annotated[bool, flag("--via/--no-via", MESSAGES, "append Via to requests (default: yes)")]
 
 Timeout = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "--timeout",
         TIMES,
         f"until a backend's answer begins (default {render_duration(Settings().timeout)}, "
@@ -349,7 +348,7 @@ MaxHead = Annotated[str | None, _size("max_head", "of a whole head; more is 431"
 MaxFields = Annotated[str | None, _count("max_fields", "fields of a head; more is 431")]
 MaxBody = Annotated[
     list[str] | None,
-    _flag("--max-body", LIMITS, "of a request's body; more is 413 (default none)", "[SCOPE: ]SIZE"),
+    flag("--max-body", LIMITS, "of a request's body; more is 413 (default none)", "[SCOPE: ]SIZE"),
 ]
 MaxConnections = Annotated[
     str | None, _count("max_connections", "clients' connections in all", "by descriptors, at most 10000")
@@ -359,30 +358,30 @@ MaxPerAddress = Annotated[
     _count("max_per_address", "connections of one address, unless loopback or trusted"),
 ]
 
-Quiet = Annotated[bool, _flag("--quiet -q", OUTPUT, "say nothing but what ends the process")]
-Verbose = Annotated[bool, _flag("--verbose -v", OUTPUT, "one line a request on stderr, as it ends")]
-Json = Annotated[bool, _flag("--json", OUTPUT, "one JSON object an event on stdout")]
+Quiet = Annotated[bool, flag("--quiet -q", OUTPUT, "say nothing but what ends the process")]
+Verbose = Annotated[bool, flag("--verbose -v", OUTPUT, "one line a request on stderr, as it ends")]
+Json = Annotated[bool, flag("--json", OUTPUT, "one JSON object an event on stdout")]
 AccessLog = Annotated[
     str | None,
-    _flag("--access-log", OUTPUT, "log requests, and what is passed on, to a file; - is stdout", "FILE"),
+    flag("--access-log", OUTPUT, "log requests, and what is passed on, to a file; - is stdout", "FILE"),
 ]
 LogFormat = Annotated[
-    str | None, _flag("--log-format", OUTPUT, "common, combined, json or logfmt (default combined)", "FORMAT")
+    str | None, flag("--log-format", OUTPUT, "common, combined, json or logfmt (default combined)", "FORMAT")
 ]
 Color = Annotated[
     bool | None,
-    _flag("--color/--no-color", OUTPUT, "colour (default: on a terminal without NO_COLOR)"),
+    flag("--color/--no-color", OUTPUT, "colour (default: on a terminal without NO_COLOR)"),
 ]
 Live = Annotated[
     bool,
-    _flag("--live/--no-live", OUTPUT, "on a terminal, show the backends and what they do; q quits"),
+    flag("--live/--no-live", OUTPUT, "on a terminal, show the backends and what they do; q quits"),
 ]
 Explain = Annotated[
     bool,
-    _flag(
+    flag(
         "--explain",
         OUTPUT,
         "print what would be done and stop; with an argument such as 'GET /x', for that request",
     ),
 ]
-Debug = Annotated[bool, _flag("--debug", OUTPUT, "show tracebacks")]
+Debug = Annotated[bool, flag("--debug", OUTPUT, "show tracebacks")]

@@ -194,6 +194,23 @@ PAGES = {
             "explain",
         ),
     ),
+    "netfront gateway": Page(
+        summary="one front door to many services: routes, who may come in, how often, answers of several parts",
+        usage="[FLAGS] TARGET|ROUTE...",
+        text=(
+            "TARGET, ROUTE, SCOPE and @FILE are as netfront proxy has them, and so are all its flags. A body of "
+            "a request is at most 10M unless --max-body says otherwise.",
+            "Restrictions (authentication, authorization, limits) of all scopes that a request lies in add up; of "
+            "other settings the most specific scope's holds.",
+        ),
+        examples=(
+            (
+                "netfront gateway /users=:3001,:3002 'GET /reports=:3004' --limit 100/s:ip --timeout '/reports: 2m'",
+                "two services, and no client asks more than 100 times a second",
+            ),
+        ),
+        common=("listen", "jwt", "api_key", "limit", "compose", "cors", "timeout", "verbose", "explain"),
+    ),
     "netfront trust": Page(
         summary="show the local CA and how to trust it",
         usage="COMMAND",

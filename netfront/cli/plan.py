@@ -7,6 +7,7 @@ is for ever; sizes are bytes and None is no limit.
 
 from dataclasses import dataclass, field
 
+from netfront.cli.gate.plan import NO_GATE, AnswerPlan, GatePlan
 from netfront.cli.health import HealthPlan
 from netfront.endpoint import Endpoint
 from netfront.policy.route import Scope
@@ -234,6 +235,7 @@ class Settings:
     Args:
         timeout: to the first byte of the answer.
         max_body: of a request.
+        gate: what stands before the service in a gateway.
         balance: of the route's pool: alike in all parts of a route.
         retry_body: most of a request's body that is kept to be sent again.
         hedge: an answer is late that is slower than this part of those before, 0.95 for p95; 0.0 is the default way,
@@ -246,6 +248,7 @@ class Settings:
     retry: RetryPlan = RetryPlan()
     retry_body: int = 65536
     hedge: float | None = 0.0
+    gate: GatePlan = NO_GATE
     request_edits: tuple[FieldEdit, ...] = ()
     response_edits: tuple[FieldEdit, ...] = ()
 
@@ -264,19 +267,21 @@ class RoutePlan:
 
     Args:
         scope: which requests, or connections: of those only the host counts.
-        pool: the name of its pool.
+        pool: the name of its pool; None where netfront answers by itself.
         kind: of the listeners it serves: "http", "tcp" or "udp".
         listener: the index of the only listener it serves; None for all that serve.
         settings: where no variant applies.
         variants: the first whose scopes all match a request applies in place of `settings`.
+        answer: where there is no pool, what netfront answers.
     """
 
     scope: Scope
-    pool: str
+    pool: str | None
     kind: str = "http"
     listener: int | None = None
     settings: Settings = Settings()
     variants: tuple[Variant, ...] = ()
+    answer: AnswerPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +372,7 @@ class ServePlan:
     """Everything a serving command does.
 
     Args:
-        command: "proxy" or "balance"; for messages.
+        command: "proxy", "balance" or "gateway"; for messages.
         tls: None when no listener ends TLS.
         sticky_key: where the secret is that signs sticky cookies; None for one of the data directory.
         resolver: address and port of the DNS server that is asked; None for the system's.
@@ -395,3 +400,12 @@ class ServePlan:
     def pool(self, name: str) -> PoolPlan:
         """Give the pool of that name."""
         return next(pool for pool in self.pools if pool.name == name)
+
+    def behind(self, route: RoutePlan) -> PoolPlan | None:
+        """Give the pool of a route; None where netfront answers by itself."""
+        return self.pool(route.pool) if route.pool is not None else None
+
+    def targets(self, route: RoutePlan) -> tuple[TargetPlan, ...]:
+        """Give the backends of a route."""
+        pool = self.behind(route)
+        return pool.targets if pool is not None else ()

@@ -56,6 +56,7 @@ _SIZES = {"max_line": (256, 2**20), "max_field": (256, 2**20), "max_head": (1024
 _NO_TARGET = {
     "proxy": "name what to put it in front of, as in: netfront proxy 3000",
     "balance": "name the backends, as in: netfront balance 3001-3003",
+    "gateway": "name a service, as in: netfront gateway /users=:3001",
 }
 _COUNTS = {"max_fields": (8, 10_000), "max_connections": (1, 10**6), "max_per_address": (1, 10**6)}
 
@@ -69,7 +70,7 @@ def plan_serving(
     """Make the plan of a serving command.
 
     Args:
-        command: "proxy" or "balance".
+        command: "proxy", "balance" or "gateway".
         earlier: faults of the command line that are known already.
         look: finds faults in the files of a plan; asked only if there are others to be told with them.
     Raises:

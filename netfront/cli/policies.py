@@ -7,69 +7,59 @@ as well, so that serving a request takes one look at a short list and merges not
 Of time-outs and field edits the most specific scope wins; of body limits the smallest: restrictions add up.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial, reduce
-from typing import Any, TypeVar
+from typing import Any
 
 from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.policies import gate_policies
 from netfront.cli.grammar import parse_field_edit, parse_hedge, parse_lb, parse_retry_on, split_policy
 from netfront.cli.health import HealthPlan, parse_health, parse_health_body
 from netfront.cli.plan import FieldEdit, Settings, Variant
+from netfront.cli.scoped import Policy, read_values
 from netfront.errors import UsageError
 from netfront.policy.route import Scope
 from netfront.policy.statuses import StatusSet, parse_statuses
 from netfront.units import parse_count, parse_duration, parse_size
 
-__all__ = ["Policy", "read_policies", "settle"]
+__all__ = ["read_policies", "settle"]
 
-_T = TypeVar("_T")
 _MOST_VARIANTS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """One value of a flag and where it holds.
-
-    Args:
-        scope: None is everywhere.
-        apply: gives settings in which the value holds.
-        given: as it was written, with its flag.
-    """
-
-    scope: Scope | None
-    apply: Callable[[Settings], Settings]
-    given: str
-    word: str
 
 
 def read_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
     """Read the flags that can differ by scope."""
     return [
-        *_values("--timeout", flags.timeout, _parse_timeout, _set_timeout, faults),
-        *_values("--max-body", flags.max_body, _parse_max_body, _lower_max_body, faults),
-        *_values("--lb", flags.lb, parse_lb, partial(_set_balance, "lb"), faults),
-        *_values("--health", flags.health, parse_health, _set_health, faults),
-        *_values("--health-body", flags.health_body, parse_health_body, _set_health_body, faults),
-        *_values("--eject-on", flags.eject_on, _parse_eject_on, partial(_set_balance, "eject_on"), faults),
-        *_values(
+        *read_values("--timeout", flags.timeout, _parse_timeout, _set_timeout, faults),
+        *read_values("--max-body", flags.max_body, _parse_max_body, _lower_max_body, faults),
+        *read_values("--lb", flags.lb, parse_lb, partial(_set_balance, "lb"), faults),
+        *read_values("--health", flags.health, parse_health, _set_health, faults),
+        *read_values("--health-body", flags.health_body, parse_health_body, _set_health_body, faults),
+        *read_values(
+            "--eject-on", flags.eject_on, _parse_eject_on, partial(_set_balance, "eject_on"), faults
+        ),
+        *read_values(
             "--slow-start", flags.slow_start, _parse_slow_start, partial(_set_balance, "slow_start"), faults
         ),
-        *_values("--queue", flags.queue, _parse_queue, partial(_set_balance, "queue"), faults),
-        *_values(
+        *read_values("--queue", flags.queue, _parse_queue, partial(_set_balance, "queue"), faults),
+        *read_values(
             "--queue-timeout",
             flags.queue_timeout,
             _parse_queue_timeout,
             partial(_set_balance, "queue_timeout"),
             faults,
         ),
-        *_values("--retry-on", flags.retry_on, parse_retry_on, partial(_set, "retry"), faults),
-        *_values("--retry-body", flags.retry_body, _parse_retry_body, partial(_set, "retry_body"), faults),
-        *_values("--hedge", flags.hedge, parse_hedge, partial(_set, "hedge"), faults),
+        *read_values("--retry-on", flags.retry_on, parse_retry_on, partial(_set, "retry"), faults),
+        *read_values(
+            "--retry-body", flags.retry_body, _parse_retry_body, partial(_set, "retry_body"), faults
+        ),
+        *read_values("--hedge", flags.hedge, parse_hedge, partial(_set, "hedge"), faults),
         *_edits("--header", flags.header, "request_edits", faults),
         *_edits("--response-header", flags.response_header, "response_edits", faults),
+        *gate_policies(flags, faults),
     ]
 
 
@@ -119,21 +109,6 @@ def _merge(policies: Iterable[Policy], defaults: Settings) -> Settings:
     """Apply policies from the least to the most specific: a field's edit replaces that of a wider scope."""
     ordered = sorted(policies, key=_rank)
     return reduce(lambda settings, policy: policy.apply(settings), ordered, defaults)
-
-
-def _values(
-    flag: str,
-    given: Sequence[str] | None,
-    parse: Callable[[str], _T],
-    apply: Callable[[_T, Settings], Settings],
-    faults: Faults,
-) -> Iterator[Policy]:
-    for text in given or ():
-        try:
-            scope, value = split_policy(as_word(text))
-            yield Policy(scope, partial(apply, parse(value)), f"{flag} {text!r}", text)
-        except UsageError as error:
-            faults.take(error, flag, word=text)
 
 
 def _edits(flag: str, given: Sequence[str] | None, attribute: str, faults: Faults) -> Iterator[Policy]:

@@ -289,7 +289,7 @@ def _folded(notes: list[str], room: int) -> list[str]:
 
 
 def _labels(plan: ServePlan, route: RoutePlan) -> list[str]:
-    return [target.label for target in plan.pool(route.pool).targets]
+    return [target.label for target in plan.targets(route)]
 
 
 def _backends(plan: ServePlan) -> int:

@@ -16,7 +16,8 @@ from netfront.cli.plan import (
     Settings,
     TargetPlan,
 )
-from netfront.cli.policies import Policy, settle
+from netfront.cli.policies import settle
+from netfront.cli.scoped import Policy
 from netfront.cli.targets import plan_target
 from netfront.errors import UsageError
 from netfront.policy.route import Scope, parse_scope

@@ -18,7 +18,7 @@ from netfront.errors import ExitCode
 if TYPE_CHECKING:
     from netfront.cli.plan import ServePlan
 
-__all__ = ["serving"]
+__all__ = ["run", "serving"]
 
 
 def serving(
@@ -95,10 +95,10 @@ def serving(
     """Serve."""
     given = locals()
     del given["ctx"]
-    return _run(ctx.command.name or "proxy", given, ctx.obj)
+    return run(ctx.command.name or "proxy", given, ctx.obj)
 
 
-def _run(command: str, given: dict[str, Any], line: Line) -> int:
+def run(command: str, given: dict[str, Any], line: Line) -> int:
     """Plan, then explain or serve. What serving needs is imported once the flags are known to be right."""
     if given["explain"]:
         return _explain(command, given, line)

@@ -21,10 +21,10 @@ HEAVY = ("trio", "rich", "ssl", "cryptography", "trustme", "pydantic", "asyncio"
     ("args", "message"),
     [
         (["prox"], "netfront: prox: no such command\n  did you mean proxy?\n"),
-        (["zzz"], "netfront: zzz: no such command\n  there are balance, proxy, trust, completion\n"),
+        (["zzz"], "netfront: zzz: no such command\n  there are balance, proxy, gateway, trust, completion\n"),
         (["help"], "netfront: help: no such command\n  did you mean --help?\n"),
         (["version"], "netfront: version: no such command\n  did you mean --version?\n"),
-        ([""], "netfront: '': no such command\n  there are balance, proxy, trust, completion\n"),
+        ([""], "netfront: '': no such command\n  there are balance, proxy, gateway, trust, completion\n"),
         (
             ["proxy", ""],
             "netfront proxy: '': no target\n  name a port, host:port, a URL, unix:FILE or demo:\n",

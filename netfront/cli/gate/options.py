@@ -1,0 +1,200 @@
+"""The flags of `netfront gateway` that the other commands have not: spellings, group, help. See cli/options.py."""
+
+from typing import Annotated
+
+from netfront.cli.options import LIMITS, MESSAGES, flag
+
+ROUTING, AUTH, RULES, COMPOSING = "Routes", "Authentication", "Authorization", "Composition"
+
+Match = Annotated[
+    list[str] | None,
+    flag(
+        "--match",
+        ROUTING,
+        "a route for requests of a scope that carry something: 'SCOPE: header:X-Version=2 => TARGET', likewise "
+        "cookie: and query:, without a value for any",
+        "RULE",
+    ),
+]
+Rewrite = Annotated[
+    list[str] | None,
+    flag(
+        "--rewrite",
+        ROUTING,
+        "the path that a route sends on: '/old/{id}: /new/{id}'; it is not routed again",
+        "SCOPE: PATH",
+    ),
+]
+Redirect = Annotated[
+    list[str] | None,
+    flag("--redirect", ROUTING, "answer with a redirect: '/x: 308 https://…'", "SCOPE: [STATUS ]URL"),
+]
+Respond = Annotated[
+    list[str] | None,
+    flag("--respond", ROUTING, "answer by ourselves: '/down: 503 text'", "SCOPE: STATUS[ TEXT]"),
+]
+
+Public = Annotated[
+    list[str] | None,
+    flag("--public", AUTH, "here no authentication or authorization of a wider scope applies", "SCOPE"),
+]
+Basic = Annotated[
+    list[str] | None,
+    flag("--basic", AUTH, "user and password, from a file as htpasswd makes it", "[SCOPE: ]@FILE"),
+]
+ApiKey = Annotated[
+    list[str] | None,
+    flag(
+        "--api-key",
+        AUTH,
+        "a key in X-API-Key or in the header named; the file holds hashes, from --new-key",
+        "[SCOPE: ]@FILE[,header=NAME]",
+    ),
+]
+NewKey = Annotated[
+    str | None,
+    flag("--new-key", AUTH, "print a new API key, and the line for the file of --api-key; then stop", "NAME"),
+]
+Jwt = Annotated[
+    list[str] | None,
+    flag(
+        "--jwt",
+        AUTH,
+        "a bearer token of this issuer, or signed by a key of a JWKS file; aud=, alg=, leeway=, cookie=",
+        "[SCOPE: ]URL|@FILE[,…]",
+    ),
+]
+Oidc = Annotated[
+    list[str] | None,
+    flag(
+        "--oidc",
+        AUTH,
+        "have browsers log in at this issuer: client-id=, client-secret=SECRET, scope=",
+        "[SCOPE: ]URL,…",
+    ),
+]
+SessionKey = Annotated[
+    str | None,
+    flag(
+        "--session-key", AUTH, "encrypts the cookies of --oidc (default: one of the data directory)", "SECRET"
+    ),
+]
+Mtls = Annotated[
+    list[str] | None,
+    flag("--mtls", AUTH, "a client certificate, verified by --client-ca, is asked for here", "SCOPE"),
+]
+AuthUrl = Annotated[
+    list[str] | None,
+    flag(
+        "--auth-url",
+        AUTH,
+        "ask another service whether a request may pass; with ',open' it may while that is down",
+        "[SCOPE: ]URL[,open]",
+    ),
+]
+
+TokenScope = Annotated[
+    list[str] | None,
+    flag("--token-scope", RULES, "scopes that a token or key must have", "[SCOPE: ]NAME,…"),
+]
+Claim = Annotated[
+    list[str] | None, flag("--claim", RULES, "a claim that must have this value", "[SCOPE: ]NAME=VALUE")
+]
+Ip = Annotated[list[str] | None, flag("--ip", RULES, "networks that may come in", "[SCOPE: ]CIDR,…")]
+Allow = Annotated[
+    list[str] | None,
+    flag(
+        "--allow",
+        RULES,
+        "a CEL expression over claims, user, scopes, method, path, params, query, headers, ip and now that must hold",
+        "[SCOPE: ]EXPR",
+    ),
+]
+PassIdentity = Annotated[
+    list[str] | None,
+    flag(
+        "--pass-identity",
+        RULES,
+        "tell backends who asks, as in X-User=sub; clients cannot send these fields themselves",
+        "[SCOPE: ]FIELD=CLAIM,…",
+    ),
+]
+
+Limit = Annotated[
+    list[str] | None,
+    flag(
+        "--limit",
+        LIMITS,
+        "requests by ip, ip/24, key, user, claim:X, header:X, cookie:X or route; more are 429",
+        "[SCOPE: ]RATE[:KEY][,burst=N]",
+    ),
+]
+Concurrency = Annotated[
+    list[str] | None,
+    flag("--concurrency", LIMITS, "requests at once, by the same keys; more are 429", "[SCOPE: ]N[:KEY]"),
+]
+Redis = Annotated[
+    str | None, flag("--redis", LIMITS, "share --limit with other netfronts by this server", "URL")
+]
+RedisPassword = Annotated[str | None, flag("--redis-password", LIMITS, "its password", "SECRET")]
+RedisDown = Annotated[
+    str | None,
+    flag(
+        "--redis-down",
+        LIMITS,
+        "while it is down: count locally, allow or refuse (default local)",
+        "local|allow|refuse",
+    ),
+]
+
+Compose = Annotated[
+    list[str] | None,
+    flag(
+        "--compose",
+        COMPOSING,
+        "one answer of several parts: '/home = user:/users/me + orders:/orders?u={user.id} + ads?:/ads/top'",
+        "RULE",
+    ),
+]
+ComposeEach = Annotated[
+    list[str] | None,
+    flag("--compose-each", COMPOSING, "of a part for each item, requests at once (default 16)", "[SCOPE: ]N"),
+]
+ComposeStatus = Annotated[
+    list[str] | None,
+    flag("--compose-status", COMPOSING, "pass: a part's own 4xx becomes the answer's", "[SCOPE: ]pass|hide"),
+]
+ComposeTimeout = Annotated[
+    list[str] | None,
+    flag("--compose-timeout", COMPOSING, "for all parts together (default 30s)", "[SCOPE: ]TIME"),
+]
+ComposePart = Annotated[
+    list[str] | None, flag("--compose-part", COMPOSING, "most bytes of a part (default 8M)", "[SCOPE: ]SIZE")
+]
+ComposeCookie = Annotated[
+    list[str] | None,
+    flag("--compose-cookie", COMPOSING, "let this cookie of a part through to the client", "[SCOPE: ]NAME"),
+]
+ServerTiming = Annotated[
+    bool, flag("--server-timing/--no-server-timing", COMPOSING, "tell what each part took in Server-Timing")
+]
+
+Cors = Annotated[
+    list[str] | None,
+    flag(
+        "--cors",
+        MESSAGES,
+        "let scripts of these origins in; * is any. Preflights are answered here",
+        "[SCOPE: ]ORIGIN,…[,credentials][,max-age=TIME]",
+    ),
+]
+SecureHeaders = Annotated[
+    bool,
+    flag("--secure-headers/--no-secure-headers", MESSAGES, "add the fields by which browsers protect users"),
+]
+RequestId = Annotated[
+    bool,
+    flag("--request-id/--no-request-id", MESSAGES, "give each request an X-Request-Id (default: yes)"),
+]
+
+__all__ = [name for name in dir() if name[0].isupper() and name != "Annotated"]

@@ -1,0 +1,12 @@
+"""The gateway's flags that can differ by scope: see cli/policies.py."""
+
+from netfront.cli.faults import Faults
+from netfront.cli.flags import ServeFlags
+from netfront.cli.scoped import Policy
+
+__all__ = ["gate_policies"]
+
+
+def gate_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
+    """Read the gateway's flags that can differ by scope."""
+    return []
