@@ -27,7 +27,9 @@ def answer_errors(*, explains: bool, routes: tuple[str, ...] = (), page: Page = 
         request.exchange.outcome = told.why
         request.exchange.source = "netfront"
         accept = request.fields.get(b"accept")
-        return page(status, told if explains else None, accept, *[field(*pair) for pair in fields])
+        # why credentials were refused helps who guesses them: on no listener is it told
+        shown = told if explains and status not in (401, 403) else None
+        return page(status, shown, accept, *[field(*pair) for pair in fields])
 
     def around(then: Handler) -> Handler:
         async def handle(request: Request) -> Response:

@@ -17,9 +17,11 @@ from netfront.wire.fields import EMPTY, Field, Fields
 
 if TYPE_CHECKING:
     from netfront.net.backend import Member
+    from netfront.policy.claims import Identity
     from netfront.wire.target import Target
 
 __all__ = [
+    "Answered",
     "Body",
     "Client",
     "Exchange",
@@ -229,7 +231,7 @@ class Request:
         self.takes_trailers = False
         self.keeps_alive = True
         self.id: bytes | None = None
-        self.identity: object = None
+        self.identity: Identity | None = None
         self.route: object = None
 
 
@@ -260,6 +262,14 @@ class Response:
         self.reason = reason
         self.length = length
         self.has_date = has_date
+
+
+class Answered(Exception):
+    """Raised by a method of authentication that answers by itself, as with a redirect to a login."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"answered with {response.status}")
+        self.response = response
 
 
 Handler = Callable[[Request], Awaitable[Response]]
