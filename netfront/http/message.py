@@ -122,7 +122,8 @@ class Exchange:
 
     `source` says who answered: "backend", "cache" or "netfront"; `outcome` is empty when all went well, else
     what went wrong in a few words, for the log alone. `retried` says why there was more than one try. `asked` is
-    when the try began that was answered in the end: what a backend took is counted from there.
+    when the try began that was answered in the end: what a backend took is counted from there. `id` is the request's
+    X-Request-Id, where there is one.
     """
 
     __slots__ = (
@@ -132,6 +133,7 @@ class Exchange:
         "dialled",
         "ended",
         "first",
+        "id",
         "method",
         "outcome",
         "received",
@@ -165,6 +167,7 @@ class Exchange:
         self.dialled: Member | None = None
         self.source = "netfront"
         self.route: object = None
+        self.id: bytes | None = None
         self.outcome = ""
         self.request_fields = EMPTY
         self.response_fields = EMPTY
@@ -180,12 +183,17 @@ class Request:
         upgrade: the protocol asked for, when Connection named Upgrade; h2c is gone.
         expects_continue: the client waits for a 100 before it sends its body.
         is_framed: it says how long its body is, be that 0.
+
+    `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
+    one has, and is not counted under them again. `cors` is for the filter of that name.
     """
 
     __slots__ = (
         "authority",
         "body",
         "client",
+        "cors",
+        "counted",
         "exchange",
         "expects_continue",
         "fields",
@@ -231,6 +239,8 @@ class Request:
         self.takes_trailers = False
         self.keeps_alive = True
         self.id: bytes | None = None
+        self.counted: frozenset[bytes] = frozenset()
+        self.cors: object = None
         self.identity: Identity | None = None
         self.route: object = None
 
