@@ -8,7 +8,8 @@ Whoever drops a Response aborts its body: a body that nobody reads to its end ke
 Fields come here with hop-by-hop and framing fields already gone.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from netfront.net.lane import Deadline, Signal
@@ -34,6 +35,8 @@ __all__ = [
     "Takeover",
     "stack",
 ]
+
+_NO_PARAMS: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Body(Protocol):
@@ -183,6 +186,7 @@ class Request:
         upgrade: the protocol asked for, when Connection named Upgrade; h2c is gone.
         expects_continue: the client waits for a 100 before it sends its body.
         is_framed: it says how long its body is, be that 0.
+        params: the `{name}` segments of the route found, percent-encoded as paths are for decisions.
 
     `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
     one has, and is not counted under them again. `cors` is for the filter of that name.
@@ -203,6 +207,7 @@ class Request:
         "is_framed",
         "keeps_alive",
         "method",
+        "params",
         "route",
         "scheme",
         "takes_trailers",
@@ -243,6 +248,7 @@ class Request:
         self.cors: object = None
         self.identity: Identity | None = None
         self.route: object = None
+        self.params = _NO_PARAMS
 
 
 class Response:

@@ -68,6 +68,17 @@ async def test_single_route_serves_whatever_is_asked():
         assert request.route == parse_scope("/")
 
 
+async def test_parameters_of_the_route_are_told():
+    handler = serving("/users/{id}", "/")
+    for _ in range(2):
+        request = asking(b"GET", b"/users/a%62%2fc/x")
+        await handler(request)
+        assert request.params == {"id": b"ab%2Fc"}
+    request = asking(b"GET", b"/x")
+    await handler(request)
+    assert request.params == {}
+
+
 async def test_no_route_is_404():
     assert await served(serving("/api"), b"GET", b"/x") == 404
 

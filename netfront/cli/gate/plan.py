@@ -1,13 +1,32 @@
 """What a gateway has beside forwarding, as pure data: part of the ServePlan (cli/plan.py)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 __all__ = ["NO_GATE", "AnswerPlan", "GatePlan"]
+
+_OPEN: frozenset[str] = frozenset()
+"""The fields of a GatePlan that let every request in: settings. All others restrict, so that who adds one and forgets
+to say what it is has paths normalised that need not be, and nothing left open."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
     """What stands before the service of a route, as the flags of all scopes come together there."""
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it restricts: whether some requests may not pass."""
+        return self.restrictions != NO_GATE.restrictions
+
+    @property
+    def restrictions(self) -> tuple[object, ...]:
+        """What restricts, to be compared: two places with the same let the same requests in."""
+        return tuple(getattr(self, one.name) for one in fields(self) if one.name not in _OPEN)
+
+    def covers(self, other: "GatePlan") -> bool:
+        """Tell whether who has passed this has passed the other too."""
+        pairs = zip(self.restrictions, other.restrictions, NO_GATE.restrictions, strict=True)
+        return all(_has_passed(mine, theirs, nothing) for mine, theirs, nothing in pairs)
 
 
 NO_GATE = GatePlan()
@@ -17,3 +36,9 @@ NO_GATE = GatePlan()
 @dataclass(frozen=True, slots=True)
 class AnswerPlan:
     """What netfront answers by itself where a route has no pool."""
+
+
+def _has_passed(mine: object, theirs: object, nothing: object) -> bool:
+    if theirs in (nothing, mine):
+        return True
+    return isinstance(mine, tuple) and isinstance(theirs, tuple) and all(one in mine for one in theirs)
