@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from netfront.cli.figures import Figures, ListenerRow
+from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import ListenerPlan, ServePlan
 from netfront.cli.render import Console, url_of
 from netfront.cli.services import Demo, Service
@@ -93,6 +94,7 @@ class App:
         demo: Demo | None,
         figures: Figures | None,
         renewed: list[Callable[[], None]],
+        outward: Outward,
     ) -> None:
         self.plan = plan
         self.services = services
@@ -102,6 +104,7 @@ class App:
         self.pipes = pipes
         self.demo = demo
         self.figures = figures
+        self.outward = outward
         self._fronts = fronts
         self._retired: list[Front] = []
         """Of plans before: they serve what connected to them."""
@@ -195,6 +198,7 @@ class App:
             if service not in self.services.values():
                 service.leave()
                 self._left.append(service)
+        self.outward.start = self._start
         for log in old.logs:
             if log not in self.logs:
                 log.close()
@@ -252,7 +256,7 @@ class App:
 
     def sweep(self, now: float) -> None:
         """Close backend connections that have been idle for too long, and let time do its work in the pools."""
-        for service in (*self.services.values(), *self._left):
+        for service in (*self.services.values(), *self.outward.found.values(), *self._left):
             pool = service.pool
             self.transport.sweep((*pool.backends, *pool.leaving), now)
             pool.sweep(now)
@@ -271,7 +275,7 @@ class App:
         def start(service: Service) -> None:
             service.start(nursery, follower, turns, redialler)
 
-        self._start = start
+        self._start = self.outward.start = start
         for service in self.services.values():
             start(service)
 

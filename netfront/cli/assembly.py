@@ -16,6 +16,7 @@ from netfront.cli.application import App, Front
 from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
 from netfront.cli.gate.assembly import answering, gate
+from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
@@ -95,6 +96,7 @@ class _Parts:
     heads: HeadLimits
     memory: HeadMemory[RequestBlock]
     trusted: Callable[[str], bool]
+    outward: Outward
     ports: list[int]
     certificates: "Certificates | None"
     observers: "_Observers"
@@ -138,17 +140,27 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
             renewed.append(partial(known.change, pool, sources))
         else:
             services[pool.name] = Service(pool, sources, console, lambda: sticky_secret(plan.sticky_key))
+    transport = (
+        kept.transport if kept is not None else Transport(idle=limits.backend_idle_timeout, limits=heads)
+    )
+    outward = Outward(
+        services,
+        transport,
+        Dialling(limits.connect_timeout, lambda request, member: b"", random.Random()),
+        limits.read_timeout,
+        console,
+        kept.outward if kept is not None else None,
+    )
     parts = _Parts(
         plan,
         services,
-        transport=kept.transport
-        if kept is not None
-        else Transport(idle=limits.backend_idle_timeout, limits=heads),
+        transport=transport,
         tasks=kept.tasks if kept is not None else Tasks(),
         pipes=kept.pipes if kept is not None else Pipes(),
         heads=heads,
         memory=request_memory(),
         trusted=_trusted(plan.tell.trust_proxy),
+        outward=outward,
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,
         observers=observers,
@@ -167,6 +179,7 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         demo,
         figures,
         renewed,
+        outward,
     )
 
 

@@ -14,6 +14,7 @@ from netfront.cli.argv import path_of
 from netfront.cli.consistency import find_contradictions, refuse_local_hsts
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags, flag_of
+from netfront.cli.gate.outpools import outward_pools, ways_of
 from netfront.cli.grammar import parse_secret
 from netfront.cli.listening import plan_hosts, plan_listeners, plan_tls
 from netfront.cli.plan import (
@@ -86,6 +87,7 @@ def plan_serving(
     routes, pools, lost = plan_routes(
         command, args, listeners, flags, policies, _defaults(command, listeners), faults
     )
+    pools = (*pools, *outward_pools(ways_of(routes), flags))
     if (
         not is_partial and not lost
     ):  # with a route unread, one more message on what it would have served only misleads

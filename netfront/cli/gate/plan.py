@@ -2,16 +2,24 @@
 
 from dataclasses import dataclass, fields
 
+from netfront.cli.gate.way import Way
+
 __all__ = ["NO_GATE", "AnswerPlan", "GatePlan"]
 
-_OPEN: frozenset[str] = frozenset()
+_OPEN: frozenset[str] = frozenset({"ways"})
 """The fields of a GatePlan that let every request in: settings. All others restrict, so that who adds one and forgets
 to say what it is has paths normalised that need not be, and nothing left open."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """What stands before the service of a route, as the flags of all scopes come together there."""
+    """What stands before the service of a route, as the flags of all scopes come together there.
+
+    Args:
+        ways: URLs that are asked for it; each place has a pool of its own.
+    """
+
+    ways: tuple[Way, ...] = ()
 
     @property
     def is_guarded(self) -> bool:
@@ -35,7 +43,13 @@ NO_GATE = GatePlan()
 
 @dataclass(frozen=True, slots=True)
 class AnswerPlan:
-    """What netfront answers by itself where a route has no pool."""
+    """What netfront answers by itself where a route has no pool.
+
+    Args:
+        ways: URLs that are asked for it.
+    """
+
+    ways: tuple[Way, ...] = ()
 
 
 def _has_passed(mine: object, theirs: object, nothing: object) -> bool:

@@ -1,0 +1,189 @@
+"""Asking: one request that netfront makes itself, its answer whole and in hand.
+
+The handler asked may forward to a backend or be a route's whole stack, so nothing here knows of sockets. What comes
+back is bounded in size and time, and the response is always read to its end or aborted.
+
+The deadline needs no scope and no task of its own: whoever waits on behalf of a client sets `client.due`, and the
+client made here lets nobody set it later than the deadline. On the lane it is late by the sweeper's 0.25 s.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+from netfront.errors import BackendError, Overdue
+from netfront.http.message import Body, Client, Exchange, Handler, Request
+from netfront.net.lane import Deadline, Signal, clock, deadline
+from netfront.net.stream import Facts
+from netfront.wire.fields import EMPTY, Fields
+from netfront.wire.target import parse_target
+
+__all__ = ["Answer", "ask", "collect", "request_of"]
+
+_NOBODY = Facts(("", 0), ("", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response with its whole body."""
+
+    status: int
+    fields: Fields
+    body: bytes
+
+
+async def ask(
+    handler: Handler,
+    method: bytes,
+    target: bytes,
+    *,
+    scheme: bytes,
+    authority: bytes,
+    fields: Fields = EMPTY,
+    body: bytes = b"",
+    client: Client | None = None,
+    most: int,
+    until: float = math.inf,
+) -> Answer:
+    """Make a request and give the answer.
+
+    Args:
+        target: path and query, as they go out.
+        authority: what Host says.
+        client: on whose behalf; when it leaves, the request ends. None where netfront asks for itself.
+        most: bytes that the answer's body may have.
+        until: the time (of `clock`) at which the whole answer must be there.
+
+    Raises:
+        BackendError: no whole answer; `timed_out` where the time was over, stage "body" where it was too long.
+        NoBackend, Refusal: from the handler.
+        ClientGone: the client has left.
+        BadMessage: the target is none, or the handler says so.
+    """
+    request = request_of(
+        method, target, scheme=scheme, authority=authority, fields=fields, body=body, client=client
+    )
+    return await collect(handler, request, most=most, until=until)
+
+
+def request_of(
+    method: bytes,
+    target: bytes,
+    *,
+    scheme: bytes,
+    authority: bytes,
+    fields: Fields = EMPTY,
+    body: bytes = b"",
+    client: Client | None = None,
+) -> Request:
+    """Make a request that `collect` can send. Who asks may fill the slots of filters first, such as `identity`.
+
+    Raises:
+        BadMessage: 400, the target is none.
+    """
+    asker = _Asker(client)
+    exchange = Exchange(clock(), asker, method, target, b"HTTP/1.1")
+    return Request(
+        method,
+        parse_target(method, target),
+        b"HTTP/1.1",
+        scheme,
+        authority,
+        fields,
+        body,
+        asker,
+        exchange,
+    )
+
+
+async def collect(handler: Handler, request: Request, *, most: int, until: float = math.inf) -> Answer:
+    """Send a request made by `request_of`, and give the answer. Args and errors are those of `ask`.
+
+    Cancellation leaves nothing behind: the response is aborted.
+    """
+    own = deadline()
+    before = own.at, own.which
+    asker = request.client
+    assert isinstance(asker, _Asker)
+    asker.due = due = _Capped(own, until)
+    due.at = math.inf
+    due.which = "answer"
+    response = None
+    try:
+        response = await handler(request)
+        whole = response.body
+        if not isinstance(whole, bytes):
+            if response.status == 101:
+                raise BackendError("head", retry_safe=False, why="switched protocols unasked")
+            whole = await _read(cast(Body, whole), most)  # a Takeover comes with a 101 alone
+        elif len(whole) > most:
+            raise _too_long(most)
+        return Answer(response.status, response.fields, whole)
+    except Overdue as error:
+        raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
+    finally:
+        own.at, own.which = before
+        if response is not None and not isinstance(response.body, bytes):
+            response.body.abort()
+
+
+async def _read(body: Body, most: int) -> bytes:
+    if body.length is not None and body.length > most:
+        raise _too_long(most)
+    parts: list[bytes] = []
+    size = 0
+    while data := await body.receive_some():
+        size += len(data)
+        if size > most:
+            raise _too_long(most)
+        parts.append(data)
+    return b"".join(parts)
+
+
+def _too_long(most: int) -> BackendError:
+    return BackendError("body", retry_safe=False, why=f"an answer of over {most} bytes")
+
+
+class _Asker:
+    """Who asks: netfront, for a client or for itself. It hears no interim answers."""
+
+    __slots__ = ("_client", "due", "facts", "gone", "told")
+
+    def __init__(self, client: Client | None) -> None:
+        self._client = client
+        self.facts = client.facts if client is not None else _NOBODY
+        self.told: object = client.told if client is not None else None
+        self.gone = client.gone if client is not None else Signal()
+        self.due = Deadline()
+
+    def has_left(self) -> bool:
+        return self._client.has_left() if self._client is not None else False
+
+    async def interim(self, status: int, fields: Fields) -> None:
+        pass
+
+
+class _Capped(Deadline):
+    """The deadline of who runs here, which nobody sets later than `until`."""
+
+    __slots__ = ("_own", "_until")
+
+    def __init__(self, own: Deadline, until: float) -> None:
+        self._own = own
+        self._until = until
+
+    @property
+    def at(self) -> float:  # an attribute there; whoever sets it sees no difference
+        return self._own.at
+
+    @at.setter
+    def at(self, at: float) -> None:
+        self._own.at = min(at, self._until)
+
+    @property
+    def which(self) -> str:  # likewise
+        return self._own.which
+
+    @which.setter
+    def which(self, which: str) -> None:
+        self._own.which = which
