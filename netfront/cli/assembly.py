@@ -16,6 +16,7 @@ from netfront.cli.application import App, Front
 from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
 from netfront.cli.gate.assembly import answering, gate
+from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.render import Console
@@ -292,8 +293,11 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         )
 
     def served(route: RoutePlan) -> Served:
-        variants = tuple((variant.scopes, service(route, variant.settings)) for variant in route.variants)
-        return Served(service(route, route.settings), variants)
+        variants = tuple(
+            (variant.scopes, service(route, variant.settings), variant.settings.gate.restrictions)
+            for variant in route.variants
+        )
+        return Served(service(route, route.settings), variants, rules=route.settings.gate.restrictions)
 
     table = Table([(route.scope, served(route)) for route in routes])
     shown = tuple(str(route.scope) for route in routes)
@@ -307,7 +311,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
             rfc7239=plan.tell.forwarded,
             identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
         ),
-        then=router(table),
+        then=router(table, guarded=guarded(plan.rules)),
     )
 
 

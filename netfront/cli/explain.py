@@ -106,7 +106,7 @@ def _served(
     """Tell which settings hold and what is dialled. Raises BadMessage: the target leads nowhere behind this route."""
     settings = route.settings
     for variant in route.variants:
-        matchers = [scope.matcher(ignores_case=True) for scope in variant.scopes]
+        matchers = [scope.matcher() for scope in variant.scopes]
         if all(matches(method, host, target.normalised) for matches in matchers):
             settings = variant.settings
             break

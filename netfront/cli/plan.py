@@ -6,12 +6,16 @@ is for ever; sizes are bytes and None is no limit.
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from netfront.cli.gate.plan import NO_GATE, AnswerPlan, GatePlan
 from netfront.cli.health import HealthPlan
 from netfront.endpoint import Endpoint
 from netfront.policy.route import Scope
 from netfront.policy.statuses import NO_STATUS, StatusSet
+
+if TYPE_CHECKING:
+    from netfront.cli.scoped import Policy
 
 __all__ = [
     "DRAIN",
@@ -376,6 +380,8 @@ class ServePlan:
         tls: None when no listener ends TLS.
         sticky_key: where the secret is that signs sticky cookies; None for one of the data directory.
         resolver: address and port of the DNS server that is asked; None for the system's.
+        rules: the policies that say what stands before services, from the least to the most specific. Each route has
+            what they come to; they are for places that no route leads to.
         files: `@file` arguments that were read; they are read again when they change.
         drain: seconds that what is under way may take when the process is told to stop.
         debug: show tracebacks.
@@ -393,6 +399,7 @@ class ServePlan:
     ready: ReadyPlan = field(default_factory=ReadyPlan)
     sticky_key: Secret | None = None
     resolver: tuple[str, int] | None = None
+    rules: "tuple[Policy, ...]" = ()
     files: tuple[str, ...] = ()
     drain: float = DRAIN
     debug: bool = False

@@ -14,6 +14,7 @@ from netfront.cli.argv import path_of
 from netfront.cli.consistency import find_contradictions, refuse_local_hsts
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags, flag_of
+from netfront.cli.gate.guards import ruling
 from netfront.cli.gate.outpools import outward_pools, ways_of
 from netfront.cli.grammar import parse_secret
 from netfront.cli.listening import plan_hosts, plan_listeners, plan_tls
@@ -28,7 +29,7 @@ from netfront.cli.plan import (
     Settings,
     TellPlan,
 )
-from netfront.cli.policies import read_policies
+from netfront.cli.policies import in_order, read_policies
 from netfront.cli.routing import plan_routes, read_arguments
 from netfront.endpoint import parse_resolver
 from netfront.errors import Fault, UsageError
@@ -107,6 +108,7 @@ def plan_serving(
         sticky_key=_read("sticky_key", flags.sticky_key, parse_secret, None, faults),
         resolver=_read("resolver", flags.resolver, parse_resolver, None, faults),
         files=flags.files,
+        rules=ruling(in_order(policies)),
         drain=_time("drain", flags.drain, 0.0, _HOUR, DRAIN, faults),
         debug=flags.debug,
     )

@@ -4,7 +4,8 @@ A policy may be wider than a route, or narrower. What is wider is merged into th
 narrower ones apply, the route gets a variant for each combination of scopes that a request can be in, merged
 as well, so that serving a request takes one look at a short list and merges nothing.
 
-Of time-outs and field edits the most specific scope wins; of body limits the smallest: restrictions add up.
+Of time-outs and field edits the most specific scope wins; of body limits the smallest: restrictions add up. The
+scopes of these compare text without regard to case.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.guards import restricting
 from netfront.cli.gate.policies import gate_policies
 from netfront.cli.grammar import parse_field_edit, parse_hedge, parse_lb, parse_retry_on, split_policy
 from netfront.cli.health import HealthPlan, parse_health, parse_health_body
@@ -25,14 +27,14 @@ from netfront.policy.route import Scope
 from netfront.policy.statuses import StatusSet, parse_statuses
 from netfront.units import parse_count, parse_duration, parse_size
 
-__all__ = ["read_policies", "settle"]
+__all__ = ["in_order", "read_policies", "settle"]
 
 _MOST_VARIANTS = 1024
 
 
 def read_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
     """Read the flags that can differ by scope."""
-    return [
+    found = [
         *read_values("--timeout", flags.timeout, _parse_timeout, _set_timeout, faults),
         *read_values("--max-body", flags.max_body, _parse_max_body, _lower_max_body, faults),
         *read_values("--lb", flags.lb, parse_lb, partial(_set_balance, "lb"), faults),
@@ -61,6 +63,12 @@ def read_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
         *_edits("--response-header", flags.response_header, "response_edits", faults),
         *gate_policies(flags, faults),
     ]
+    return restricting(found)
+
+
+def in_order(policies: Iterable[Policy]) -> list[Policy]:
+    """Order policies from the least to the most specific, in the order in which routes are found."""
+    return sorted(policies, key=_rank)
 
 
 def settle(
@@ -97,7 +105,7 @@ def _is_closed(chosen: tuple[Scope, ...], scopes: Iterable[Scope]) -> bool:
 
 
 def _rank(policy: Policy) -> tuple[int, ...]:
-    """Order policies from the least to the most specific, in the order in which routes are found."""
+    """Say how specific a policy is."""
     scope = policy.scope
     if scope is None:
         return ()
@@ -107,8 +115,7 @@ def _rank(policy: Policy) -> tuple[int, ...]:
 
 def _merge(policies: Iterable[Policy], defaults: Settings) -> Settings:
     """Apply policies from the least to the most specific: a field's edit replaces that of a wider scope."""
-    ordered = sorted(policies, key=_rank)
-    return reduce(lambda settings, policy: policy.apply(settings), ordered, defaults)
+    return reduce(lambda settings, policy: policy.apply(settings), in_order(policies), defaults)
 
 
 def _edits(flag: str, given: Sequence[str] | None, attribute: str, faults: Faults) -> Iterator[Policy]:

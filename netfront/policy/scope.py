@@ -11,6 +11,7 @@ text of segments is kept in the spelling that `Target.normalised` has, so that t
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import eq
 
 from netfront.errors import BadMessage, UsageError
 from netfront.wire.target import canonical
@@ -35,12 +36,15 @@ class Scope:
         host: in lower case; "*.x" is any name below x; empty for any.
         segments: of the path: text, "{name}", "*", or "**" at the end; empty for every path.
         is_exact: whether the path must end there.
+        ignores_case: whether text compares without regard to ASCII case, methods too: so for what restricts, as a
+            backend may take /Admin for /admin.
     """
 
     methods: tuple[str, ...] = ()
     host: str = ""
     segments: tuple[str, ...] = ()
     is_exact: bool = False
+    ignores_case: bool = False
 
     @property
     def path(self) -> str:
@@ -57,6 +61,20 @@ class Scope:
             literal.append(segment)
         return "/" + "/".join(literal)
 
+    @property
+    def has_path(self) -> bool:
+        """Whether it tells requests of one host apart by their path."""
+        return bool(self.segments) or self.is_exact
+
+    @property
+    def meant(self) -> tuple[object, ...]:
+        """What it means: scopes of which this is equal match the same requests, however they are written."""
+        segments = ["*" if segment.startswith("{") else segment for segment in self.segments]
+        rests = segments[-1:] == ["**"]
+        if rests:
+            segments.pop()
+        return frozenset(with_head(self.methods)), self.host, tuple(segments), self.is_exact and not rests
+
     def __str__(self) -> str:
         methods = ",".join(self.methods) + " " if self.methods else ""
         path = "" if self.host and self.path == "/" else self.path
@@ -66,7 +84,7 @@ class Scope:
         """Tell whether every request of the other scope is one of this."""
         if self.methods and not (other.methods and with_head(other.methods) <= with_head(self.methods)):
             return False
-        return _host_covers(self.host, other.host) and _path_covers(self, other)
+        return _host_covers(self.host, other.host) and _path_covers(self, other, _equal(self, other))
 
     def meets(self, other: "Scope") -> bool:
         """Tell whether a request can lie in both."""
@@ -74,29 +92,26 @@ class Scope:
             return False
         if not (_host_covers(self.host, other.host) or _host_covers(other.host, self.host)):
             return False
-        return _paths_meet(self, other)
+        return _paths_meet(self, other, _alike if self.ignores_case or other.ignores_case else eq)
 
     def matches(self, method: bytes, host: bytes, path: bytes) -> bool:
         """Tell whether a request lies in it; see `matcher`."""
         return self.matcher()(method, host, path)
 
-    def matcher(self, *, ignores_case: bool = False) -> Callable[[bytes, bytes, bytes], bool]:
+    def matcher(self) -> Callable[[bytes, bytes, bytes], bool]:
         """Make the function that tells whether a request lies in it.
 
         It takes the method; the host in lower case, without port and trailing dot; the path in its normal form.
-
-        Args:
-            ignores_case: whether text compares without regard to ASCII case, as for what restricts: a backend may
-                take /Admin for /admin.
         """
         methods = frozenset(method.encode() for method in with_head(self.methods))
+        ignores_case = self.ignores_case
         wanted = self.host.encode()
         suffix = wanted[1:] if wanted.startswith(b"*") else None
-        has_path = bool(self.segments) or self.is_exact
+        has_path = self.has_path
         find = re.compile(_pattern(self), re.IGNORECASE if ignores_case else 0).match
 
         def matches(method: bytes, host: bytes, path: bytes) -> bool:
-            if methods and method not in methods:
+            if methods and method not in methods and not (ignores_case and method.upper() in methods):
                 return False
             if suffix is None:
                 if wanted and host != wanted:
@@ -200,24 +215,39 @@ def _host_covers(wide: str, narrow: str) -> bool:
     return wide.startswith("*.") and narrow != "" and narrow.removeprefix("*").endswith(wide[1:])
 
 
-def _path_covers(wide: Scope, narrow: Scope) -> bool:
+def _alike(one: str, other: str) -> bool:
+    return one == other or one.lower() == other.lower()  # text of scopes is ASCII
+
+
+def _equal(wide: Scope, narrow: Scope) -> Callable[[str, str], bool]:
+    """Give what tells whether the wider scope's text has in it all that the narrower one's stands for."""
+    if wide.ignores_case:
+        return _alike
+    if narrow.ignores_case:
+        return lambda mine, theirs: mine == theirs and theirs.lower() == theirs.upper()
+    return eq
+
+
+def _path_covers(wide: Scope, narrow: Scope, equal: Callable[[str, str], bool]) -> bool:
     for index, wanted in enumerate(wide.segments):
         if wanted == "**":
             return True
         if index >= len(narrow.segments) or narrow.segments[index] == "**":
             return False
-        if is_text(wanted) and wanted != narrow.segments[index]:
+        if is_text(wanted) and not (
+            is_text(narrow.segments[index]) and equal(wanted, narrow.segments[index])
+        ):
             return False
     if not wide.is_exact:
         return True
     return narrow.is_exact and len(narrow.segments) == len(wide.segments)
 
 
-def _paths_meet(one: Scope, other: Scope) -> bool:
+def _paths_meet(one: Scope, other: Scope, equal: Callable[[str, str], bool]) -> bool:
     for mine, theirs in zip(one.segments, other.segments, strict=False):
         if "**" in (mine, theirs):
             return True
-        if is_text(mine) and is_text(theirs) and mine != theirs:
+        if is_text(mine) and is_text(theirs) and not equal(mine, theirs):
             return False
     shorter, longer = sorted((one, other), key=lambda scope: len(scope.segments))
     if longer.segments[len(shorter.segments) :] == ("**",):

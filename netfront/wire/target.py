@@ -115,6 +115,18 @@ class Target:
             return path
         return _resolve(_ESCAPE.sub(_unescape, path), cuts=False)
 
+    def settled(self) -> "Target":
+        """Give the target that is sent on in place of this one where a backend shall see what was decided by.
+
+        Raises:
+            BadMessage: 400, it cannot be normalised safely.
+        """
+        resolved = self.resolved
+        if resolved == self.path:
+            return self
+        sent = resolved if self.query is None else resolved + b"?" + self.query
+        return Target(self.raw, self.form, sent, self.scheme, self.authority)
+
     def behind(self, count: int) -> bytes:
         """Give what follows the first segments of the path, with one slash in front; empty if nothing does.
 

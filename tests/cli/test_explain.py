@@ -114,7 +114,7 @@ def test_url_dialled_is_told(targets, request_text, dialled):
     ("request_text", "answer"),
     [
         ("GET /x", "404: no route leads there"),
-        ("POST /api", "405: Allow: GET, HEAD"),
+        ("POST /api", "405: Allow: GET, HEAD, OPTIONS"),
         ("GET /api/%00", "400: an encoded NUL"),
         ("GET ftp://localhost/", "400: a target that is neither http nor https"),
     ],

@@ -1,11 +1,13 @@
 """The router: what it calls, what it refuses, and that remembering where a target led changes nothing."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netfront.errors import BadMessage, Refusal
-from netfront.filters.router import Served, find_route, host_of, router
+from netfront.filters.router import Served, find_route, host_of, may_be_passed_over, router
 from netfront.http.message import Exchange, Request, Response
 from netfront.policy.route import Match, Table, parse_scope
 from netfront.wire.fields import EMPTY
@@ -33,12 +35,16 @@ def answering(text):
     return handle
 
 
+def restricting(text):
+    return replace(parse_scope(text), ignores_case=True)
+
+
 def serving(*routes):
     """Make a router; a route is its scope, or (scope, scope of a variant)."""
     rows = []
     for route in routes:
         text, *narrower = (route,) if isinstance(route, str) else route
-        variants = [((parse_scope(scope),), answering(f"{text} {scope}")) for scope in narrower]
+        variants = [((restricting(scope),), answering(f"{text} {scope}"), scope) for scope in narrower]
         rows.append((parse_scope(text), Served(answering(text), variants)))
     return router(Table(rows))
 
@@ -87,7 +93,7 @@ async def test_wrong_method_is_405_with_allow():
     with pytest.raises(Refusal) as caught:
         serving("GET /x", "PUT /x/y")(asking(b"POST", b"/x/y"))
     assert caught.value.status == 405
-    assert caught.value.fields == ((b"Allow", b"GET, HEAD, PUT"),)
+    assert caught.value.fields == ((b"Allow", b"GET, HEAD, OPTIONS, PUT"),)
 
 
 @pytest.mark.parametrize("routes", [["/"], ["/api", "/"]])
@@ -212,3 +218,126 @@ def test_no_reading_of_what_passes_leads_elsewhere(raw):
 
 def test_host_of_a_request_without_one_is_empty():
     assert host_of(b"") == b""
+
+
+# -- rules, and hosts that have one on a path -----------------------------------------------------------------
+
+
+async def sent_on(handler, raw, authority=b"app.test"):
+    """Give the target by which a request goes on, or the status of its refusal."""
+    request = asking(b"GET", raw, authority)
+    try:
+        await handler(request)
+    except (Refusal, BadMessage) as error:
+        return error.status
+    return request.target.origin_form
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"/x%2fy", "/"),
+        (b"/admin", "/ /admin"),
+        (b"/ADMIN/x", "/ /admin"),
+        (b"/%61dmin", "/ /admin"),
+        (b"//admin", "/ /admin"),
+        (b"/./admin", "/ /admin"),
+        (b"/x/../admin", "/ /admin"),
+        (b"/admin;a", "/ /admin"),
+        (b"/x/%2e%2e/admin", "/ /admin"),
+        (b"/public/..%2fadmin", 400),
+        (b"/public/..%2fAdmin", 400),
+        (b"/admin%2f", 400),
+        (b"/admin%2fx", 400),
+        (b"/admin\\x", 400),
+        (b"/x\\..\\admin", 400),
+        (b"/x/..;/admin", 400),
+        (b"/x/.;/admin", 400),
+        (b"/%c0%af/admin", 400),
+        (b"/../admin", 400),
+        (b"/admin/x%2fy", "/ /admin"),
+    ],
+)
+async def test_spelling_of_a_path_does_not_lead_past_a_rule(raw, expected):
+    handler = serving(("/", "/admin"))
+    for _ in range(2):
+        assert await served(handler, b"GET", raw) == expected
+
+
+async def test_readings_may_meet_different_settings_under_the_same_rules():
+    rows = [((parse_scope("/slow"),), answering("slow"), "open")]
+    handler = router(Table([(parse_scope("/"), Served(answering("/"), rows, rules="open"))]))
+    assert await served(handler, b"GET", b"/x/..%2fslow") == "/"
+
+
+@pytest.mark.parametrize(
+    ("raw", "sent"),
+    [
+        (b"/x?a=//b/../c", b"/x?a=//b/../c"),
+        (b"/x", b"/x"),
+        (b"/x?", b"/x?"),
+        (b"//x/./y?q", b"/x/y?q"),
+        (b"/a/../%78;v=1/%2F", b"/x;v=1/%2F"),
+        (b"http://app.test//x", b"/x"),
+        (b"/../x", 400),
+        (b"/x/..;/y", 400),
+        (b"/%00", 400),
+    ],
+)
+async def test_target_goes_on_as_it_was_decided_by_where_the_host_is_guarded(raw, sent):
+    table = Table([(parse_scope("/"), Served(answering("/")))])
+    handler = router(table, guarded=lambda host: host == b"app.test")
+    for _ in range(2):
+        assert await sent_on(handler, raw) == sent
+
+
+async def test_target_goes_on_as_it_came_to_other_hosts():
+    table = Table([(parse_scope("/"), Served(answering("/")))])
+    handler = router(table, guarded=lambda host: host == b"app.test")
+    assert await sent_on(handler, b"//x/./y", b"b.test") == b"//x/./y"
+    assert await sent_on(router(table), b"//x/./y") == b"//x/./y"
+    assert await sent_on(handler, b"//x/./y", b"APP.test.:81") == b"/x/y"
+    assert await sent_on(handler, b"//x/./y", b"app.test..") == b"/x/y"
+
+
+# -- routes that ask for more ---------------------------------------------------------------------------------
+
+
+def carrying(name):
+    return lambda request: request.method == name
+
+
+async def test_conditional_routes_are_tried_in_order_and_the_plain_one_last():
+    others = [(carrying(b"A"), Served(answering("a"))), (lambda _: True, Served(answering("b")))]
+    plain = Served(answering("plain"), alternatives=others[:1])
+    assert await served(router(Table([(parse_scope("/"), plain)])), b"A", b"/") == "a"
+    assert await served(router(Table([(parse_scope("/"), plain)])), b"GET", b"/") == "plain"
+    both = Served(answering("plain"), alternatives=others)
+    assert await served(router(Table([(parse_scope("/x"), both)])), b"GET", b"/x") == "b"
+
+
+async def test_place_without_a_plain_route_counts_as_not_there_where_no_condition_holds():
+    wanted = []
+    only = Served(None, alternatives=[(lambda request: wanted != [], Served(answering("beta")))])
+    rows = [(parse_scope("/{x}/api"), only), (parse_scope("/{y}"), Served(answering("plain")))]
+    handler = router(Table(rows, may_be_passed_over))
+    request = asking(b"GET", b"/1/api")
+    assert (await handler(request)).body == b"plain"
+    assert (request.route, request.params) == (parse_scope("/{y}"), {"y": b"1"})
+    wanted.append(1)
+    request = asking(b"GET", b"/1/api")
+    assert (await handler(request)).body == b"beta"
+    assert (request.route, request.params) == (parse_scope("/{x}/api"), {"x": b"1"})
+
+
+async def test_conditional_route_alone_is_404_without_its_condition():
+    only = Served(None, alternatives=[(carrying(b"A"), Served(answering("a")))])
+    handler = router(Table([(parse_scope("/"), only)], may_be_passed_over))
+    assert await served(handler, b"A", b"/") == "a"
+    assert await served(handler, b"GET", b"/") == 404
+
+
+async def test_options_are_told_where_no_route_takes_the_method():
+    answer = await serving("GET /x", "PUT /x")(asking(b"OPTIONS", b"/x"))
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.fields.get(b"allow") == b"GET, HEAD, OPTIONS, PUT"

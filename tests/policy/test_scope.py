@@ -1,5 +1,7 @@
 """Scopes: their grammar, what is refused and how it is told, and how two of them lie to each other."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,7 +180,42 @@ def test_relations_agree_with_what_matches(one, other, method, host, path):
 
 
 def test_restriction_may_ignore_the_case_of_text():
-    scope = parse_scope("/Admin/%C3%A9")
-    assert scope.matcher(ignores_case=True)(b"GET", b"", b"/aDMIN/%C3%A9/x")
-    assert not scope.matcher()(b"GET", b"", b"/aDMIN/%C3%A9/x")
-    assert not scope.matcher(ignores_case=True)(b"GET", b"", b"/admins/%C3%A9")
+    scope = parse_scope("GET /Admin/%C3%A9")
+    alike = replace(scope, ignores_case=True)
+    assert alike.matches(b"GET", b"", b"/aDMIN/%C3%A9/x")
+    assert alike.matches(b"get", b"", b"/admin/%C3%A9")
+    assert not scope.matches(b"GET", b"", b"/aDMIN/%C3%A9/x")
+    assert not scope.matches(b"get", b"", b"/Admin/%C3%A9")
+    assert not alike.matches(b"GET", b"", b"/admins/%C3%A9")
+
+
+def test_scopes_that_ignore_case_cover_and_meet_what_is_written_otherwise():
+    scope, other = parse_scope("/admin"), parse_scope("/Admin/x")
+    alike = replace(scope, ignores_case=True)
+    assert alike.covers(other)
+    assert alike.meets(other)
+    assert other.meets(alike)
+    assert not scope.covers(alike)
+    assert alike.covers(scope)
+    assert parse_scope("/1").covers(replace(parse_scope("/1/a"), ignores_case=True))
+    assert not parse_scope("/{x}/a").covers(replace(parse_scope("/b/a"), ignores_case=True))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("/a/{x}", "/a/{y}", True),
+        ("/a/{x}", "/a/*", True),
+        ("/a", "/a/**", True),
+        ("/a/**$", "/a", True),
+        ("GET,POST /a", "POST,GET,HEAD /a", True),
+        ("/a", "/a$", False),
+        ("/a", "/A", False),
+        ("/a", "a.test/a", False),
+        ("/a/{x}", "/a/x", False),
+        ("GET /a", "/a", False),
+        ("/", "/**", True),
+    ],
+)
+def test_scopes_that_mean_the_same_are_known(one, other, same):
+    assert (parse_scope(one).meant == parse_scope(other).meant) == same

@@ -1,0 +1,54 @@
+"""Guards: which policies restrict, and at which hosts paths have to be normalised for them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from netfront.cli.plan import Settings
+from netfront.cli.scoped import Policy
+
+__all__ = ["guarded", "guarded_hosts", "restricting", "ruling"]
+
+
+def restricting(policies: Iterable[Policy]) -> list[Policy]:
+    """Have the scopes of those that restrict ignore the case of text: a backend may take /Admin for /admin."""
+    return [
+        replace(policy, scope=replace(policy.scope, ignores_case=True))
+        if policy.scope is not None and _restricts(policy)
+        else policy
+        for policy in policies
+    ]
+
+
+def ruling(policies: Iterable[Policy]) -> tuple[Policy, ...]:
+    """Give those that say something of what stands before a service."""
+    return tuple(policy for policy in policies if policy.apply(Settings()).gate != Settings().gate)
+
+
+def guarded_hosts(rules: Iterable[Policy]) -> tuple[str, ...]:
+    """Give the hosts that have a restriction with a path, as scopes name them; "" is every host."""
+    hosts = {
+        rule.scope.host
+        for rule in rules
+        if rule.scope is not None and rule.scope.has_path and rule.apply(Settings()).gate.is_guarded
+    }
+    return ("",) if "" in hosts else tuple(sorted(hosts))
+
+
+def guarded(rules: Iterable[Policy]) -> Callable[[bytes], bool] | None:
+    """Make the test whether a host, as `host_of` gives it, has a restriction with a path; None where none has.
+
+    Their backends shall see no other path than the one that was decided by, on whatever route (see Target.settled).
+    """
+    hosts = [host.encode() for host in guarded_hosts(rules)]
+    if not hosts:
+        return None
+    if b"" in hosts:
+        return lambda _: True
+    named = frozenset(hosts)
+    below = tuple(host[1:] for host in hosts if host.startswith(b"*"))
+    return lambda host: host in named or host.endswith(below)
+
+
+def _restricts(policy: Policy) -> bool:
+    settings = policy.apply(Settings())
+    return settings.gate.is_guarded or settings.max_body is not None
