@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from netfront.cli.figures import Figures, ListenerRow
+from netfront.cli.gate.credentials import Credentials
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import ListenerPlan, ServePlan
 from netfront.cli.render import Console, url_of
@@ -95,6 +96,7 @@ class App:
         figures: Figures | None,
         renewed: list[Callable[[], None]],
         outward: Outward,
+        credentials: Credentials | None,
     ) -> None:
         self.plan = plan
         self.services = services
@@ -109,6 +111,7 @@ class App:
         self._retired: list[Front] = []
         """Of plans before: they serve what connected to them."""
         self.certificates = certificates
+        self.credentials = credentials
         self._ports = ports
         self._trusted = trusted
         self._renewed = renewed
@@ -295,12 +298,14 @@ class App:
             log.reopen()
 
     def reload(self) -> list[str]:
-        """Read certificates again; give what is to be said of it."""
-        return self.certificates.reload() if self.certificates is not None else []
+        """Read certificates and credentials again; give what is to be said of it."""
+        read = (self.certificates, self.credentials)
+        return [line for files in read if files is not None for line in files.reload()]
 
     def look_at_files(self) -> list[str]:
-        """Read certificates again whose files have changed or that grow old; give what is to be said of it."""
-        return self.certificates.look() if self.certificates is not None else []
+        """Read certificates and credentials again that have changed or grow old; give what is to be said of it."""
+        watched = (self.certificates, self.credentials)
+        return [line for files in watched if files is not None for line in files.look()]
 
     @property
     def certificate_note(self) -> str:

@@ -16,6 +16,8 @@ from netfront.cli.application import App, Front
 from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
 from netfront.cli.gate.assembly import answering, gate
+from netfront.cli.gate.credentials import Credentials
+from netfront.cli.gate.guarding import Makers, credentials_of, makers_of, stripping
 from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
@@ -40,6 +42,7 @@ from netfront.filters.name_backend import name_backend
 from netfront.filters.pages import Explanation, error_page
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import plain_on_tls, redirect
+from netfront.filters.request_key import request_key
 from netfront.filters.router import METHODS, Served, router
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
@@ -98,6 +101,7 @@ class _Parts:
     memory: HeadMemory[RequestBlock]
     trusted: Callable[[str], bool]
     outward: Outward
+    makers: Makers
     ports: list[int]
     certificates: "Certificates | None"
     observers: "_Observers"
@@ -120,7 +124,7 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
     """
     limits = plan.limits
     heads = HeadLimits(limits.max_line, limits.max_field, limits.max_head, limits.max_fields)
-    certificates, contexts, logs, observers = _read_files(plan, console, kept)
+    certificates, contexts, credentials, logs, observers = _read_files(plan, console, kept)
     figures = kept.figures if kept is not None else None
     if kept is None and plan.log.live and sys.stderr.isatty():
         figures = Figures()
@@ -162,6 +166,7 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         memory=request_memory(),
         trusted=_trusted(plan.tell.trust_proxy),
         outward=outward,
+        makers=makers_of(credentials),
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,
         observers=observers,
@@ -181,6 +186,7 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         figures,
         renewed,
         outward,
+        credentials,
     )
 
 
@@ -233,11 +239,12 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         return stack(answer_errors(explains=listener.is_loopback), then=redirect(lambda: parts.ports[to]))
     replaces_host = any(target.host is not None for route in routes for target in plan.targets(route))
 
+    address_of = request_key("ip", trusted=parts.trusted if plan.tell.trust_proxy else None)
     dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
 
     def service(route: RoutePlan, settings: Settings) -> Handler:
         return stack(
-            *gate(settings.gate),
+            *gate(settings.gate, parts.makers, address_of),
             limit_body(settings.max_body) if settings.max_body is not None else None,
             then=answering(route.answer) if route.answer is not None else forwarding(route, settings),
         )
@@ -311,6 +318,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
             rfc7239=plan.tell.forwarded,
             identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
         ),
+        stripping(plan),  # of what tells who asks: no client says that itself
         then=router(table, guarded=guarded(plan.rules)),
     )
 
@@ -372,11 +380,12 @@ def _server_limits(plan: ServePlan, heads: HeadLimits) -> ServerLimits:
 
 def _read_files(
     plan: ServePlan, console: Console, kept: App | None
-) -> tuple["Certificates | None", "BackendContexts", list[LogFile], _Observers]:
+) -> tuple["Certificates | None", "BackendContexts", Credentials | None, list[LogFile], _Observers]:
     """Read and open every file of the plan. Raises UsageError: of all that is wrong with any of them."""
     faults = Faults()
     certificates = None
     contexts: BackendContexts = {}
+    credentials = None
     logs: list[LogFile] = []
     observers = _Observers()
     if plan.tls is not None:
@@ -394,11 +403,15 @@ def _read_files(
 
         contexts = backend_contexts(spoken_to_backends(plan), faults)
     try:
+        credentials = credentials_of(plan, console.note, kept.credentials if kept is not None else None)
+    except UsageError as error:
+        faults.take(error)
+    try:
         logs, observers = _observers(plan, console, kept.logs if kept is not None else ())
     except OSError as error:
         faults.add(f"--access-log {plan.log.access_log}", words(error))
     faults.raise_any()
-    return certificates, contexts, logs, observers
+    return certificates, contexts, credentials, logs, observers
 
 
 def _observers(

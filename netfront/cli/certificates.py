@@ -39,7 +39,12 @@ class Certificates:
         self.plan = plan
         self._files = Files()
         self._loaded = self._load(tell)
-        self._tls = ServerTls(self._loaded, client_ca=plan.client_ca, files=self._files)
+        self._tls = ServerTls(
+            self._loaded,
+            client_ca=plan.client_ca,
+            may_come_without=plan.may_come_without,
+            files=self._files,
+        )
         named = _files(plan)
         self._pipes = [path for path in named if self._files.is_pipe(path)]
         self._watch = FileWatch([path for path in named if path not in self._pipes])

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags, flag_of
+from netfront.cli.gate.auth import check_auth
+from netfront.cli.gate.rules import check_rules
 from netfront.cli.listening import is_local_name, secure_schemes
 from netfront.cli.plan import ListenerPlan, PoolPlan, RoutePlan, ServePlan
 from netfront.cli.scoped import Policy
@@ -42,7 +44,10 @@ def find_contradictions(
     faults: Faults,
 ) -> None:
     """Find what does not fit together; all routes must have been read."""
+    policies = list(policies)
     _check_policies(policies, routes, faults)
+    check_auth(flags, policies, listeners, faults)
+    check_rules(routes, faults)
     _check_parts(routes, faults)
     _check_http_only(command, flags, listeners, faults)
     _check_balancing(flags, routes, pools, faults)

@@ -13,6 +13,7 @@ from netfront.cli.explain_backends import (
     explain_target,
     may_have_several,
 )
+from netfront.cli.gate.explain_guards import explain_guards
 from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.router import find_route, host_of
@@ -152,7 +153,8 @@ def _listener(plan: ServePlan, listener: ListenerPlan) -> Iterator[tuple[str, st
                 f"the certificate {certificate.cert}{', for ' if names else ''}{names}, {key}{opened}",
             )
         if plan.tls.client_ca:
-            yield "tls", f"clients need a certificate of {plan.tls.client_ca}"
+            need = "may show" if plan.tls.may_come_without else "need"
+            yield "tls", f"clients {need} a certificate of {plan.tls.client_ca}"
 
 
 def _limits(plan: ServePlan) -> Iterator[tuple[str, str]]:
@@ -192,6 +194,7 @@ def _guard(plan: ServePlan, targets: Iterable[TargetPlan]) -> Iterator[tuple[str
 def _settings(plan: ServePlan, route: RoutePlan, settings: Settings) -> Iterator[tuple[str, str]]:
     if route.kind != "http":
         return
+    yield from explain_guards(settings.gate)
     yield "timeout", f"{render_duration(settings.timeout)} to the first byte"
     if settings.max_body is not None:
         yield "body", f"at most {render_size(settings.max_body)}; else 413"

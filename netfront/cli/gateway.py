@@ -50,6 +50,10 @@ def gateway(
     """Serve as a gateway."""
     given = locals()
     del given["ctx"], given["shared"]
+    if new_key is not None and not ctx.obj.faults:
+        from netfront.cli.gate.keys import print_new_key
+
+        return print_new_key(new_key)
     return run("gateway", {**given, **shared}, ctx.obj)
 
 

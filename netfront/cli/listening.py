@@ -68,7 +68,7 @@ def plan_tls(
             if not is_local_name(name):
                 faults.add(f"the host {name}", "the local CA may not certify it", _NEEDS_CERT)
         names = tuple(dict.fromkeys((*names, *routed)))
-    return TlsPlan(certificates, tuple(map(str, names)), path_of(flags.client_ca))
+    return TlsPlan(certificates, tuple(map(str, names)), path_of(flags.client_ca), bool(flags.mtls))
 
 
 def plan_hosts(flags: ServeFlags, routed: Iterable[str], faults: Faults) -> HostPlan:

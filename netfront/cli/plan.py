@@ -112,11 +112,13 @@ class TlsPlan:
         names: that clients call us by: of --name and, with the local CA, of routes. Its certificate carries
             them beside the loopback names; certificates that were given have to cover them.
         client_ca: the file of CAs that clients' certificates must come from; None asks for none.
+        may_come_without: whether a client may show none: then it is asked for by --mtls.
     """
 
     certificates: tuple[CertificatePlan, ...] = ()
     names: tuple[str, ...] = ()
     client_ca: str | None = None
+    may_come_without: bool = False
 
     @property
     def is_local(self) -> bool:

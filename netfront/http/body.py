@@ -8,7 +8,7 @@ thing. Nothing is held but what one read brought.
 from netfront.errors import BadMessage, ClientGone, Overdue
 from netfront.net.lane import Signal, clock, first
 from netfront.net.stream import Stream
-from netfront.wire.fields import EMPTY, Fields, trailer_fields
+from netfront.wire.fields import EMPTY, Edit, Fields, trailer_fields
 from netfront.wire.framing import CHUNKED, LENGTH, UNTIL_CLOSE, ChunkedDecoder, Framing
 
 __all__ = ["BodyReader", "RequestBody"]
@@ -123,6 +123,7 @@ class RequestBody:
         "limit",
         "received",
         "started",
+        "trailer_edit",
         "whole_since",
     )
 
@@ -133,6 +134,7 @@ class RequestBody:
         self._waited = 0.0
         self._since: float | None = None
         self.whole_since: float | None = None
+        self.trailer_edit: Edit | None = None
         self.received = 0
         self.started = False
         self.length = reader.framing.length if reader.framing.kind == LENGTH else None
@@ -160,7 +162,8 @@ class RequestBody:
     @property
     def trailers(self) -> Fields:
         """The trailer section, once finished."""
-        return self._reader.trailers
+        trailers = self._reader.trailers
+        return trailers if self.trailer_edit is None else trailers.edited(self.trailer_edit)
 
     def due(self) -> float:
         """Tell when whoever waits for the next bytes shall lose patience; the wait begins with the first call."""

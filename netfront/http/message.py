@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from netfront.net.lane import Deadline, Signal
 from netfront.net.stream import Facts, Stream
-from netfront.wire.fields import EMPTY, Field, Fields
+from netfront.wire.fields import EMPTY, Edit, Field, Fields
 
 if TYPE_CHECKING:
     from netfront.net.backend import Member
@@ -79,6 +79,8 @@ class IncomingBody(Body, Protocol):
 
     limit: int | None
     """Most bytes it may have; more raise BadMessage(413). A filter may lower it."""
+    trailer_edit: Edit | None
+    """What becomes of its trailers; a filter may set it before the end."""
 
 
 class Client(Protocol):

@@ -19,11 +19,12 @@ class Replay:
         most: bytes; a longer body can be sent only once.
     """
 
-    __slots__ = ("_at", "_body", "_held", "_most", "_parts", "length", "limit", "started")
+    __slots__ = ("_at", "_body", "_held", "_most", "_parts", "length", "limit", "started", "trailer_edit")
 
     def __init__(self, body: IncomingBody, *, most: int) -> None:
         self._body = body
         self.limit = body.limit
+        self.trailer_edit = body.trailer_edit
         self._most = most
         self._held = 0
         self._parts: list[bytes] | None = []

@@ -42,6 +42,7 @@ class ServerTls:
     Args:
         certificates: at least one; the first serves where no name is asked for or none fits.
         client_ca: a file of CAs; then a client must show a certificate of theirs.
+        may_come_without: it may show none as well, and `facts.client_cert` tells.
         files: reads it.
 
     Raises:
@@ -53,10 +54,12 @@ class ServerTls:
         certificates: Sequence[LoadedCertificate],
         *,
         client_ca: str | None = None,
+        may_come_without: bool = False,
         alpn: Sequence[str] = _ALPN,
         files: Files | None = None,
     ) -> None:
         self._client_ca = client_ca
+        self._verify = ssl.CERT_OPTIONAL if may_come_without else ssl.CERT_REQUIRED
         self._files = files or Files()
         self._alpn = list(alpn)
         self._by_name: dict[str, ssl.SSLContext] = {}
@@ -104,7 +107,7 @@ class ServerTls:
         context.set_alpn_protocols(self._alpn)
         if self._client_ca is None:
             return b""
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = self._verify
         return load_authorities(context, "--client-ca", self._client_ca, self._files)
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:

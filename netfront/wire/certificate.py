@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-__all__ = ["Certificate", "parse_certificate", "pem_certificates", "render_name"]
+__all__ = [
+    "Certificate",
+    "ClientNames",
+    "client_names",
+    "parse_certificate",
+    "pem_certificates",
+    "render_name",
+]
 
 _PEM = re.compile(
     rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
@@ -20,6 +27,7 @@ _PEM = re.compile(
 )
 _SEQUENCE, _OID, _BOOLEAN, _OCTETS, _UTC_TIME = 0x30, 0x06, 0x01, 0x04, 0x17
 _VERSION, _EXTENSIONS, _DNS_NAME, _IP_ADDRESS = 0xA0, 0xA3, 0x82, 0x87
+_LABELS = {_DNS_NAME: "DNS", 0x81: "email", 0x86: "URI"}
 _SUBJECT_ALT_NAME, _EXTENDED_USAGE = "2.5.29.17", "2.5.29.37"
 _SERVER_AUTH, _ANY_USAGE, _COMMON_NAME = "1.3.6.1.5.5.7.3.1", "2.5.29.37.0", "2.5.4.3"
 _TYPES = {
@@ -83,6 +91,32 @@ def pem_certificates(text: bytes) -> list[bytes]:
     return [a2b_base64(match[1]) for match in _PEM.finditer(text)]
 
 
+@dataclass(frozen=True, slots=True)
+class ClientNames:
+    """Who a client's certificate is for.
+
+    Args:
+        subject: as one line (RFC 4514), the most specific part first; empty where there is none.
+        common: the common name, if there is exactly one.
+        alternative: of subjectAltName, as "DNS:a.example", "IP:192.0.2.7", "URI:spiffe://…" and "email:ann@a.example".
+    """
+
+    subject: str
+    common: str | None
+    alternative: tuple[str, ...]
+
+
+def client_names(der: bytes) -> ClientNames:
+    """Read who a certificate is for. Raises ValueError: it is none."""
+    try:
+        _, _, subject, extensions = _fields(der)
+        commons = [text for oid, text in _texts(subject) if oid == _COMMON_NAME]
+        names = tuple(_labelled_names(extensions.get(_SUBJECT_ALT_NAME, b"\x30\x00")))
+    except (IndexError, OverflowError) as error:
+        raise ValueError("not a certificate") from error
+    return ClientNames(render_name(subject).decode(), commons[0] if len(commons) == 1 else None, names)
+
+
 def parse_certificate(der: bytes) -> Certificate:
     """Read the facts of a certificate. Raises ValueError: it is none."""
     try:
@@ -104,14 +138,8 @@ def render_name(name: bytes) -> bytes:
 
 
 def _parse(der: bytes) -> Certificate:
-    body, *_signature = _inside(der)
-    rest = [item for item in _inside(body[2]) if item[0] != _VERSION]
-    _serial, _algorithm, (_, _, issuer), (_, validity, _), (_, _, subject), *others = rest
+    issuer, validity, subject, extensions = _fields(der)
     (begins, ends) = [_time(tag, content) for tag, content, _ in _items(validity)]
-    extensions: dict[str, bytes] = {}
-    for tag, content, _ in others:
-        if tag == _EXTENSIONS:
-            extensions.update(_extension(one) for _, one, _ in _inside(content))
     names = list(_alternative_names(extensions.get(_SUBJECT_ALT_NAME, b"\x30\x00")))
     has_names = bool(names)
     if not has_names:
@@ -119,6 +147,18 @@ def _parse(der: bytes) -> Certificate:
     usages = {_oid(usage) for _, usage, _ in _inside(extensions.get(_EXTENDED_USAGE, b"\x30\x00"))}
     serves = not usages or not usages.isdisjoint({_SERVER_AUTH, _ANY_USAGE})
     return Certificate(tuple(names), has_names, begins, ends, issuer, subject, serves)
+
+
+def _fields(der: bytes) -> tuple[bytes, bytes, bytes, dict[str, bytes]]:
+    """Give the issuer, the validity's content, the subject and the extensions by their number."""
+    body, *_signature = _inside(der)
+    rest = [item for item in _inside(body[2]) if item[0] != _VERSION]
+    _serial, _algorithm, (_, _, issuer), (_, validity, _), (_, _, subject), *others = rest
+    extensions: dict[str, bytes] = {}
+    for tag, content, _ in others:
+        if tag == _EXTENSIONS:
+            extensions.update(_extension(one) for _, one, _ in _inside(content))
+    return issuer, validity, subject, extensions
 
 
 def _items(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
@@ -180,6 +220,14 @@ def _alternative_names(data: bytes) -> Iterator[str]:
             yield content.decode("ascii", "replace").lower()
         elif tag == _IP_ADDRESS and len(content) in (4, 16):
             yield str(ip_address(content))
+
+
+def _labelled_names(data: bytes) -> Iterator[str]:
+    for tag, content, _ in _inside(data):
+        if tag in _LABELS:
+            yield f"{_LABELS[tag]}:{content.decode('ascii', 'replace')}"
+        elif tag == _IP_ADDRESS and len(content) in (4, 16):
+            yield f"IP:{ip_address(content)}"
 
 
 def _texts(name: bytes) -> Iterator[tuple[str, str]]:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, fields
 
+from netfront.cli.gate.restrictions import AuthGroup, PassedField, RulePlan
 from netfront.cli.gate.way import Way
+from netfront.policy.scope import Scope
 
 __all__ = ["NO_GATE", "AnswerPlan", "GatePlan"]
 
-_OPEN: frozenset[str] = frozenset({"ways"})
+_OPEN = frozenset({"public", "passed", "ways"})
 """The fields of a GatePlan that let every request in: settings. All others restrict, so that who adds one and forgets
 to say what it is has paths normalised that need not be, and nothing left open."""
 
@@ -16,9 +18,17 @@ class GatePlan:
     """What stands before the service of a route, as the flags of all scopes come together there.
 
     Args:
+        auth: who may ask: one method of each group must pass; from the widest scope to the narrowest.
+        rules: what they must be, all of them.
+        public: the scopes of --public that hold here: what stands in wider ones is left out of both already.
+        passed: the fields that tell the backend who asks.
         ways: URLs that are asked for it; each place has a pool of its own.
     """
 
+    auth: tuple[AuthGroup, ...] = ()
+    rules: tuple[RulePlan, ...] = ()
+    public: tuple[Scope, ...] = ()
+    passed: tuple[PassedField, ...] = ()
     ways: tuple[Way, ...] = ()
 
     @property

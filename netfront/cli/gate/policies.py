@@ -2,6 +2,8 @@
 
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.auth import auth_policies
+from netfront.cli.gate.rules import rule_policies
 from netfront.cli.scoped import Policy
 
 __all__ = ["gate_policies"]
@@ -9,4 +11,4 @@ __all__ = ["gate_policies"]
 
 def gate_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
     """Read the gateway's flags that can differ by scope."""
-    return []
+    return [*auth_policies(flags, faults), *rule_policies(flags, faults)]

@@ -1,0 +1,201 @@
+"""The files that hold credentials: read at the start, again as they change and at SIGHUP; what is wrong is never used.
+
+Who can write such a file can let themselves in, so one that others can write is refused, and one that others can read
+is told of: hashes can be guessed at at leisure. A file that is gone or wrong later leaves what was read of it in use.
+"""
+
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from netfront.cli.faults import Faults
+from netfront.errors import UsageError, words
+from netfront.net.threads import Threads
+from netfront.net.watchfile import FileWatch
+from netfront.policy.apikeys import ApiKeys, parse_keys
+from netfront.policy.claims import Identity
+from netfront.policy.passwords import Passwords, parse_passwords
+from netfront.policy.remembered import Remembered
+from netfront.units import render_size
+
+__all__ = ["Credentials", "KeyFile", "PasswordFile", "read_guarded"]
+
+_MOST = 16 * 2**20
+"""Bytes of a file: a hundred thousand keys or users."""
+_T = TypeVar("_T")
+Tell = Callable[[str], None]
+
+
+def read_guarded(path: str, what: str, tell: Tell) -> str:
+    """Read a file that only its owner may be able to write.
+
+    Args:
+        what: the flag with its value, for messages.
+        tell: told if others can read it.
+
+    Raises:
+        UsageError: it cannot be read, or others can write it.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = os.fstat(file.fileno())
+            data = file.read(_MOST + 1)
+    except OSError as error:
+        raise UsageError.of(what, words(error)) from error
+    if stat.S_ISREG(found.st_mode):
+        if found.st_uid not in (0, os.geteuid()):
+            raise UsageError.of(
+                what, f"it belongs to another user (uid {found.st_uid})", "make it yours, or root's"
+            )
+        if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != os.getegid()):
+            raise UsageError.of(what, "others can write it, and so let themselves in", f"chmod 600 {path}")
+        if found.st_mode & stat.S_IROTH:
+            tell(f"{what}: others can read it; chmod 600 {path}")
+    if len(data) > _MOST:
+        raise UsageError.of(what, f"longer than {render_size(_MOST)}")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError.of(what, "not UTF-8 text") from error
+
+
+class _File(Generic[_T]):
+    """One file, read again as it changes.
+
+    Args:
+        flag: that names it.
+    """
+
+    def __init__(self, flag: str, path: str, parse: Callable[[str, str], _T], tell: Tell) -> None:
+        self.path = path
+        self._what = f"{flag} @{path}"
+        self._parse = parse
+        self._watch = FileWatch([path])
+        self._is_missing = False
+        self._is_pipe = _is_pipe(path)  # which can be read but once
+        self.held = self._read(tell)
+
+    def _read(self, tell: Tell) -> _T:
+        return self._parse(read_guarded(self.path, self._what, tell), self._what)
+
+    def look(self) -> list[str]:
+        """Read it again if it has changed; give what is to be said of it."""
+        if self._is_pipe:
+            return []
+        has_changed = self._watch.changed()
+        is_missing = self.path in self._watch.missing
+        if is_missing != self._is_missing:
+            self._is_missing = is_missing
+            if is_missing:
+                return [f"{self._what}: {self._watch.missing[self.path]}; what was read of it stays in use"]
+        return self.reload() if has_changed else []
+
+    def reload(self) -> list[str]:
+        """Read it again; give what is to be said of it."""
+        told: list[str] = []
+        if self._is_pipe:
+            return [f"{self._what}: a pipe is read but once"]
+        try:
+            held = self._read(told.append)
+        except UsageError as error:
+            return [f"what was read before stays in use: {error}"]
+        self.held = held
+        self.take()
+        return [*told, f"{self._what}: read again"]
+
+    def take(self) -> None:
+        """Do what is to be done when it was read again."""
+
+
+class KeyFile(_File[ApiKeys]):
+    """The file of --api-key."""
+
+    def __init__(self, path: str, tell: Tell) -> None:
+        super().__init__("--api-key", path, parse_keys, tell)
+
+    def owner(self, key: bytes) -> Identity | None:
+        """Tell whose key it is; None: nobody's."""
+        return self.held.owner(key)
+
+
+class PasswordFile(_File[Passwords]):
+    """The file of --basic.
+
+    Args:
+        threads: that check passwords.
+    """
+
+    def __init__(self, path: str, threads: Threads, tell: Tell) -> None:
+        super().__init__("--basic", path, parse_passwords, tell)
+        self._threads = threads
+        self.remembered = _remembered()
+
+    async def are_right(self, user: str, password: bytes) -> bool:
+        """Tell whether a user has a password.
+
+        Raises:
+            Refusal: 503, too many are being checked.
+        """
+        held = self.held
+        return await self._threads.run(lambda: held.are_right(user, password))
+
+    def take(self) -> None:
+        """Forget who was right by the old file."""
+        self.remembered = _remembered()
+
+
+class Credentials:
+    """All files of credentials of a process, by path.
+
+    Args:
+        keys, passwords: the paths.
+        kept: those of the plan before: the same file goes on with what it remembers.
+
+    Raises:
+        UsageError: of all that is wrong with any of them.
+    """
+
+    def __init__(
+        self, keys: Iterable[str], passwords: Iterable[str], tell: Tell, kept: "Credentials | None" = None
+    ) -> None:
+        self._threads: Threads = kept._threads if kept is not None else Threads()
+        self.keys: dict[str, KeyFile] = {}
+        self.passwords: dict[str, PasswordFile] = {}
+        faults = Faults()
+        for path in dict.fromkeys(keys):
+            try:
+                self.keys[path] = (kept and kept.keys.get(path)) or KeyFile(path, tell)
+            except UsageError as error:
+                faults.take(error)
+        for path in dict.fromkeys(passwords):
+            try:
+                known = kept and kept.passwords.get(path)
+                self.passwords[path] = known or PasswordFile(path, self._threads, tell)
+            except UsageError as error:
+                faults.take(error)
+        faults.raise_any()
+
+    @property
+    def _files(self) -> list[KeyFile | PasswordFile]:
+        return [*self.keys.values(), *self.passwords.values()]
+
+    def look(self) -> list[str]:
+        """Read again what has changed; give what is to be said of it."""
+        return [line for file in self._files for line in file.look()]
+
+    def reload(self) -> list[str]:
+        """Read all again; give what is to be said of it."""
+        return [line for file in self._files for line in file.reload()]
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _remembered() -> Remembered[Identity]:
+    return Remembered(secrets.token_bytes(32))

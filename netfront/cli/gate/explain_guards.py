@@ -1,0 +1,35 @@
+"""`--explain`: what guards a route of a gateway, in the order in which a request meets it."""
+
+from collections.abc import Iterator
+
+from netfront.cli.gate.auth import EVERYTHING
+from netfront.cli.gate.plan import GatePlan
+from netfront.cli.gate.restrictions import AddressPlan, AuthGroup
+from netfront.policy.scope import Scope
+
+__all__ = ["explain_guards"]
+
+
+def explain_guards(gate: GatePlan) -> Iterator[tuple[str, str]]:
+    """Tell who may pass, and what the backend is told of them."""
+    for scope in gate.public:
+        yield "public", f"by --public {scope}: no authentication or authorization of wider scopes"
+    addresses = [rule for rule in gate.rules if isinstance(rule, AddressPlan)]
+    for address in addresses:
+        yield "allow", f"{address.shown}; else 403{_from(address.scope)}"
+    for group in gate.auth:
+        yield "auth", f"{_alternatives(group)}{_from(group.scope)}"
+    for rule in gate.rules:
+        if rule not in addresses:
+            yield "allow", f"{rule.shown}; else 403{_from(rule.scope)}"
+    if gate.passed:
+        told = ", ".join(f"{one.name} is {one.claim}" for one in gate.passed)
+        yield "tell", f"{told}; clients cannot send them"
+
+
+def _alternatives(group: AuthGroup) -> str:
+    return "; or ".join(method.shown for method in group.methods)
+
+
+def _from(scope: Scope) -> str:
+    return f" ({scope})" if scope != EVERYTHING else ""

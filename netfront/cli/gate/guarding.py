@@ -1,0 +1,135 @@
+"""From what guards a route, as a plan has it, to the filters that do, and to the files that they read."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+
+from netfront.cli.gate.auth import gates
+from netfront.cli.gate.credentials import Credentials
+from netfront.cli.gate.plan import GatePlan
+from netfront.cli.gate.restrictions import (
+    AddressPlan,
+    ApiKeyPlan,
+    BasicPlan,
+    ClaimPlan,
+    ExpressionPlan,
+    MethodPlan,
+    MtlsPlan,
+    RulePlan,
+    TokenScopePlan,
+)
+from netfront.cli.gate.rules import identity_fields
+from netfront.cli.plan import ServePlan
+from netfront.filters.api_key import ApiKey
+from netfront.filters.authenticate import Method, authenticate
+from netfront.filters.authorize import (
+    Rule,
+    authorize,
+    needs_address,
+    needs_claim,
+    needs_expression,
+    needs_scopes,
+)
+from netfront.filters.basic import Basic
+from netfront.filters.mtls import Mtls
+from netfront.filters.pass_identity import pass_identity, strip_fields
+from netfront.http.message import Filter, Request
+from netfront.net.lane import clock
+from netfront.policy.claims import Identity
+from netfront.policy.expression import Expression
+from netfront.wire.certificate import client_names
+
+__all__ = [
+    "AddressOf",
+    "Makers",
+    "admission",
+    "authentication",
+    "authorization",
+    "credentials_of",
+    "makers_of",
+    "stripping",
+]
+
+Makers = Mapping[type, Callable[[MethodPlan, str], Method]]
+"""By the class of a MethodPlan what makes its Method; it gets the realm too."""
+AddressOf = Callable[[Request], bytes | None]
+"""Tells a client's address, behind proxies that are trusted too."""
+
+
+def credentials_of(
+    plan: ServePlan, tell: Callable[[str], None], kept: Credentials | None
+) -> Credentials | None:
+    """Read the files of credentials of a plan; None where it has none. Raises UsageError: of all that is wrong."""
+    methods = [method for gate in gates(plan.routes) for group in gate.auth for method in group.methods]
+    keys = [method.file for method in methods if isinstance(method, ApiKeyPlan)]
+    passwords = [method.file for method in methods if isinstance(method, BasicPlan)]
+    return Credentials(keys, passwords, tell, kept) if keys or passwords else None
+
+
+def makers_of(credentials: Credentials | None) -> Makers:
+    """Give what makes the methods of this file."""
+
+    def basic(plan: MethodPlan, realm: str) -> Method:
+        assert isinstance(plan, BasicPlan)
+        assert credentials is not None
+        return Basic(credentials.passwords[plan.file], clock, realm=realm, hides=plan.hides)
+
+    def api_key(plan: MethodPlan, realm: str) -> Method:
+        assert isinstance(plan, ApiKeyPlan)
+        assert credentials is not None
+        file = credentials.keys[plan.file]
+        return ApiKey(file.owner, plan.field.encode(), realm=realm, hides=plan.hides)
+
+    def mtls(_: MethodPlan, __: str) -> Method:
+        return Mtls(_identify)
+
+    return {BasicPlan: basic, ApiKeyPlan: api_key, MtlsPlan: mtls}
+
+
+def authentication(plan: GatePlan, makers: Makers) -> Filter | None:
+    """Make the filter of a route; None where nobody is asked who they are."""
+    if not plan.auth:
+        return None
+    return authenticate(
+        [[makers[type(method)](method, str(group.scope)) for method in group.methods] for group in plan.auth]
+    )
+
+
+def admission(plan: GatePlan, address_of: AddressOf) -> Filter | None:
+    """Make the filter of addresses; before authentication, as who may not come in is not asked who they are."""
+    rules = [rule for rule in plan.rules if isinstance(rule, AddressPlan)]
+    made = [needs_address([ip_network(one) for one in rule.networks], address_of) for rule in rules]
+    return authorize(made) if made else None
+
+
+def authorization(plan: GatePlan, address_of: AddressOf) -> tuple[Filter | None, Filter | None]:
+    """Make the filter of the other rules, and the one that tells the backend who asks."""
+    rules = [_rule(rule, address_of) for rule in plan.rules if not isinstance(rule, AddressPlan)]
+    passed = [(one.name, one.claim) for one in plan.passed]
+    return (authorize(rules) if rules else None, pass_identity(passed) if passed else None)
+
+
+def stripping(plan: ServePlan) -> Filter | None:
+    """Make the filter that takes those fields from every client's request, on every route."""
+    names = identity_fields(plan)
+    return strip_fields(names) if names else None
+
+
+def _rule(plan: RulePlan, address_of: AddressOf) -> Rule:
+    if isinstance(plan, TokenScopePlan):
+        return needs_scopes(plan.names)
+    if isinstance(plan, ClaimPlan):
+        return needs_claim(plan.name, plan.value)
+    assert isinstance(plan, ExpressionPlan)
+    expression = Expression(plan.text)
+    return needs_expression(expression.refuses, plan.uses, address_of, time.time, text=plan.text)
+
+
+def _identify(certificate: bytes) -> Identity:
+    """Make an identity of a client's certificate: its subject, or the first name where that is empty."""
+    names = client_names(certificate)
+    digest = hashlib.sha256(certificate).hexdigest()
+    user = names.subject or (names.alternative[0] if names.alternative else digest)
+    claims = {"sub": user, "cn": names.common, "san": list(names.alternative), "fingerprint": digest}
+    return Identity("mtls", user, {name: value for name, value in claims.items() if value is not None})

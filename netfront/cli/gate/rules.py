@@ -1,0 +1,181 @@
+"""Authorization: from its flags to the rules that stand before a route, and what the backend is told of who asks."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from ipaddress import ip_network
+
+from netfront.cli.faults import Faults
+from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.auth import gates, restricting, with_scope
+from netfront.cli.gate.plan import GatePlan
+from netfront.cli.gate.restrictions import (
+    AddressPlan,
+    ClaimPlan,
+    ExpressionPlan,
+    PassedField,
+    RulePlan,
+    TokenScopePlan,
+)
+from netfront.cli.plan import RoutePlan, ServePlan, Settings
+from netfront.cli.scoped import Policy
+from netfront.errors import UsageError
+from netfront.policy.expression import Expression
+from netfront.policy.scope import Scope
+
+__all__ = ["check_rules", "identity_fields", "rule_policies"]
+
+_FIELD = re.compile(r"[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*")
+_MOST_PARTS = 8
+"""Of a field's name: each dash may be an underscore, so there are 128 spellings."""
+_SCOPE_NAME = re.compile(r"[\x21\x23-\x2B\x2D-\x5B\x5D-\x7E]+")
+_NOT_OURS = frozenset({
+    "host", "authorization", "proxy-authorization", "cookie", "connection", "content-length", "content-type",
+    "transfer-encoding", "te", "upgrade", "trailer", "expect", "via", "forwarded", "client-cert", "x-client-subject",
+})  # fmt: skip
+"""Fields that say something else already."""
+
+
+def rule_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
+    """Read --token-scope, --claim, --ip, --allow and --pass-identity."""
+    yield from _read("--token-scope", flags.token_scope, _parse_scopes, faults)
+    yield from _read("--claim", flags.claim, _parse_claim, faults)
+    yield from _read("--ip", flags.ip, _parse_networks, faults)
+    yield from _read("--allow", flags.allow, _parse_expression, faults)
+    for text, scope, value in with_scope("--pass-identity", flags.pass_identity, faults):
+        passed = faults.read("--pass-identity", value, _parse_passed, ())
+        yield Policy(scope, partial(_pass, passed), f"--pass-identity {text!r}", text)
+
+
+def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
+    """Refuse what asks for something of an identity where no authentication gives it: nobody could ever pass."""
+    for route in routes:
+        parts = [(route.scope, route.settings.gate)]
+        parts += [(variant.scopes[0], variant.settings.gate) for variant in route.variants]
+        for place, gate in parts:
+            for rule in gate.rules:
+                if (wanted := _lacks(rule, gate)) is not None:
+                    why = f"no authentication gives {wanted} at {place}"
+                    hint = "add one there, as in --jwt '/api: https://id.example.com', or narrow the scope"
+                    faults.add(f"{_flag(rule)} '{rule.scope}: …'", why, hint)
+    for passed in dict.fromkeys(one for gate in gates(routes) for one in gate.passed):
+        where = [gate for gate in gates(routes) if passed in gate.passed]
+        if not any(_gives_claim(gate, passed.claim) for gate in where):
+            what = f"--pass-identity {passed.name}={passed.claim}"
+            faults.add(
+                what, f"no authentication there gives the claim {passed.claim}", "add one, as in --jwt"
+            )
+
+
+def identity_fields(plan: ServePlan) -> list[str]:
+    """Give the fields that tell who asks, of all routes."""
+    return list(dict.fromkeys(one.name.lower() for gate in gates(plan.routes) for one in gate.passed))
+
+
+def _read(
+    flag: str, given: Sequence[str] | None, parse: Callable[[Scope, str], RulePlan], faults: Faults
+) -> Iterator[Policy]:
+    for text, scope, value in with_scope(flag, given, faults):
+        try:
+            rule = parse(restricting(scope), value)
+        except UsageError as error:
+            faults.take(error, flag, word=text)
+        else:
+            yield Policy(scope, partial(_add, rule), f"{flag} {text!r}", text)
+
+
+def _add(rule: RulePlan, settings: Settings) -> Settings:
+    gate = settings.gate
+    if any(rule.scope.covers(public) and not public.covers(rule.scope) for public in gate.public):
+        return settings
+    return replace(settings, gate=replace(gate, rules=tuple(dict.fromkeys((*gate.rules, rule)))))
+
+
+def _pass(passed: tuple[PassedField, ...], settings: Settings) -> Settings:
+    """The most specific scope decides what a field tells."""
+    known = {one.name.lower(): one for one in (*settings.gate.passed, *passed)}
+    return replace(settings, gate=replace(settings.gate, passed=tuple(known.values())))
+
+
+def _lacks(rule: RulePlan, gate: GatePlan) -> str | None:
+    """Tell what a rule asks for that nobody has who comes there; None: nothing."""
+    methods = [method for group in gate.auth for method in group.methods]
+    if isinstance(rule, TokenScopePlan):
+        return None if any(method.gives_scopes for method in methods) else "scopes"
+    if isinstance(rule, ClaimPlan):
+        return None if _gives_claim(gate, rule.name) else f"the claim {rule.name}"
+    if isinstance(rule, ExpressionPlan):
+        for name in ("claims", "user", "scopes"):
+            if name in rule.uses and not any(name != "scopes" or method.gives_scopes for method in methods):
+                return name
+    return None
+
+
+def _gives_claim(gate: GatePlan, name: str) -> bool:
+    return any(method.gives(name) for group in gate.auth for method in group.methods)
+
+
+def _flag(rule: RulePlan) -> str:
+    flags = {
+        TokenScopePlan: "--token-scope",
+        ClaimPlan: "--claim",
+        AddressPlan: "--ip",
+        ExpressionPlan: "--allow",
+    }
+    return flags[type(rule)]
+
+
+def _parse_scopes(scope: Scope, text: str) -> TokenScopePlan:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if _SCOPE_NAME.fullmatch(name) is None:
+            raise UsageError.of(text, f"{name!r} is no scope of a token", "as in admin, or read,orders:write")
+    return TokenScopePlan(scope, tuple(dict.fromkeys(names)))
+
+
+def _parse_claim(scope: Scope, text: str) -> ClaimPlan:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value:
+        raise UsageError.of(
+            text, "not NAME=VALUE", "as in region=eu, or realm.roles=admin for one within another"
+        )
+    return ClaimPlan(scope, name.strip(), value)
+
+
+def _parse_networks(scope: Scope, text: str) -> AddressPlan:
+    networks = []
+    for part in text.split(","):
+        part = part.strip()
+        try:
+            network = ip_network(part)
+        except ValueError as error:
+            try:
+                hint = f"did you mean {ip_network(part, strict=False)}?"
+            except ValueError:
+                hint = "as in 10.0.0.0/8, fd00::/8 or ::1"
+            raise UsageError.of(part, "not a network", hint) from error
+        networks.append(str(network))
+    return AddressPlan(scope, tuple(dict.fromkeys(networks)))
+
+
+def _parse_expression(scope: Scope, text: str) -> ExpressionPlan:
+    return ExpressionPlan(scope, text, Expression(text).uses)
+
+
+def _parse_passed(text: str) -> tuple[PassedField, ...]:
+    passed: dict[str, PassedField] = {}
+    for part in text.split(","):
+        name, equals, wanted = (piece.strip() for piece in part.partition("="))
+        if not equals or not name or not wanted:
+            raise UsageError.of(text, f"{part!r} is not FIELD=CLAIM", "as in X-User=sub,X-Roles=roles")
+        if _FIELD.fullmatch(name) is None or len(re.split("[-_]", name)) > _MOST_PARTS:
+            raise UsageError.of(
+                text, f"{name!r} is no name for such a field", "letters and digits with dashes between"
+            )
+        if name.lower().replace("_", "-") in _NOT_OURS:
+            raise UsageError.of(text, f"{name} says something else already", "as in X-User=sub")
+        if name.lower() in passed:
+            raise UsageError.of(text, f"{name} is there twice")
+        passed[name.lower()] = PassedField(name, wanted)
+    return tuple(passed.values())

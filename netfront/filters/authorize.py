@@ -1,0 +1,184 @@
+"""Whether who asks may: rules that a request must pass, all of them. Why one refused is for the log alone.
+
+A rule is a function that tells why a request may not pass, or None. They are asked in the order given and the first
+that refuses decides: 403, whoever it was.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import unquote_plus
+
+from netfront.errors import Refusal
+from netfront.http.message import Filter, Handler, Request, Response
+from netfront.policy.claims import claim, holds
+
+__all__ = ["Rule", "authorize", "needs_address", "needs_claim", "needs_expression", "needs_scopes"]
+
+Rule = Callable[[Request], str | None]
+_ADDRESSES = 4096
+
+
+def authorize(rules: Sequence[Rule]) -> Filter:
+    """Make the filter."""
+
+    def around(then: Handler) -> Handler:
+        def handle(request: Request) -> Awaitable[Response]:
+            for rule in rules:
+                why = rule(request)
+                if why is not None:
+                    raise Refusal(403, why)
+            return then(request)
+
+        return handle
+
+    return around
+
+
+def needs_scopes(names: Iterable[str]) -> Rule:
+    """Make the rule that a token or key must have all these scopes."""
+    wanted = frozenset(names)
+
+    def rule(request: Request) -> str | None:
+        identity = request.identity
+        if identity is not None and wanted <= identity.scopes:
+            return None
+        missing = wanted if identity is None else wanted - identity.scopes
+        return f"the scope {', '.join(sorted(missing))} is missing{_of(request)}"
+
+    return rule
+
+
+def needs_claim(name: str, value: str) -> Rule:
+    """Make the rule that a claim must have a value, or hold it if it is an array."""
+    wanted = (value,)
+
+    def rule(request: Request) -> str | None:
+        identity = request.identity
+        if identity is not None and holds(claim(identity.claims, name), wanted):
+            return None
+        return f"the claim {name} is not {value}{_of(request)}"
+
+    return rule
+
+
+def needs_address(
+    networks: Sequence[IPv4Network | IPv6Network], address_of: Callable[[Request], bytes | None]
+) -> Rule:
+    """Make the rule that a client's address must lie in one of these networks. One that nobody can tell lies in none.
+
+    Args:
+        address_of: tells it, behind proxies that are trusted too.
+    """
+    known: dict[bytes | None, bool] = {}
+
+    def rule(request: Request) -> str | None:
+        address = address_of(request)
+        lies = known.get(address)
+        if lies is None:
+            lies = _lies_in(address, networks)
+            if len(known) >= _ADDRESSES:
+                known.clear()
+            known[address] = lies
+        return (
+            None if lies else f"{(address or b'a client without address').decode('latin-1')} may not come in"
+        )
+
+    return rule
+
+
+def needs_expression(
+    refuses: Callable[[Mapping[str, object]], str | None],
+    uses: Iterable[str],
+    address_of: Callable[[Request], bytes | None],
+    now: Callable[[], float],
+    *,
+    text: str,
+) -> Rule:
+    """Make the rule that an expression must hold.
+
+    Args:
+        refuses: tells why it does not hold, of the values that it uses.
+        uses: which those are: names of `policy.expression.NAMES`.
+        now: the time of day, in seconds since 1970.
+        text: the expression. A name of the query that stands in it may come but once in a request: with two
+            values it is for each reader to decide which counts, and the backend is one.
+    """
+    makers: dict[str, Callable[[Request], object]] = {
+        "claims": lambda request: dict(request.identity.claims) if request.identity is not None else {},
+        "user": lambda request: request.identity.user if request.identity is not None else "",
+        "scopes": lambda request: sorted(request.identity.scopes) if request.identity is not None else [],
+        "method": lambda request: request.method.decode("latin-1"),
+        "path": lambda request: _text(request.target.normalised),
+        "params": lambda request: {name: _text(value) for name, value in request.params.items()},
+        "query": lambda request: _query(request, text),
+        "headers": _headers,
+        "ip": lambda request: _plain(address_of(request)),
+        "now": lambda _: datetime.fromtimestamp(now(), UTC),
+    }
+    needed = tuple((name, makers[name]) for name in uses)
+
+    def rule(request: Request) -> str | None:
+        why = refuses({name: make(request) for name, make in needed})
+        return None if why is None else f"{text}: {why}{_of(request)}"
+
+    return rule
+
+
+def _of(request: Request) -> str:
+    return f" ({request.identity.user})" if request.identity is not None else ""
+
+
+def _lies_in(address: bytes | None, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    try:
+        ip = ip_address(_plain(address))
+    except ValueError:
+        return False
+    return any(ip in network for network in networks)
+
+
+def _plain(address: bytes | None) -> str:
+    """Give an address in its shortest writing, an IPv4 one mapped into IPv6 as IPv4; as it came if it is none."""
+    text = (address or b"").decode("latin-1")
+    try:
+        ip = ip_address(text)
+    except ValueError:
+        return text
+    return str(ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else text
+
+
+def _text(value: bytes) -> str:
+    """Raises Refusal: it is no UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise Refusal(400, "the target is not UTF-8 text") from error
+
+
+def _query(request: Request, text: str) -> dict[str, str]:
+    """Give the names of the query with their values, both decoded. Raises Refusal: an asked-for one comes twice."""
+    found: dict[str, str] = {}
+    query = request.target.query or b""
+    for pair in _text(query).split("&"):
+        if not pair:
+            continue
+        name, _, value = pair.partition("=")
+        try:
+            name, value = unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
+        except UnicodeDecodeError as error:
+            raise Refusal(400, "the query is not UTF-8 text") from error
+        if name in found and name in text:
+            raise Refusal(400, f"{name} stands in the query twice")
+        found[name] = value
+    return found
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Give the fields by name, in lower case; the lines of one name are one value (RFC 9110 §5.3)."""
+    found: dict[str, str] = {}
+    for row in request.fields.rows:
+        name, value = row.name.decode("latin-1"), row.value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    if request.authority:
+        found["host"] = request.authority.decode("latin-1")
+    return found

@@ -1,0 +1,93 @@
+"""Telling the backend who asks: fields of our own, which no client can send itself.
+
+Two filters. `strip_fields` stands before all routes and takes the fields away from every request, in every spelling
+that a backend may take for the same (CGI and WSGI read X_User as X-User), and out of trailers. `pass_identity` stands
+behind authentication and adds them, each with a claim, where there is one.
+"""
+
+from collections.abc import Awaitable, Iterable, Sequence
+from itertools import product
+
+from netfront.errors import Refusal
+from netfront.http.message import Filter, Handler, Request, Response
+from netfront.policy.claims import Identity, claim, texts
+from netfront.wire.fields import Edit, Field, field
+
+__all__ = ["pass_identity", "spellings", "strip_fields"]
+
+_REMEMBERED = 1024
+
+
+def spellings(name: str) -> list[bytes]:
+    """Give the names, in lower case, that a backend may take for this one: each dash may be an underscore."""
+    parts = name.lower().replace("_", "-").split("-")
+    joints = product("-_", repeat=len(parts) - 1)
+    return ["".join(map("".join, zip(parts, (*joint, ""), strict=True))).encode() for joint in joints]
+
+
+def strip_fields(names: Iterable[str]) -> Filter:
+    """Make the filter that takes fields away from requests."""
+    dropped = [spelt for name in names for spelt in spellings(name)]
+    edit = Edit(names=dropped)
+
+    def around(then: Handler) -> Handler:
+        def handle(request: Request) -> Awaitable[Response]:
+            request.fields = request.fields.edited(edit)
+            if not isinstance(request.body, bytes):
+                request.body.trailer_edit = edit
+            return then(request)
+
+        return handle
+
+    return around
+
+
+def pass_identity(pairs: Sequence[tuple[str, str]]) -> Filter:
+    """Make the filter that tells who asks.
+
+    A claim that is an array has its values with commas between them, and a comma or per cent sign within one as %2C
+    or %25, so that nobody gets a role more by the name of another. One that cannot stand in a field refuses.
+
+    Args:
+        pairs: of a field and the claim whose value it gets.
+    """
+    known: dict[int, tuple[Identity, Edit]] = {}
+    dropped = [spelt for name, _ in pairs for spelt in spellings(name)]
+
+    def edit_for(identity: Identity) -> Edit:
+        """Give the edit for an identity, remembered for those that come again: remembered credentials give the same."""
+        entry = known.get(id(identity))
+        if entry is not None and entry[0] is identity:
+            return entry[1]
+        rows = [row for name, wanted in pairs if (row := _row(name, wanted, identity)) is not None]
+        edit = Edit(names=dropped, added=rows)
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known[id(identity)] = identity, edit
+        return edit
+
+    def around(then: Handler) -> Handler:
+        def handle(request: Request) -> Awaitable[Response]:
+            if request.identity is not None:
+                request.fields = request.fields.edited(edit_for(request.identity))
+            return then(request)
+
+        return handle
+
+    return around
+
+
+def _row(name: str, wanted: str, identity: Identity) -> Field | None:
+    value = claim(identity.claims, wanted)
+    several = isinstance(value, (list, tuple, frozenset))
+    said = [one.replace("%", "%25").replace(",", "%2C") if several else one for one in texts(value)]
+    if not said:
+        return None
+    text = ",".join(said).encode(errors="surrogatepass")
+    try:
+        row = field(name.encode(), text)
+    except ValueError as error:
+        raise Refusal(403, f"the claim {wanted} cannot stand in a field ({identity.user})") from error
+    if row.value != text or not text:  # space around it is no part of a field's value
+        raise Refusal(403, f"the claim {wanted} is empty, or has space around it ({identity.user})")
+    return row

@@ -1,0 +1,136 @@
+"""Rules in CEL, the Common Expression Language: checked when they are read, refusing when they fail.
+
+An expression says whether a request may pass. It is compiled once; each request runs it over the values that it names,
+and over no others. Whatever is not `true` refuses: false, another kind of value, an error, a name that is not there.
+The library is loaded when the first expression is read, 0.2 s.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from netfront.errors import UsageError
+
+if TYPE_CHECKING:
+    from cel import Program
+
+__all__ = ["NAMES", "Expression"]
+
+NAMES = ("claims", "user", "scopes", "method", "path", "params", "query", "headers", "ip", "now")
+"""What an expression may read."""
+_FUNCTIONS = frozenset({
+    "size", "contains", "startsWith", "endsWith", "matches", "int", "uint", "double", "string", "bytes", "timestamp",
+    "duration", "type", "dyn", "getFullYear", "getMonth", "getDayOfYear", "getDayOfMonth", "getDate", "getDayOfWeek",
+    "getHours", "getMinutes", "getSeconds", "getMilliseconds",
+})  # fmt: skip
+_TYPES = frozenset(
+    {"bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "timestamp", "duration"}
+)
+"""What type() can be compared with."""
+_LONGEST = 4096
+_DEEPEST = 100
+_PLACE = re.compile(r"<input>:(\d+):(\d+): (Syntax error: )?(.*)")
+_BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
+_STRING = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL
+)
+_EXPECTING = re.compile(r" expecting .*")
+
+
+class Expression:
+    """An expression that was checked.
+
+    Raises:
+        UsageError: when made: what is wrong with it, and in which column.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._program = _compile(text)
+        bound = set(_BOUND.findall(_bare(text)))
+        used = self._program.variables()
+        for name in used:
+            if name not in NAMES and name not in _TYPES and name not in bound:
+                raise _fault(
+                    text, _column(text, name), f"no such name as {name}", f"there are {', '.join(NAMES)}"
+                )
+        for name in self._program.functions():
+            if name not in _FUNCTIONS and re.fullmatch(r"[A-Za-z]\w*", name):
+                why = f"no such function as {name}"
+                raise _fault(text, _column(text, name), why, f"there are {', '.join(sorted(_FUNCTIONS))}")
+        self.uses = frozenset(name for name in used if name in NAMES)
+        if not self.uses:
+            self._check_constant()
+
+    def refuses(self, values: Mapping[str, object]) -> str | None:
+        """Tell why it does not hold for these values, for the log; None: it holds."""
+        try:
+            result = self._program.execute(dict(values))
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            return f"{type(error).__name__}: {error}".splitlines()[0]
+        if result is True:
+            return None
+        return "false" if result is False else f"gave {type(result).__name__}, not true or false"
+
+    def _check_constant(self) -> None:
+        """An expression that reads nothing has but one result, which is looked at when it is read."""
+        why = self.refuses({})
+        if why not in (None, "false"):
+            raise _fault(
+                self.text, 1, str(why), 'an expression is true or false, as in "admin" in claims.groups'
+            )
+
+
+def _compile(text: str) -> "Program":
+    if len(text) > _LONGEST:
+        raise UsageError.of(text[:40] + "…", f"an expression of more than {_LONGEST} characters")
+    if _depth(text) > _DEEPEST:
+        raise UsageError.of(text[:40] + "…", f"brackets more than {_DEEPEST} deep")
+    try:
+        import cel
+    except ImportError as error:
+        hint = "pip install common-expression-language"
+        raise UsageError.of(text, f"there is no library for CEL: {error}", hint) from error
+    try:
+        return cel.compile(text)
+    except ValueError as error:
+        places = _PLACE.findall(str(error))
+        first = min(places, key=lambda found: (not found[2], int(found[0]), int(found[1])), default=None)
+        line, column, _, why = first or ("1", "1", "", "malformed")
+        before = sum(len(part) + 1 for part in text.split("\n")[: int(line) - 1])
+        why = (
+            _EXPECTING.sub("", why)
+            .replace("'<EOF>'", "the end of it")
+            .replace("mismatched input", "not expected:")
+        )
+        raise _fault(text, before + int(column), why) from error
+
+
+def _fault(text: str, column: int, why: str, hint: str = "") -> UsageError:
+    """Make the error of an expression, with a mark below the place."""
+    if not hint:
+        hint = f"{text}\n  {' ' * (column - 1)}^" if "\n" not in text else ""
+    return UsageError.of(text, f"column {column}: {why}", hint)
+
+
+def _bare(text: str) -> str:
+    """Give an expression with its strings blanked, each character in its place."""
+    return _STRING.sub(lambda match: " " * len(match[0]), text)
+
+
+def _column(text: str, name: str) -> int:
+    match = re.search(rf"(?<![\w.]){re.escape(name)}\b", _bare(text)) or re.search(
+        rf"\b{re.escape(name)}\b", _bare(text)
+    )
+    return match.start() + 1 if match is not None else 1
+
+
+def _depth(text: str) -> int:
+    deepest = depth = 0
+    for character in _bare(text):
+        if character in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in ")]}":
+            depth -= 1
+    return deepest

@@ -1,0 +1,106 @@
+"""Expressions: the column of a fault, and that whatever is not true refuses."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from netfront.errors import UsageError
+from netfront.policy.expression import Expression
+
+VALUES = {
+    "claims": {"groups": ["admin"], "level": 3, "deep": {"x": 1.5}, "none": None, "big": 10**30},
+    "user": "ann",
+    "scopes": ["read"],
+    "method": "GET",
+    "path": "/a/b",
+    "params": {"id": "7"},
+    "query": {"q": "1"},
+    "headers": {"x-a": "1"},
+    "ip": "10.0.0.1",
+    "now": datetime(2026, 11, 25, 12, tzinfo=UTC),
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"admin" in claims.groups',
+        "claims.level >= 3 && claims.deep.x < 2",
+        'user == "ann" || claims.nothing',
+        '"read" in scopes && method == "GET" && path.startsWith("/a/")',
+        'params.id == "7" && query.q == headers["x-a"]',
+        'ip.startsWith("10.") && now > timestamp("2026-01-01T00:00:00Z") && now.getHours() == 12',
+        'claims.groups.exists(group, group.matches("^adm"))',
+        "has(claims.deep.x) && !has(claims.nothing) && size(claims.groups) == 1",
+        "type(user) == string",
+        "true",
+    ],
+)
+def test_what_is_true_passes(text):
+    assert Expression(text).refuses(VALUES) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "false",
+        'user == "bob"',
+        "claims.nothing",
+        "claims.nothing == null",
+        "claims.none.x",
+        "user",
+        "claims.level",
+        "!user",
+        "claims.groups[9] == user",
+        "claims.level / 0 == 1",
+        "claims.big + 1 == 2",
+        "int(user) == 1",
+        'user.matches("[")',
+        "timestamp(user) < now",
+        "now + now == now",
+        "claims.groups.map(x, x)",
+    ],
+)
+def test_what_is_not_true_refuses_and_says_why(text):
+    assert Expression(text).refuses(VALUES)
+
+
+def test_a_value_that_is_not_there_refuses():
+    assert Expression('user == "ann"').refuses({})
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "why"),
+    [
+        ("user ==", 8, "the end"),
+        ("", 1, "the end"),
+        ('user == "a" &&& path', 15, "token recognition"),
+        ('user == "a', 9, "token recognition"),
+        ("user path", 6, "extraneous"),
+        ('user == "users" && users', 20, "no such name as users"),
+        ("claims.users && other.claims", 17, "no such name as other"),
+        ("claims.groups.exists(g, h)", 25, "no such name as h"),
+        ("user.lower() == user", 6, "no such function as lower"),
+        ("now() == now", 1, "no such function as now"),
+        ("1 + 1", 1, "not true or false"),
+        ("1 / 0 == 1", 1, "ZeroDivision"),
+    ],
+)
+def test_the_column_of_a_fault_is_told(text, column, why):
+    with pytest.raises(UsageError) as raised:
+        Expression(text)
+    (fault,) = raised.value.faults
+    assert fault.why.startswith(f"column {column}: ")
+    assert why in fault.why
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 200 + "true" + ")" * 200, "true || " * 1000 + "true", "!" * 5000 + "true"]
+)
+def test_what_is_endless_is_refused(text):
+    with pytest.raises(UsageError):
+        Expression(text)
+
+
+def test_it_reads_what_it_names():
+    assert Expression('claims.user == "x" && path == "ip"').uses == {"claims", "path"}
