@@ -1,0 +1,124 @@
+"""An issuer of tokens of our own: keys that rotate, signed tokens, and all kinds of forged ones."""
+
+import base64
+import hmac
+import json
+import time
+from dataclasses import dataclass, field
+
+from joserfc import jws
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+
+__all__ = ["Signer", "b64", "forgeries", "unsigned"]
+
+
+def b64(data):
+    """Encode bytes, or an object as JSON, in base64url."""
+    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+
+@dataclass
+class Signer:
+    """One key, and the tokens it signs."""
+
+    kid: str | None = "k1"
+    alg: str = "RS256"
+    issuer: str = "https://id.test"
+    key: object = field(default=None, repr=False)
+
+    def __post_init__(self):
+        if self.key is None:
+            if self.alg[:2] in ("RS", "PS"):
+                self.key = RSAKey.generate_key(2048)
+            elif self.alg[:2] == "ES":
+                self.key = ECKey.generate_key({"ES256": "P-256", "ES384": "P-384"}[self.alg])
+            elif self.alg[:2] == "HS":
+                self.key = OctKey.generate_key(256)
+            else:
+                self.key = OKPKey.generate_key("Ed25519")
+
+    @property
+    def jwk(self):
+        """The public key, as a JWKS has it."""
+        public = self.key.as_dict(private=self.alg.startswith("HS"))
+        public.pop("kid", None)
+        return {**public, **({"kid": self.kid} if self.kid else {}), "use": "sig"}
+
+    @property
+    def jwks(self):
+        """A JWKS with this key alone."""
+        return json.dumps({"keys": [self.jwk]}).encode()
+
+    def claims(self, **more):
+        """Give the claims of a usual token; None leaves one out."""
+        now = int(time.time())
+        claims = {"iss": self.issuer, "sub": "ada", "aud": "shop", "iat": now, "exp": now + 300, **more}
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def token(self, payload=None, *, header=None, **more):
+        """Sign a token.
+
+        Args:
+            payload: in place of the claims; bytes.
+            header: members in place of the usual ones; None leaves one out.
+        """
+        head = {"alg": self.alg, "typ": "JWT", "kid": self.kid, **(header or {})}
+        head = {name: value for name, value in head.items() if value is not None}
+        body = payload if payload is not None else json.dumps(self.claims(**more)).encode()
+        signed = b64(head) + b"." + b64(body)
+        return signed + b"." + b64(jws.JWSRegistry.algorithms[self.alg].sign(signed, self.key))
+
+
+def unsigned(signer, **header):
+    """Make a token without a signature."""
+    return b64({"alg": "none", "typ": "JWT", **header}) + b"." + b64(signer.claims()) + b"."
+
+
+def forgeries(signer):
+    """Give tokens that nobody may believe, by what is wrong with each."""
+    good = signer.token()
+    head, body, mark = good.split(b".")
+    other = Signer(signer.kid, signer.alg, signer.issuer)
+    now = int(time.time())
+    forged = {
+        "unsigned": unsigned(signer, kid=signer.kid),
+        "unsigned with a signature": unsigned(signer) + mark,
+        "none in capitals": b64({"alg": "NONE", "kid": signer.kid}) + b"." + body + b"." + mark,
+        "of another key": other.token(),
+        "of a key of its own": other.token(header={"jwk": other.jwk}),
+        "of a key elsewhere": other.token(header={"jku": "http://127.0.0.1:1/keys"}),
+        "expired": signer.token(exp=now - 3600),
+        "without an end": signer.token(exp=None),
+        "ending in a text": signer.token(exp=str(now + 60)),
+        "ending never": signer.token(
+            json.dumps(signer.claims()).replace("300", "300").encode()[:-1] + b', "exp": 1e999}'
+        ),
+        "not yet": signer.token(nbf=now + 3600),
+        "of another issuer": signer.token(iss="https://evil.test"),
+        "without an issuer": signer.token(iss=None),
+        "for another audience": signer.token(aud="else"),
+        "for no audience": signer.token(aud=None),
+        "of another type": signer.token(header={"typ": "logout+jwt"}),
+        "with an extension": signer.token(header={"crit": ["x"], "x": 1}),
+        "truncated": good[:-10],
+        "without a signature": head + b"." + body + b".",
+        "of two parts": head + b"." + body,
+        "of four parts": good + b".x",
+        "changed": head + b"." + b64(signer.claims(sub="eve")) + b"." + mark,
+        "with padding": good + b"=",
+        "with a space": good[:20] + b" " + good[20:],
+        "no JSON": signer.token(b"nothing"),
+        "a JSON array": signer.token(b"[]"),
+        "said twice": signer.token(json.dumps(signer.claims()).encode()[:-1] + b', "sub": "eve"}'),
+        "nested": signer.token(b'{"a":' * 2000 + b"1" + b"}" * 2000),
+        "too long": signer.token(pad="x" * 20000),
+        "a header of nothing": b"e30." + body + b"." + mark,
+        "no header": b"bm8." + body + b"." + mark,
+        "a number for a user": signer.token(sub=5),
+    }
+    confused = b64({"alg": "HS256", "kid": signer.kid}) + b"." + b64(signer.claims())
+    for name, public in (("PEM", signer.key.as_pem(private=False)), ("JWK", json.dumps(signer.jwk).encode())):
+        mac = hmac.new(public, confused, "sha256").digest()
+        forged[f"signed by HMAC with the public {name}"] = confused + b"." + b64(mac)
+    return forged
