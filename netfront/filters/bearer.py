@@ -219,7 +219,7 @@ class Bearer:
     async def _when_looked_again(
         self, request: Request, token: bytes, digest: bytes, name: str | None
     ) -> Identity:
-        """Verify it by newer keys; a look that had begun before it came may have missed its key, so that there are two."""
+        """Verify it by newer keys. A look that began before it came may have missed its key, so there are up to two."""
         source, asked = self._source, clock()
         try:
             read_token(token)
