@@ -10,6 +10,7 @@ import trio
 
 from netfront.cli.figures import Figures, ListenerRow
 from netfront.cli.gate.credentials import Credentials
+from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import ListenerPlan, ServePlan
 from netfront.cli.render import Console, url_of
@@ -78,6 +79,7 @@ class App:
         ports: of the fronts, in their order; filled in as they open, as redirects name them.
         figures: counted for --live.
         renewed: what is to be done to services that are kept when this takes over.
+        limiting: counts requests under limits; the same after a reload.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class App:
         renewed: list[Callable[[], None]],
         outward: Outward,
         credentials: Credentials | None,
+        limiting: Limiting,
     ) -> None:
         self.plan = plan
         self.services = services
@@ -107,6 +110,7 @@ class App:
         self.demo = demo
         self.figures = figures
         self.outward = outward
+        self.limiting = limiting
         self._fronts = fronts
         self._retired: list[Front] = []
         """Of plans before: they serve what connected to them."""
@@ -281,6 +285,7 @@ class App:
         self._start = self.outward.start = start
         for service in self.services.values():
             start(service)
+        self.limiting.start(nursery)
 
     def flush_logs(self) -> None:
         """Write what the logs hold."""

@@ -19,6 +19,7 @@ from netfront.cli.gate.assembly import answering, gate
 from netfront.cli.gate.credentials import Credentials
 from netfront.cli.gate.guarding import Makers, credentials_of, makers_of, stripping
 from netfront.cli.gate.guards import guarded
+from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.render import Console
@@ -105,6 +106,7 @@ class _Parts:
     ports: list[int]
     certificates: "Certificates | None"
     observers: "_Observers"
+    limiting: Limiting
 
     def behind(self, route: RoutePlan) -> Service:
         """Give the service of a route that has a pool."""
@@ -170,6 +172,7 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,
         observers=observers,
+        limiting=kept.limiting if kept is not None else Limiting.of(plan.redis, console.note),
     )
     return App(
         plan,
@@ -187,6 +190,7 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         renewed,
         outward,
         credentials,
+        parts.limiting,
     )
 
 
@@ -244,7 +248,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
 
     def service(route: RoutePlan, settings: Settings) -> Handler:
         return stack(
-            *gate(settings.gate, parts.makers, address_of),
+            *gate(settings.gate, parts.makers, address_of, parts.limiting),
             limit_body(settings.max_body) if settings.max_body is not None else None,
             then=answering(route.answer) if route.answer is not None else forwarding(route, settings),
         )

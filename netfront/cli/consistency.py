@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.gate.auth import check_auth
+from netfront.cli.gate.limits import check_limits
 from netfront.cli.gate.rules import check_rules
 from netfront.cli.listening import is_local_name, secure_schemes
 from netfront.cli.plan import ListenerPlan, PoolPlan, RoutePlan, ServePlan
@@ -23,6 +24,7 @@ _HTTP_ONLY = (
     "forwarded", "timeout", "head_timeout", "idle_timeout", "body_timeout", "send_timeout", "read_timeout",
     "backend_idle_timeout", "max_line", "max_field", "max_head", "max_fields", "max_body", "sticky_key", "eject_on",
     "queue", "queue_timeout", "retry_on", "retry_body", "hedge", "backend_header",
+    "limit", "concurrency", "redis",
 )  # fmt: skip
 """Flags that say something of requests, which bytes are not."""
 _TCP_ONLY = (
@@ -48,6 +50,7 @@ def find_contradictions(
     _check_policies(policies, routes, faults)
     check_auth(flags, policies, listeners, faults)
     check_rules(routes, faults)
+    check_limits(flags, faults)
     _check_parts(routes, faults)
     _check_http_only(command, flags, listeners, faults)
     _check_balancing(flags, routes, pools, faults)

@@ -13,7 +13,8 @@ from netfront.cli.explain_backends import (
     explain_target,
     may_have_several,
 )
-from netfront.cli.gate.explain_guards import explain_guards
+from netfront.cli.gate.explain import explain_gate
+from netfront.cli.gate.redis import explain_redis
 from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.router import find_route, host_of
@@ -33,7 +34,7 @@ _NOBODY = cast(Client, None)  # nobody asks: only the target of the request is l
 def explain_plan(plan: ServePlan) -> str:
     """Tell what a plan does."""
     rows = [row for listener in plan.listeners for row in _listener(plan, listener)]
-    rows += list(_limits(plan))
+    rows += [*_limits(plan), *explain_redis(plan.redis)]
     rows += list(_guard(plan, [target for pool in plan.pools for target in pool.targets]))
     for route in plan.routes:
         where = "" if route.listener is None else f" on {plan.listeners[route.listener].endpoint.url}"
@@ -77,7 +78,7 @@ def explain_request(plan: ServePlan, text: str) -> str:
     index = _listener_of(plan, target.scheme, port)
     listener = plan.listeners[index]
     authority = authority or listener.endpoint.authority.encode()
-    rows = [("request", text), *_listener(plan, listener), *_limits(plan)]
+    rows = [("request", text), *_listener(plan, listener), *_limits(plan), *explain_redis(plan.redis)]
     if listener.redirects_to is not None:
         return _table(rows)
     routes = [route for route in plan.routes if route.kind == "http" and route.listener in (None, index)]
@@ -194,7 +195,7 @@ def _guard(plan: ServePlan, targets: Iterable[TargetPlan]) -> Iterator[tuple[str
 def _settings(plan: ServePlan, route: RoutePlan, settings: Settings) -> Iterator[tuple[str, str]]:
     if route.kind != "http":
         return
-    yield from explain_guards(settings.gate)
+    yield from explain_gate(settings.gate)
     yield "timeout", f"{render_duration(settings.timeout)} to the first byte"
     if settings.max_body is not None:
         yield "body", f"at most {render_size(settings.max_body)}; else 413"

@@ -8,6 +8,7 @@ is for ever; sizes are bytes and None is no limit.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from netfront.cli.gate.limit_plan import RedisPlan
 from netfront.cli.gate.plan import NO_GATE, AnswerPlan, GatePlan
 from netfront.cli.health import HealthPlan
 from netfront.endpoint import Endpoint
@@ -381,6 +382,7 @@ class ServePlan:
         command: "proxy", "balance" or "gateway"; for messages.
         tls: None when no listener ends TLS.
         sticky_key: where the secret is that signs sticky cookies; None for one of the data directory.
+        redis: what limits are shared by; None where each process counts by itself.
         resolver: address and port of the DNS server that is asked; None for the system's.
         rules: the policies that say what stands before services, from the least to the most specific. Each route has
             what they come to; they are for places that no route leads to.
@@ -400,6 +402,7 @@ class ServePlan:
     log: LogPlan = field(default_factory=LogPlan)
     ready: ReadyPlan = field(default_factory=ReadyPlan)
     sticky_key: Secret | None = None
+    redis: RedisPlan | None = None
     resolver: tuple[str, int] | None = None
     rules: "tuple[Policy, ...]" = ()
     files: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.gate.guards import ruling
 from netfront.cli.gate.outpools import outward_pools, ways_of
+from netfront.cli.gate.redis import plan_redis
 from netfront.cli.grammar import parse_secret
 from netfront.cli.listening import plan_hosts, plan_listeners, plan_tls
 from netfront.cli.plan import (
@@ -106,6 +107,7 @@ def plan_serving(
         log=_log(flags, faults),
         ready=_ready(flags, faults),
         sticky_key=_read("sticky_key", flags.sticky_key, parse_secret, None, faults),
+        redis=plan_redis(flags, faults),
         resolver=_read("resolver", flags.resolver, parse_resolver, None, faults),
         files=flags.files,
         rules=ruling(in_order(policies)),

@@ -281,6 +281,7 @@ def _fixed(old: ServePlan, new: ServePlan) -> list[str]:
         "--ready-fd": (old.ready.ready_fd, new.ready.ready_fd),
         "--resolver": (old.resolver, new.resolver),
         "--sticky-key": (old.sticky_key, new.sticky_key),
+        "--redis": (old.redis, new.redis),
         "--live": (old.log.live, new.log.live),
         "--json": (old.log.json, new.log.json),
         "--quiet": (old.log.quiet, new.log.quiet),

@@ -103,6 +103,13 @@ class Counters:
             debts.append(at + rate.interval - now)
         return Spent(True, debts)
 
+    def note(self, key: bytes, debt: float, now: float) -> None:
+        """Take over what a key owes by somebody else's count."""
+        shard = self._shards[hash(key) % _SHARDS]
+        if len(shard) >= self._most and key not in shard:
+            self._clear(shard, now)
+        shard[key] = now + debt
+
     def _clear(self, shard: dict[bytes, float], now: float) -> None:
         """Forget keys of a full shard: those that owe nothing, and if these are few, those that owe least."""
         for key in [key for key, at in shard.items() if at <= now]:

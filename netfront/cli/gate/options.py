@@ -125,24 +125,37 @@ Limit = Annotated[
     flag(
         "--limit",
         LIMITS,
-        "requests by ip, ip/24, key, user, claim:X, header:X, cookie:X or route; more are 429",
+        "requests in a time, such as 50/s or 3000/m, for each ip, ip/24, key, user, claim:X, header:X, cookie:X or "
+        "route, or without KEY for all together; burst come at once (default: one second's worth); more are 429",
         "[SCOPE: ]RATE[:KEY][,burst=N]",
     ),
 ]
 Concurrency = Annotated[
     list[str] | None,
-    flag("--concurrency", LIMITS, "requests at once, by the same keys; more are 429", "[SCOPE: ]N[:KEY]"),
+    flag(
+        "--concurrency",
+        LIMITS,
+        "requests under way at once, for the same keys as --limit; more are 429",
+        "[SCOPE: ]N[:KEY]",
+    ),
 ]
 Redis = Annotated[
-    str | None, flag("--redis", LIMITS, "share --limit with other netfronts by this server", "URL")
+    str | None,
+    flag(
+        "--redis",
+        LIMITS,
+        "share the counts of --limit by this Redis or Valkey: redis://, rediss:// (TLS, also with ,ca=FILE), "
+        "redis+sentinel://HOSTS/NAME, redis+cluster://HOSTS or unix://PATH",
+        "URL",
+    ),
 ]
-RedisPassword = Annotated[str | None, flag("--redis-password", LIMITS, "its password", "SECRET")]
+RedisPassword = Annotated[str | None, flag("--redis-password", LIMITS, "the password of --redis", "SECRET")]
 RedisDown = Annotated[
     str | None,
     flag(
         "--redis-down",
         LIMITS,
-        "while it is down: count locally, allow or refuse (default local)",
+        "while Redis is down: each process counts by itself, all pass, or 503 (default local)",
         "local|allow|refuse",
     ),
 ]

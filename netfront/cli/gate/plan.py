@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+from netfront.cli.gate.limit_plan import LimitPlan, SeatPlan
 from netfront.cli.gate.restrictions import AuthGroup, PassedField, RulePlan
 from netfront.cli.gate.way import Way
 from netfront.policy.scope import Scope
@@ -23,6 +24,7 @@ class GatePlan:
         public: the scopes of --public that hold here: what stands in wider ones is left out of both already.
         passed: the fields that tell the backend who asks.
         ways: URLs that are asked for it; each place has a pool of its own.
+        limits, seats: how often and how many at once; the widest scope's first.
     """
 
     auth: tuple[AuthGroup, ...] = ()
@@ -30,6 +32,8 @@ class GatePlan:
     public: tuple[Scope, ...] = ()
     passed: tuple[PassedField, ...] = ()
     ways: tuple[Way, ...] = ()
+    limits: tuple[LimitPlan, ...] = ()
+    seats: tuple[SeatPlan, ...] = ()
 
     @property
     def is_guarded(self) -> bool:

@@ -1,0 +1,190 @@
+"""--limit and --concurrency: from their text to plans, and to words for --explain."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from netfront.cli.argv import as_word
+from netfront.cli.faults import Faults, nearest
+from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.limit_plan import LimitKey, LimitPlan, SeatPlan
+from netfront.cli.gate.plan import GatePlan
+from netfront.cli.grammar import split_policy
+from netfront.cli.plan import Settings
+from netfront.cli.scoped import Policy
+from netfront.errors import UsageError
+from netfront.policy.scope import Scope, parse_scope
+from netfront.units import parse_count, parse_rate
+
+__all__ = [
+    "check_limits",
+    "explain_limits",
+    "limit_policies",
+]
+
+_T = TypeVar("_T", LimitPlan, SeatPlan)
+_KINDS = ("ip", "key", "user", "claim", "header", "cookie", "route")
+_NAMED = {"claim": "org", "header": "X-Tenant", "cookie": "session"}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+_PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LEAST, _MOST = 1 / 86400, 1_000_000.0
+_GIVEN_BY = {
+    "key": ("api_key",),
+    "user": ("basic", "api_key", "jwt", "oidc", "mtls", "auth_url"),
+    "claim": ("jwt", "oidc", "mtls", "auth_url"),
+}
+"""By which flags of authentication a request comes to have what it is counted by."""
+
+
+# -- from flags to plans ---------------------------------------------------------------------------------
+
+
+def limit_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
+    """Read --limit and --concurrency."""
+    yield from _read("--limit", flags.limit, parse_limit, _add_rate, faults)
+    yield from _read("--concurrency", flags.concurrency, parse_seats, _add_seats, faults)
+
+
+def _read(
+    flag: str,
+    given: Sequence[str] | None,
+    parse: Callable[[str], _T],
+    add: Callable[[_T, Settings], Settings],
+    faults: Faults,
+) -> Iterator[Policy]:
+    """Read values that keep the scope they were given for."""
+    for text in given or ():
+        try:
+            scope, value = split_policy(as_word(text))
+            plan = replace(parse(value), scope="" if scope is None else str(scope))
+            yield Policy(scope, partial(add, plan), f"{flag} {text!r}", text)
+        except UsageError as error:
+            faults.take(error, flag, word=text)
+
+
+def _add_rate(plan: LimitPlan, settings: Settings) -> Settings:
+    limits = settings.gate.limits
+    if plan in limits:
+        return settings
+    return replace(settings, gate=replace(settings.gate, limits=(*limits, plan)))
+
+
+def _add_seats(plan: SeatPlan, settings: Settings) -> Settings:
+    """Add it; of two that differ in their number alone the smaller holds."""
+    seats = settings.gate.seats
+    same = [one for one in seats if one.id == plan.id]
+    plan = replace(plan, most=min(one.most for one in (plan, *same)))
+    seats = (*[one for one in seats if one not in same], plan)
+    return replace(settings, gate=replace(settings.gate, seats=seats))
+
+
+def parse_limit(text: str) -> LimitPlan:
+    """Read 'RATE[:KEY][,burst=N]'. Raises UsageError."""
+    head, *options = text.split(",")
+    given, colon, key = head.partition(":")
+    rate = parse_rate(given, least=_LEAST, most=_MOST)
+    count, _, unit = given.partition("/")
+    burst = max(1, int(rate + 1e-9))
+    for option in options:
+        name, _, value = option.partition("=")
+        if name != "burst":
+            raise UsageError.of(text, f"no such option as {name!r}", "as in 50/s:ip,burst=100")
+        burst = parse_count(value, least=1, most=1_000_000)
+    return LimitPlan(float(count), _PERIODS[unit[0]], burst, _parse_key(text, key) if colon else LimitKey())
+
+
+def parse_seats(text: str) -> SeatPlan:
+    """Read 'N[:KEY]'. Raises UsageError."""
+    count, colon, key = text.partition(":")
+    most = parse_count(count, least=1, most=1_000_000)
+    return SeatPlan(most, _parse_key(text, key) if colon else LimitKey())
+
+
+def _parse_key(text: str, given: str) -> LimitKey:
+    kind, colon, name = given.partition(":")
+    kind, slash, bits = kind.partition("/")
+    if kind not in _KINDS:
+        raise UsageError.of(text, f"no such key as {kind!r}", nearest(kind, _KINDS) or f"there are {_KINDS}")
+    if slash:
+        return _parse_network(text, kind, bits)
+    if kind not in _NAMED:
+        if colon:
+            raise UsageError.of(text, f"{kind} takes no name", f"write {kind}")
+        return LimitKey(kind)
+    allowed = _PRINTABLE if kind == "claim" else _TOKEN
+    if allowed.fullmatch(name) is None:
+        raise UsageError.of(text, f"which {kind}?", f"as in {kind}:{_NAMED[kind]}")
+    return LimitKey(kind, name)
+
+
+def _parse_network(text: str, kind: str, bits: str) -> LimitKey:
+    """Read the size of a network: up to 32 bits it is one of IPv4, above one of IPv6; the other stays as it is."""
+    if kind != "ip":
+        raise UsageError.of(text, f"{kind} has no networks", "as in ip/24")
+    size = parse_count(bits, least=8, most=128)
+    return LimitKey(kind, v4=size) if size <= 32 else LimitKey(kind, v6=size)
+
+
+def check_limits(flags: ServeFlags, faults: Faults) -> None:
+    """Refuse keys that no authentication gives where a limit holds: everybody would be counted by address."""
+    for flag, given, parse in (
+        ("--limit", flags.limit, parse_limit),
+        ("--concurrency", flags.concurrency, parse_seats),
+    ):
+        for text in given or ():
+            try:
+                scope, value = split_policy(as_word(text))
+                key = parse(value).key
+            except UsageError:
+                continue  # told by who reads it
+            givers = _GIVEN_BY.get(key.kind)
+            if givers is None:
+                continue
+            if key == LimitKey("claim", "sub"):
+                givers = _GIVEN_BY["user"]
+            if not any(_meets(scope, other) for name in givers for other in _scopes(flags, name)):
+                options = ", ".join(f"--{name.replace('_', '-')}" for name in givers)
+                hint = f"give one of {options} there, or count by ip"
+                faults.add(f"{flag} {text!r}", f"no authentication there gives a {key.kind}", hint, word=text)
+
+
+def _scopes(flags: ServeFlags, name: str) -> Iterator[Scope | None]:
+    """Give the scopes of a flag's values; of those that cannot be read none."""
+    for text in getattr(flags, name) or ():
+        try:
+            yield parse_scope(text) if name == "mtls" else split_policy(as_word(text))[0]
+        except UsageError:
+            yield None
+
+
+def _meets(one: Scope | None, other: Scope | None) -> bool:
+    return one is None or other is None or one.meets(other)
+
+
+# -- in words --------------------------------------------------------------------------------------------
+
+
+def explain_limits(plan: GatePlan, *, early: bool) -> Iterator[tuple[str, str]]:
+    """Tell the limits of one stage of a route, in the order in which a request meets them."""
+    for seat in _of_stage(plan.seats, early):
+        yield "limit", f"{seat.most} at once{_whose(seat.key)}{_where(seat.scope)}; else 429"
+    for rate in _of_stage(plan.limits, early):
+        often = LimitPlan(rate.count, rate.period, 1).name
+        yield "limit", f"{often}, {rate.burst} at once{_whose(rate.key)}{_where(rate.scope)}; else 429"
+
+
+def _of_stage(plans: Iterable[_T], early: bool) -> Iterator[_T]:
+    return (plan for plan in plans if plan.key.is_known_early == early)
+
+
+def _whose(key: LimitKey) -> str:
+    if not key.kind:
+        return " for all together"
+    return f" for each {key}"
+
+
+def _where(scope: str) -> str:
+    return f" in all of {scope}" if scope else ""

@@ -1,0 +1,167 @@
+"""Limits on how many at once: a request takes a seat, and has it until its answer's body has ended.
+
+The seat comes back with the last byte, with a client that leaves, with an upgraded stream's end, or with whatever else
+the answer ends by: whoever drops a Response aborts its body.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from netfront.http.message import Body, Filter, Handler, Request, Response, Takeover
+from netfront.net.lane import Signal
+from netfront.net.stream import Stream
+from netfront.policy.limit import Seats
+from netfront.wire.fields import Fields, field
+
+__all__ = ["Seating", "concurrency"]
+
+_PROBLEM = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_TITLE = "Request cannot be satisfied as assigned quota has been exceeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Seating:
+    """How many at once. See filters.limit.Limit."""
+
+    id: bytes
+    name: str
+    most: int
+    key: Callable[[Request], bytes]
+
+
+def concurrency(seatings: Sequence[Seating], seats: Seats) -> Filter:
+    """Make the filter for one stage of a route: a seat of each kind is taken, or none."""
+    ids = frozenset(one.id for one in seatings)
+    items = b", ".join(b'"%b";q=%d;qu="concurrent-requests"' % (_name(one), one.most) for one in seatings)
+    policy = field(b"RateLimit-Policy", items)
+
+    def refuse(request: Request, full: list[Seating]) -> Response:
+        names = [one.name for one in full]
+        request.exchange.outcome = f"too many at once: {', '.join(names)}"
+        request.exchange.source = "netfront"
+        problem = {"type": _PROBLEM, "title": _TITLE, "status": 429, "violated-policies": names}
+        rows = [
+            field(b"Content-Type", b"application/problem+json"),
+            field(b"Cache-Control", b"no-store"),
+            field(b"Retry-After", b"1"),
+            field(b"RateLimit", b", ".join(b'"%b";r=0' % _name(one) for one in full)),
+            policy,
+        ]
+        return Response(429, Fields(rows), json.dumps(problem).encode() + b"\n")
+
+    def around(then: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            held = [one for one in seatings if one.id not in request.counted]
+            request.counted |= ids
+            keys = [one.id + one.key(request) for one in held]
+            if not seats.take(keys, [one.most for one in held]):
+                pairs = zip(held, keys, strict=True)
+                return refuse(request, [one for one, key in pairs if seats.taken(key) >= one.most])
+            taken = _Taken(seats, keys)
+            try:
+                response = await then(request)
+            except BaseException:
+                taken.free()
+                raise
+            body = response.body
+            if isinstance(body, bytes):
+                taken.free()
+            elif response.status == 101:
+                response.body = _HeldStream(body, taken)  # type: ignore[arg-type]  # a 101 has a Takeover
+            else:
+                response.body = _HeldBody(body, taken)  # type: ignore[arg-type]  # nothing else has
+            return response
+
+        return handle
+
+    return around
+
+
+def _name(one: Seating) -> bytes:
+    return one.name.replace("\\", "\\\\").replace('"', '\\"').encode()
+
+
+class _Taken:
+    """Seats that are given back once."""
+
+    __slots__ = ("_keys", "_seats")
+
+    def __init__(self, seats: Seats, keys: Sequence[bytes]) -> None:
+        self._seats = seats
+        self._keys = keys
+
+    def free(self) -> None:
+        keys, self._keys = self._keys, ()
+        self._seats.free(keys)
+
+
+class _HeldBody:
+    """A body that gives seats back at its end."""
+
+    __slots__ = ("_body", "_taken", "length", "started")
+
+    def __init__(self, body: Body, taken: _Taken) -> None:
+        self._body = body
+        self._taken = taken
+        self.length = body.length
+        self.started = body.started
+
+    @property
+    def trailers(self) -> Fields:
+        return self._body.trailers
+
+    @property
+    def readable(self) -> Signal:
+        return self._body.readable
+
+    def due(self) -> float:
+        return self._body.due()
+
+    def receive_now(self) -> bytes | None:
+        try:
+            data = self._body.receive_now()
+        except BaseException:
+            self._taken.free()
+            raise
+        if data:
+            self.started = True
+        elif data is not None:
+            self._taken.free()
+        return data
+
+    async def receive_some(self) -> bytes:
+        try:
+            data = await self._body.receive_some()
+        except BaseException:
+            self._taken.free()
+            raise
+        if data:
+            self.started = True
+        else:
+            self._taken.free()
+        return data
+
+    def abort(self, why: BaseException | None = None) -> None:
+        self._taken.free()
+        self._body.abort(why)
+
+
+class _HeldStream:
+    """A stream taken over that gives seats back when it is let go."""
+
+    __slots__ = ("_taken", "_takeover")
+
+    def __init__(self, takeover: Takeover, taken: _Taken) -> None:
+        self._takeover = takeover
+        self._taken = taken
+
+    async def run(self, stream: Stream, early: bytes) -> None:
+        try:
+            await self._takeover.run(stream, early)
+        finally:
+            self._taken.free()
+
+    def abort(self, why: BaseException | None = None) -> None:
+        self._taken.free()
+        self._takeover.abort(why)

@@ -1,0 +1,151 @@
+"""Limits on how often: a request is counted by what it is told apart by, or answered with 429.
+
+A request is counted under all limits of a stage at once or, where one of them refuses, under none. Limits by address,
+header, cookie or route are one stage, before authentication: what they counted stays counted where a later stage
+refuses, or they would not brake the guessing of passwords.
+
+What is left is told in RateLimit and RateLimit-Policy on each answer (draft-ietf-httpapi-ratelimit-headers-11), and the
+body of a 429 is that draft's problem type. A policy is named as its flag has it: "50/s:ip".
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from netfront.errors import Refusal
+from netfront.http.message import Filter, Handler, Request, Response
+from netfront.net.lane import clock
+from netfront.policy.limit import Rate, Spent
+from netfront.wire.fields import Edit, Field, Fields, field
+
+__all__ = ["Limit", "Spend", "limit"]
+
+KeyOf = Callable[[Request], bytes]
+Spend = Callable[[Sequence[bytes], Sequence[Rate], float], Spent | Awaitable[Spent]]
+"""Counts one request under each key, if all have room: Counters.spend, or one that must be awaited."""
+_REMEMBERED = 1024
+"""Answers to "how much is left" of which the fields are kept made."""
+_PROBLEM = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_TITLE = "Request cannot be satisfied as assigned quota has been exceeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit.
+
+    Args:
+        id: stands for it before its keys, and in Request.counted; the same wherever it holds.
+        name: as answers call it.
+        key: what a request is told apart by.
+        quota, window: what the name says, as requests in so many seconds.
+    """
+
+    id: bytes
+    name: str
+    rate: Rate
+    key: KeyOf
+    quota: int
+    window: int
+
+    @property
+    def quoted(self) -> bytes:
+        """Its name as a String of structured fields (RFC 9651 §3.3.3)."""
+        return b'"%b"' % self.name.replace("\\", "\\\\").replace('"', '\\"').encode()
+
+
+def limit(limits: Sequence[Limit], spend: Spend) -> Filter:
+    """Make the filter for the limits of one stage of a route."""
+    ids = frozenset(one.id for one in limits)
+    every = _Held(tuple(limits))
+    parts: dict[frozenset[bytes], _Held] = {frozenset(): every}
+
+    def held_of(counted: frozenset[bytes]) -> _Held:
+        """Give those that a request was not counted under yet."""
+        seen = counted & ids
+        held = parts.get(seen)
+        if held is None:
+            held = parts[seen] = _Held(tuple(one for one in limits if one.id not in seen))
+        return held
+
+    def around(then: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            counted = request.counted
+            if not counted:
+                held = every
+                request.counted = ids
+            else:
+                held = held_of(counted)
+                if not held.limits:
+                    return await then(request)
+                request.counted = counted | ids
+            keys = [one.id + one.key(request) for one in held.limits]
+            spent = spend(keys, held.rates, clock())
+            if not isinstance(spent, Spent):
+                spent = await spent
+            if not spent.admitted:
+                return held.refuse(request, spent.debts)
+            edit = held.told(spent.debts)
+            try:
+                response = await then(request)
+            except Refusal as error:
+                error.fields += tuple((row.name, row.value) for row in edit.added)
+                raise
+            response.fields = response.fields.edited(edit)
+            return response
+
+        return handle
+
+    return around
+
+
+class _Held:
+    """Limits that hold together, and what is told of them."""
+
+    def __init__(self, limits: tuple[Limit, ...]) -> None:
+        self.limits = limits
+        self.rates = tuple(one.rate for one in limits)
+        policies = b", ".join(b"%b;q=%d;w=%d" % (one.quoted, one.quota, one.window) for one in limits)
+        self._policy = field(b"RateLimit-Policy", policies) if limits else None
+        self._made: dict[tuple[int, ...], Edit] = {}
+
+    def told(self, debts: Sequence[float]) -> Edit:
+        """Make the edit that tells what is left to who owes so much."""
+        left: tuple[int, ...] = ()
+        for rate, debt in zip(self.rates, debts, strict=True):
+            left += (rate.left(debt), ceil(rate.wait(debt)))
+        edit = self._made.get(left)
+        if edit is None:
+            edit = Edit(added=self._rows(left))
+            if len(self._made) >= _REMEMBERED:
+                self._made.clear()
+            self._made[left] = edit
+        return edit
+
+    def _rows(self, left: tuple[int, ...]) -> list[Field]:
+        items = [
+            b"%b;r=%d;t=%d" % (one.quoted, left[2 * at], left[2 * at + 1])
+            for at, one in enumerate(self.limits)
+        ]
+        rows = [field(b"RateLimit", b", ".join(items))]
+        return [*rows, self._policy] if self._policy is not None else rows
+
+    def refuse(self, request: Request, debts: Sequence[float]) -> Response:
+        """Make the 429 for who owes so much."""
+        over = [
+            (one, one.rate.wait(debt))
+            for one, debt in zip(self.limits, debts, strict=True)
+            if not one.rate.left(debt)
+        ]
+        names = [one.name for one, _ in over]
+        seconds = max([1, *(ceil(wait) for _, wait in over)])
+        request.exchange.outcome = f"over the limit {', '.join(names)}"
+        request.exchange.source = "netfront"
+        problem = {"type": _PROBLEM, "title": _TITLE, "status": 429, "violated-policies": names}
+        rows = [
+            field(b"Content-Type", b"application/problem+json"),
+            field(b"Cache-Control", b"no-store"),
+            field(b"Retry-After", b"%d" % seconds),
+            *self.told(debts).added,
+        ]
+        return Response(429, Fields(rows), json.dumps(problem).encode() + b"\n")

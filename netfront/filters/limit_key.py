@@ -1,0 +1,106 @@
+"""What a request is told apart by under --limit and --concurrency.
+
+A key is short, whatever the client sent: what is long is told apart by its hash. What came of an address and what came
+of anything else never are the same key. A request that lacks what it is to be told apart by goes by its address.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import blake2b
+from ipaddress import IPv6Address, ip_address
+
+from netfront.http.message import Request
+from netfront.policy.claims import claim, texts
+from netfront.wire.cookie import cookie_value
+
+__all__ = ["limit_key", "network_of"]
+
+_LONGEST = 32
+"""Bytes of a key as it came."""
+_NETWORKS = 16384
+
+
+def limit_key(
+    kind: str, name: str, address: Callable[[Request], bytes | None], v4: int = 32, v6: int = 64
+) -> Callable[[Request], bytes]:
+    """Make the function that gives a request's key.
+
+    Args:
+        kind: "" (all requests are one), "ip", "route", "header", "cookie", "key", "user" or "claim".
+        name: of the header, cookie or claim.
+        address: gives that of the client, as far as known.
+        v4, v6: bits by which addresses are told apart.
+    """
+    wanted = name.lower().encode() if kind == "header" else name.encode()
+
+    def by_address(request: Request) -> bytes:
+        return network_of(address(request) or b"", v4, v6)
+
+    def of_header(request: Request) -> bytes:
+        value = request.fields.get(wanted)
+        return by_address(request) if value is None else _of(value)
+
+    def of_cookie(request: Request) -> bytes:
+        value = cookie_value(request.fields, wanted)
+        return by_address(request) if value is None else _of(value)
+
+    def of_key(request: Request) -> bytes:
+        who = request.identity
+        return by_address(request) if who is None or who.key is None else _of(who.key.encode())
+
+    def of_user(request: Request) -> bytes:
+        who = request.identity
+        return by_address(request) if who is None else _of(who.user.encode(errors="surrogatepass"))
+
+    def of_claim(request: Request) -> bytes:
+        who = request.identity
+        values = texts(claim(who.claims, name)) if who is not None else ()
+        return _of("\0".join(values).encode(errors="surrogatepass")) if values else by_address(request)
+
+    def of_all(_: Request) -> bytes:
+        return b""
+
+    def of_route(request: Request) -> bytes:
+        return _of(str(request.route).encode())
+
+    keys: dict[str, Callable[[Request], bytes]] = {
+        "": of_all,
+        "ip": by_address,
+        "route": of_route,
+        "header": of_header,
+        "cookie": of_cookie,
+        "key": of_key,
+        "user": of_user,
+        "claim": of_claim,
+    }
+    return keys[kind]
+
+
+@lru_cache(maxsize=_NETWORKS)
+def network_of(address: bytes, v4: int = 32, v6: int = 64) -> bytes:
+    """Give the key of an address: of IPv6 its network, as who has one address there has all.
+
+    What a proxy wrote with a port is read without; what is no address is a key as it stands.
+    """
+    text = address.decode("latin-1").strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        ip = ip_address(text)
+    except ValueError:
+        return b"@" + _short(address)
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is None:
+            return b"@6%x" % (int(ip) >> (128 - v6))
+        ip = ip.ipv4_mapped
+    return b"@4%x" % (int(ip) >> (32 - v4))
+
+
+def _of(value: bytes) -> bytes:
+    return b"=" + _short(value)
+
+
+def _short(value: bytes) -> bytes:
+    return value if len(value) <= _LONGEST else b"#" + blake2b(value, digest_size=16).digest()
