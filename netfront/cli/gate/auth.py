@@ -48,7 +48,7 @@ def auth_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
     for text in flags.public or ():
         scope = faults.read("--public", text, _parse_place, None)
         if scope is not None:
-            yield Policy(scope, partial(_open, scope), f"--public {text!r}", text)
+            yield Policy(scope, partial(_open, restricting(scope)), f"--public {text!r}", text)
 
 
 def read_methods(
@@ -88,14 +88,15 @@ def check_auth(
     """Find what does not fit together: --mtls without --client-ca, rules within a --public."""
     guards = [policy for policy in policies if policy.given.partition(" ")[0] in _GUARDS]
     for public in policies:
-        if not public.given.startswith("--public ") or public.scope is None:
+        if not public.given.startswith("--public "):
             continue
+        place = restricting(public.scope)
         for guard in guards:
-            scope = guard.scope or EVERYTHING
-            if scope.meets(public.scope) and not _is_wider(scope, public.scope):
+            scope = restricting(guard.scope)
+            if scope.meets(place) and not _is_wider(scope, place):
                 hint = "a --public excepts from wider scopes alone: make it narrower, or leave one out"
                 faults.add(public.given, f"{guard.given} stands inside it", hint, word=public.word)
-        if not any(_is_wider(guard.scope or EVERYTHING, public.scope) for guard in guards):
+        if not any(_is_wider(restricting(guard.scope), place) for guard in guards):
             hint = "it excepts from the authentication and authorization of wider scopes"
             faults.add(public.given, "it has no effect", hint, word=public.word)
     if flags.mtls and not flags.client_ca:
