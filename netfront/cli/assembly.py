@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from netfront.cli.application import App, Front
 from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
-from netfront.cli.gate.assembly import answering, gate
+from netfront.cli.gate.assembly import answering, gate, rewriting
 from netfront.cli.gate.credentials import Credentials
 from netfront.cli.gate.guarding import Makers, credentials_of, makers_of, stripping
 from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
-from netfront.cli.plan import RoutePlan, ServePlan, Settings
+from netfront.cli.plan import Place, RoutePlan, ServePlan, Settings, places
 from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
 from netfront.cli.services import Demo, Service, key_of, may_have_several, sources_of
@@ -44,7 +44,7 @@ from netfront.filters.pages import Explanation, error_page
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import plain_on_tls, redirect
 from netfront.filters.request_key import request_key
-from netfront.filters.router import METHODS, Served, router
+from netfront.filters.router import METHODS, Holds, Served, may_be_passed_over, router
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
@@ -63,6 +63,7 @@ from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
 from netfront.net.stream import Stream
 from netfront.net.tasks import Tasks
+from netfront.policy.condition import Condition
 from netfront.policy.route import Table
 from netfront.wire.fields import field
 from netfront.wire.head import HeadLimits, HeadMemory, RequestBlock, request_memory
@@ -250,8 +251,21 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         return stack(
             *gate(settings.gate, parts.makers, address_of, parts.limiting),
             limit_body(settings.max_body) if settings.max_body is not None else None,
-            then=answering(route.answer) if route.answer is not None else forwarding(route, settings),
+            then=answering(route.answer, edits_of(settings))
+            if route.answer is not None
+            else forwarding(route, settings),
         )
+
+    def edits_of(settings: Settings) -> list[ResponseEdit]:
+        """What flags add to answers, wherever these come from."""
+        edits: list[ResponseEdit] = []
+        if plan.tell.hsts is not None and listener.tls:
+            edits.append(
+                fields_edit(editor([(b"Strict-Transport-Security", (b"max-age=%d" % plan.tell.hsts,))]))
+            )
+        if settings.response_edits:
+            edits.append(fields_edit(editor([(edit.name, edit.values) for edit in settings.response_edits])))
+        return edits
 
     def forwarding(route: RoutePlan, settings: Settings) -> Handler:
         behind, pool = parts.behind(route), plan.behind(route)
@@ -259,10 +273,11 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         targets = pool.targets
         mounts: dict[bytes, Mount | None] | None = None
         if any(target.endpoint.base for target in targets):
+            prefix = (
+                b"/" if settings.gate.rewrite is not None else route.scope.prefix.encode()
+            )  # it is gone by then
             mounts = {
-                (base := target.endpoint.base.encode()): Mount(route.scope.prefix.encode(), base)
-                if base
-                else None
+                (base := target.endpoint.base.encode()): Mount(prefix, base) if base else None
                 for target in targets
             }
         answers: list[ResponseEdit] = [
@@ -270,14 +285,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         ]  # before anything a flag adds: it looks for what the backend said
         if not plan.tell.keep_server:
             answers.append(hide_server)
-        if plan.tell.hsts is not None and listener.tls:
-            answers.append(
-                fields_edit(editor([(b"Strict-Transport-Security", (b"max-age=%d" % plan.tell.hsts,))]))
-            )
-        if settings.response_edits:
-            answers.append(
-                fields_edit(editor([(edit.name, edit.values) for edit in settings.response_edits]))
-            )
+        answers += edits_of(settings)
         if behind.stickiness is not None:
             answers.append(behind.stick)
         if plan.tell.backend:
@@ -285,6 +293,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         edits = [(edit.name, edit.values) for edit in settings.request_edits]
         patience = Patience(settings.timeout, plan.limits.read_timeout, plan.limits.stream_timeout)
         return stack(
+            rewriting(settings.gate, plan.rules),
             edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told
             then=forward(
                 behind.pool,
@@ -310,8 +319,16 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         )
         return Served(service(route, route.settings), variants, rules=route.settings.gate.restrictions)
 
-    table = Table([(route.scope, served(route)) for route in routes])
-    shown = tuple(str(route.scope) for route in routes)
+    def placed(place: Place) -> Served:
+        others = [(_holds(other.condition), served(other)) for other in place.others if other.condition]
+        if place.plain is None:
+            return Served(None, alternatives=others)
+        plain = served(place.plain)
+        plain.alternatives = tuple(others)
+        return plain
+
+    table = Table([(place.scope, placed(place)) for place in places(routes)], may_be_passed_over)
+    shown = tuple(route.named for route in routes)
     return stack(
         answer_errors(explains=listener.is_loopback, routes=shown),
         guard_host(plan.host.own) if replaces_host and listener.is_loopback else None,
@@ -325,6 +342,10 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         stripping(plan),  # of what tells who asks: no client says that itself
         then=router(table, guarded=guarded(plan.rules)),
     )
+
+
+def _holds(condition: Condition) -> Holds:
+    return lambda request: condition.holds(request.fields, request.target.query)
 
 
 def _hedging(settings: Settings, tasks: Tasks) -> Hedging | None:

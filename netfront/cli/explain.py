@@ -4,7 +4,7 @@ Nothing is opened, dialled or looked up, and no secret is read.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from netfront.cli.explain_backends import (
@@ -14,13 +14,14 @@ from netfront.cli.explain_backends import (
     may_have_several,
 )
 from netfront.cli.gate.explain import explain_gate
+from netfront.cli.gate.explain_routes import explain_answer, explain_guarded, is_guarded
 from netfront.cli.gate.redis import explain_redis
-from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
+from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan, places
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.router import find_route, host_of
 from netfront.http.message import Client, Exchange, Request
 from netfront.http.outbound import Mount
-from netfront.policy.route import NotFound, Table, WrongMethod
+from netfront.policy.route import NotFound, Scope, Table, WrongMethod
 from netfront.units import render_duration, render_size
 from netfront.wire.fields import EMPTY
 from netfront.wire.target import Target, parse_authority, parse_target
@@ -36,6 +37,7 @@ def explain_plan(plan: ServePlan) -> str:
     rows = [row for listener in plan.listeners for row in _listener(plan, listener)]
     rows += [*_limits(plan), *explain_redis(plan.redis)]
     rows += list(_guard(plan, [target for pool in plan.pools for target in pool.targets]))
+    rows += list(explain_guarded(plan))
     for route in plan.routes:
         where = "" if route.listener is None else f" on {plan.listeners[route.listener].endpoint.url}"
         rows.append(("route", f"{_reached(route)}{where}"))
@@ -44,6 +46,7 @@ def explain_plan(plan: ServePlan) -> str:
             rows.append(("  within", " and ".join(map(str, variant.scopes))))
             rows += [(f"    {name}", text) for name, text in _settings(plan, route, variant.settings)]
         rows += [(f"  {name}", text) for name, text in _backends(plan, route)]
+        rows += [(f"  {name}", text) for name, text in explain_answer(route)]
         rows += [("  dial", explain_target(one, route.kind)) for one in plan.targets(route)]
     rows += [
         *(_tell(plan) if _has_http(plan) else ()),
@@ -84,26 +87,39 @@ def explain_request(plan: ServePlan, text: str) -> str:
     routes = [route for route in plan.routes if route.kind == "http" and route.listener in (None, index)]
     reached = [target for route in routes for target in plan.targets(route)]
     rows += [*(_guard(plan, reached) if listener.is_loopback else ()), *_tell(plan)]
-    table = Table((route.scope, route) for route in routes)
     host = host_of(authority)
     try:
-        found = table.only or find_route(table, method, host, target)
-    except BadMessage as error:
-        return _table([*rows, ("answer", f"{error.status}: {error.why}")])
-    if isinstance(found, NotFound):
-        return _table([*rows, ("answer", "404: no route leads there")])
-    if isinstance(found, WrongMethod):
-        return _table([*rows, ("answer", f"405: Allow: {found.allow.decode()}")])
-    rows.append(("route", str(found.value.scope)))
-    try:
-        rows += _served(plan, found.value, method, host, target, authority)
+        if is_guarded(plan, host):
+            rows += explain_guarded(plan)
+            target = target.settled()
+        table = Table(((place.scope, place) for place in places(routes)), lambda place: place.plain is None)
+        passed: list[Scope] = []
+        while True:
+            found = table.only or find_route(table, method, host, target, passed)
+            if isinstance(found, NotFound):
+                return _table([*rows, ("answer", "404: no route leads there")])
+            if isinstance(found, WrongMethod):
+                answer = "200" if method == b"OPTIONS" else "405"
+                return _table([*rows, ("answer", f"{answer}: Allow: {found.allow.decode()}")])
+            rows += [("or", f"{other.named}, where that holds") for other in found.value.others]
+            if found.value.plain is not None:
+                break
+            passed.append(found.scope)
+        rows.append(("route", found.value.plain.named))
+        rows += _served(plan, found.value.plain, found.params, method, host, target, authority)
     except BadMessage as error:
         return _table([*rows, ("answer", f"{error.status}: {error.why}")])
     return _table([*rows, *_answers(plan), *_logs(plan)])
 
 
 def _served(
-    plan: ServePlan, route: RoutePlan, method: bytes, host: bytes, target: Target, authority: bytes
+    plan: ServePlan,
+    route: RoutePlan,
+    params: Mapping[str, bytes],
+    method: bytes,
+    host: bytes,
+    target: Target,
+    authority: bytes,
 ) -> list[tuple[str, str]]:
     """Tell which settings hold and what is dialled. Raises BadMessage: the target leads nowhere behind this route."""
     settings = route.settings
@@ -113,8 +129,9 @@ def _served(
             settings = variant.settings
             break
     backends = plan.targets(route)
-    dialled = [("dial", _dialled(route, backend, target, authority)) for backend in backends]
-    return [*_settings(plan, route, settings), *_backends(plan, route), *dialled]
+    dialled = [("dial", _dialled(route, settings, backend, target, authority)) for backend in backends]
+    answer = explain_answer(route, params)
+    return [*_settings(plan, route, settings), *_backends(plan, route), *answer, *dialled]
 
 
 def _has_http(plan: ServePlan) -> bool:
@@ -127,7 +144,7 @@ def _reached(route: RoutePlan) -> str:
         return "datagrams"
     if route.kind == "tcp":
         return f"connections for {route.scope.host}" if route.scope.host else "connections"
-    return str(route.scope)
+    return route.named
 
 
 def _backends(plan: ServePlan, route: RoutePlan) -> Iterator[tuple[str, str]]:
@@ -206,6 +223,8 @@ def _settings(plan: ServePlan, route: RoutePlan, settings: Settings) -> Iterator
                 title,
                 f"set {edit.name.decode()}: {values}" if edit.values else f"remove {edit.name.decode()}",
             )
+    if settings.gate.rewrite is not None:
+        yield "rewrite", f"to {settings.gate.rewrite.text}, not routed again"
     if (pool := plan.behind(route)) is not None:
         yield from explain_retries(settings, may_have_several=may_have_several(pool))
 
@@ -258,13 +277,18 @@ def _ready(plan: ServePlan) -> Iterator[tuple[str, str]]:
         yield "ready", f"the same to descriptor {plan.ready.ready_fd}, which is closed then"
 
 
-def _dialled(route: RoutePlan, backend: TargetPlan, target: Target, authority: bytes) -> str:
+def _dialled(
+    route: RoutePlan, settings: Settings, backend: TargetPlan, target: Target, authority: bytes
+) -> str:
     """Give the URL that is asked for at a backend, and under which Host."""
+    prefix = route.scope.prefix.encode()
+    if settings.gate.rewrite is not None:
+        prefix, target = b"/", Target(target.raw, "origin", settings.gate.rewrite.of(target))
     outbound = target.origin_form
     if backend.endpoint.base:
         exchange = Exchange(0.0, _NOBODY, b"", b"", b"")
         request = Request(b"GET", target, b"HTTP/1.1", b"http", authority, EMPTY, b"", _NOBODY, exchange)
-        outbound = Mount(route.scope.prefix.encode(), backend.endpoint.base.encode()).outbound(request)
+        outbound = Mount(prefix, backend.endpoint.base.encode()).outbound(request)
     place = backend.endpoint
     at = f"{place.scheme}://{place.authority}" if place.host else f"{place}"
     host = backend.host or authority.decode(errors="backslashreplace") or backend.authority

@@ -22,6 +22,7 @@ from netfront.cli.faults import Faults, nearest
 from netfront.cli.plan import FieldEdit, LbPlan, RetryPlan, Secret
 from netfront.endpoint import Endpoint, parse_place
 from netfront.errors import Fault, UsageError
+from netfront.policy.condition import Condition
 from netfront.policy.route import Scope, parse_scope
 from netfront.policy.statuses import NO_STATUS, parse_statuses
 from netfront.units import parse_count
@@ -37,6 +38,7 @@ __all__ = [
     "parse_retry_on",
     "parse_secret",
     "parse_target",
+    "parse_targets",
     "split_policy",
 ]
 
@@ -93,11 +95,13 @@ class RouteArg:
     Args:
         scope: which requests; None for bare targets and for those of one listener.
         port: of the only listener it belongs to; None for all.
+        condition: what requests must carry besides; None for nothing.
     """
 
     scope: Scope | None
     port: int | None
     targets: tuple[TargetArg, ...]
+    condition: Condition | None = None
 
 
 def parse_argument(word: Word) -> RouteArg:
@@ -136,6 +140,25 @@ def parse_target(text: str) -> tuple[TargetArg, ...]:
     if not _PORT.search(place):
         given["has_port"] = False
     return tuple(TargetArg(endpoint, **given) for endpoint in endpoints)  # type: ignore[arg-type]
+
+
+def parse_targets(text: str) -> tuple[TargetArg, ...]:
+    """Read targets with commas between them.
+
+    Raises:
+        UsageError: of all that is wrong with them.
+    """
+    if not text:
+        raise UsageError.of("", "no target", "name a port, host:port, a URL, unix:FILE or demo:")
+    faults = Faults()
+    targets: list[TargetArg] = []
+    for part in text.split(","):
+        if not part:
+            faults.add("", "an empty target", "targets are told apart by one comma each")
+        else:
+            targets.extend(faults.read("", part, parse_target, ()))
+    faults.raise_any()
+    return tuple(targets)
 
 
 def is_request(text: str) -> bool:
@@ -282,7 +305,7 @@ def _parse_bare(word: Word) -> RouteArg:
     if word in _KNOWN_METHODS:
         hint = f"a route with a method is one word, in quotes: '{word} /api=:8000'"
         raise UsageError.of(word, "a method without a path", hint)
-    targets = _parse_targets(word)
+    targets = parse_targets(word)
     for target in targets:
         if target.endpoint.base and not target.endpoint.scheme:
             meant = _NEARLY_URL.fullmatch(word)
@@ -303,7 +326,7 @@ def _parse_route(head: str, tail: str) -> RouteArg:
     else:
         scope = faults.read("", head, parse_scope, None)
     try:
-        targets = _parse_targets(tail)
+        targets = parse_targets(tail)
     except UsageError as error:
         faults.take(error)
     faults.raise_any()
@@ -319,20 +342,6 @@ def _is_route(head: str) -> bool:
     if head.startswith("["):
         return re.fullmatch(r"\[[^\]]*\](/.*)?", head) is not None
     return not re.search(r"[+,:]", head.split("/", 1)[0])
-
-
-def _parse_targets(text: str) -> tuple[TargetArg, ...]:
-    if not text:
-        raise UsageError.of("", "no target", "name a port, host:port, a URL, unix:FILE or demo:")
-    faults = Faults()
-    targets: list[TargetArg] = []
-    for part in text.split(","):
-        if not part:
-            faults.add("", "an empty target", "targets are told apart by one comma each")
-        else:
-            targets.extend(faults.read("", part, parse_target, ()))
-    faults.raise_any()
-    return tuple(targets)
 
 
 def _parse_places(text: str) -> tuple[Endpoint, ...]:

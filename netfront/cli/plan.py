@@ -5,6 +5,7 @@ There is no I/O here and none is needed to make one: files are named, not read. 
 is for ever; sizes are bytes and None is no limit.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from netfront.cli.gate.limit_plan import RedisPlan
 from netfront.cli.gate.plan import NO_GATE, AnswerPlan, GatePlan
 from netfront.cli.health import HealthPlan
 from netfront.endpoint import Endpoint
+from netfront.policy.condition import Condition
 from netfront.policy.route import Scope
 from netfront.policy.statuses import NO_STATUS, StatusSet
 
@@ -30,6 +32,7 @@ __all__ = [
     "LimitsPlan",
     "ListenerPlan",
     "LogPlan",
+    "Place",
     "PoolPlan",
     "ReadyPlan",
     "RetryPlan",
@@ -41,6 +44,7 @@ __all__ = [
     "TellPlan",
     "TlsPlan",
     "Variant",
+    "places",
 ]
 
 
@@ -280,6 +284,8 @@ class RoutePlan:
         settings: where no variant applies.
         variants: the first whose scopes all match a request applies in place of `settings`.
         answer: where there is no pool, what netfront answers.
+        condition: what requests must carry; those of one scope that do are served by this route rather than by the
+            one without.
     """
 
     scope: Scope
@@ -289,6 +295,41 @@ class RoutePlan:
     settings: Settings = Settings()
     variants: tuple[Variant, ...] = ()
     answer: AnswerPlan | None = None
+    condition: Condition | None = None
+
+    @property
+    def named(self) -> str:
+        """How it is told: its scope, and its condition."""
+        return str(self.scope) if self.condition is None else f"{self.scope} {self.condition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The routes of one scope.
+
+    Args:
+        plain: the one without a condition.
+        others: those with one, in the order in which they are tried.
+    """
+
+    scope: Scope
+    plain: RoutePlan | None
+    others: tuple[RoutePlan, ...]
+
+
+def places(routes: Iterable[RoutePlan]) -> list[Place]:
+    """Put routes together by scope. Of two alike the first serves: a listener's own comes before one for all."""
+    by_scope: dict[Scope, list[RoutePlan]] = {}
+    for route in routes:
+        by_scope.setdefault(route.scope, []).append(route)
+    return [
+        Place(
+            scope,
+            next((route for route in alike if route.condition is None), None),
+            tuple(route for route in alike if route.condition is not None),
+        )
+        for scope, alike in by_scope.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True)

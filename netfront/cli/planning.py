@@ -17,6 +17,7 @@ from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.gate.guards import ruling
 from netfront.cli.gate.outpools import outward_pools, ways_of
 from netfront.cli.gate.redis import plan_redis
+from netfront.cli.gate.routes import make_routes
 from netfront.cli.grammar import parse_secret
 from netfront.cli.listening import plan_hosts, plan_listeners, plan_tls
 from netfront.cli.plan import (
@@ -81,7 +82,7 @@ def plan_serving(
     """
     faults = Faults(earlier)
     args = read_arguments(flags, faults)
-    if not args and not faults:
+    if not args and not make_routes(flags) and not faults:
         faults.add("no target", hint=_NO_TARGET[command])
     is_partial = bool(faults)
     listeners = plan_listeners(command, flags, faults)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from netfront.cli.argv import Word, as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.plan import AnswerPlan
+from netfront.cli.gate.routes import AnswerArg, read_answers, read_matches
 from netfront.cli.grammar import RouteArg, parse_argument
 from netfront.cli.plan import (
     BalancePlan,
@@ -20,6 +22,7 @@ from netfront.cli.policies import settle
 from netfront.cli.scoped import Policy
 from netfront.cli.targets import plan_target
 from netfront.errors import UsageError
+from netfront.policy.condition import Condition
 from netfront.policy.route import Scope, parse_scope
 
 __all__ = ["plan_routes", "read_arguments"]
@@ -32,13 +35,15 @@ _KINDS = {"http": "http", "https": "http", "h2c": "http", "demo": "http", "tcp":
 
 @dataclass(slots=True)
 class _Service:
-    """The targets of one scope, on one listener or on all."""
+    """The targets of one scope, on one listener or on all; or what is answered there by ourselves."""
 
     scope: Scope
     listener: int | None
     kind: str
     name: str
     targets: list[TargetPlan] = field(default_factory=list)
+    condition: Condition | None = None
+    answer: AnswerPlan | None = None
 
 
 def read_arguments(flags: ServeFlags, faults: Faults) -> list[tuple[Word, RouteArg]]:
@@ -50,7 +55,7 @@ def read_arguments(flags: ServeFlags, faults: Faults) -> list[tuple[Word, RouteA
             args.append((word, parse_argument(word)))
         except UsageError as error:
             faults.take(error, word=word)
-    return args
+    return args + read_matches(flags, faults)
 
 
 def plan_routes(
@@ -70,7 +75,7 @@ def plan_routes(
         also whether one is lost, for which there is no listener.
     """
     lost = False
-    services: dict[tuple[str, int | None, str], _Service] = {}
+    services: dict[tuple[object, ...], _Service] = {}
     kinds = list(dict.fromkeys(listener.kind for listener in listeners))
     for word, arg in args:
         scope = arg.scope or _EVERYTHING
@@ -85,8 +90,21 @@ def plan_routes(
             name = str(scope) if index is None else f":{arg.port}{'' if arg.scope is None else arg.scope}"
             if len(kinds) > 1 and index is None:
                 name = f"{kind} {name}"
-            service = services.setdefault((str(scope), index, kind), _Service(scope, index, kind, name))
+            if arg.condition is not None:
+                name = f"{name} {arg.condition}"
+            key = str(scope), index, kind, arg.condition
+            service = services.setdefault(key, _Service(scope, index, kind, name, condition=arg.condition))
             service.targets += targets  # who is named twice counts once; the pool's members say so
+    for answer in read_answers(flags, faults):
+        if "http" not in kinds:
+            faults.add(
+                answer.given, "no listener is for requests", "add --listen http://:PORT", word=answer.word
+            )
+            lost = True
+        _refuse_answered(answer, services.values(), faults)
+        service = _Service(answer.served, None, "http", str(answer.served), answer=answer.plan)
+        services[str(answer.served), None, "http", answer.given] = service
+    _refuse_alike(services.values(), faults)
     routes, pools = [], []
     heeded: list[BalancePlan] = []
     for service in sorted(services.values(), key=lambda service: service.kind != "http"):
@@ -100,13 +118,57 @@ def plan_routes(
                 replace(variant, settings=_for_bytes(service, variant.settings, heeded, faults))
                 for variant in variants
             )
+        pool = service.name if service.answer is None else None
         routes.append(
-            RoutePlan(service.scope, service.name, service.kind, service.listener, settings, variants)
+            RoutePlan(
+                service.scope,
+                pool,
+                service.kind,
+                service.listener,
+                settings,
+                variants,
+                service.answer,
+                service.condition,
+            )
         )
-        pools.append(PoolPlan(service.name, tuple(service.targets), settings.balance))
+        if pool is not None:
+            pools.append(PoolPlan(pool, tuple(service.targets), settings.balance))
         _check_pool(service, settings, faults)
     routes.sort(key=lambda route: route.listener is None)  # a listener's own route comes before one for all
     return tuple(routes), tuple(pools), lost
+
+
+def _refuse_answered(answer: AnswerArg, services: Iterable[_Service], faults: Faults) -> None:
+    """Refuse a scope that is forwarded too, or answered twice."""
+    for service in services:
+        if service.kind != "http" or service.condition is not None:
+            continue
+        if service.answer is not None:
+            if service.scope.meant == answer.served.meant:
+                faults.add(
+                    answer.given, f"{answer.scope} is answered twice", "give it once", word=answer.word
+                )
+        elif service.scope.meant in (answer.scope.meant, answer.served.meant):
+            hint = f"to forward only what lies below, write '{answer.served}: …'"
+            if answer.scope.is_exact or service.scope.is_exact:
+                hint = "give it once"
+            faults.add(
+                answer.given,
+                f"{answer.scope} is forwarded, and answered by ourselves",
+                hint,
+                word=answer.word,
+            )
+
+
+def _refuse_alike(services: Iterable[_Service], faults: Faults) -> None:
+    """Refuse routes that match the same requests in different words: only one of them could ever serve."""
+    known: dict[object, Scope] = {}
+    for service in services:
+        if service.kind == "http":
+            first = known.setdefault((service.listener, service.scope.meant), service.scope)
+            if str(first) != str(service.scope):
+                what, why = f"the routes {first} and {service.scope}", "they match the same requests"
+                faults.add(what, why, f"write {first} for both, or give one of them")
 
 
 def _kind_of(command: str, word: Word, arg: RouteArg, kinds: Sequence[str], faults: Faults) -> str | None:
@@ -199,6 +261,7 @@ def _is_taken(policy: Policy, service: _Service, services: Iterable[_Service]) -
     return scope is not None and any(
         service.scope.covers(other.scope)
         and other.scope.covers(scope)
+        and other.condition is None
         and (other.scope.host, other.scope.segments) != (service.scope.host, service.scope.segments)
         and other.listener in (None, service.listener)
         for other in services

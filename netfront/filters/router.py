@@ -17,11 +17,11 @@ from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
 from netfront.wire.fields import Fields
 from netfront.wire.target import Target, parse_authority
 
-__all__ = ["METHODS", "Condition", "Served", "find_route", "host_of", "may_be_passed_over", "router"]
+__all__ = ["METHODS", "Holds", "Served", "find_route", "host_of", "may_be_passed_over", "router"]
 
 K = TypeVar("K")
 V = TypeVar("V")
-Condition = Callable[[Request], bool]
+Holds = Callable[[Request], bool]
 _Matcher = Callable[[bytes, bytes, bytes], bool]
 _Params = Mapping[str, bytes]
 _Found = tuple[Scope | None, Handler, _Params, Target | None]
@@ -51,7 +51,7 @@ class Served:
         variants: Sequence[tuple[tuple[Scope, ...], Handler, object]] = (),
         *,
         rules: object = None,
-        alternatives: "Sequence[tuple[Condition, Served]]" = (),
+        alternatives: "Sequence[tuple[Holds, Served]]" = (),
     ) -> None:
         self.handler = handler
         self.rules = rules
@@ -178,7 +178,7 @@ def _serving(table: Table[Served], request: Request, host: bytes) -> tuple[Scope
     """Find what serves a request, the scope of its route, and its parameters there."""
     method, target = request.method, request.target
     readings = target.readings
-    choices: list[tuple[Condition, Scope, Handler, _Params]] = []
+    choices: list[tuple[Holds, Scope, Handler, _Params]] = []
     passed: list[Scope] = []
     while True:
         found = find_route(table, method, host, target, passed)
@@ -186,8 +186,8 @@ def _serving(table: Table[Served], request: Request, host: bytes) -> tuple[Scope
             last: tuple[Scope | None, Handler, _Params] = None, _unserved(method, found), {}
             break
         served = found.value
-        for condition, other in served.alternatives:
-            choices.append((condition, found.scope, other.at(method, host, readings), found.params))
+        for holds, other in served.alternatives:
+            choices.append((holds, found.scope, other.at(method, host, readings), found.params))
         if served.handler is not None:
             last = found.scope, served.at(method, host, readings), found.params
             break
@@ -196,14 +196,14 @@ def _serving(table: Table[Served], request: Request, host: bytes) -> tuple[Scope
 
 
 def _chooser(
-    choices: Sequence[tuple[Condition, Scope, Handler, _Params]],
+    choices: Sequence[tuple[Holds, Scope, Handler, _Params]],
     last: tuple[Scope | None, Handler, _Params],
 ) -> Handler:
     """Make what serves where a condition decides."""
 
     def serve(request: Request) -> Awaitable[Response]:
-        for condition, scope, handler, params in choices:
-            if condition(request):
+        for holds, scope, handler, params in choices:
+            if holds(request):
                 request.route, request.params = scope, params
                 return handler(request)
         request.route, handler, request.params = last

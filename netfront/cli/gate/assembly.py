@@ -1,11 +1,18 @@
 """From a GatePlan to the filters that stand for it, and from an AnswerPlan to a handler."""
 
+from collections.abc import Callable, Sequence
+
 from netfront.cli.gate.guarding import AddressOf, Makers, admission, authentication, authorization
 from netfront.cli.gate.limiting import Limiting
+from netfront.cli.gate.passing import passes
 from netfront.cli.gate.plan import AnswerPlan, GatePlan
-from netfront.http.message import Filter, Handler
+from netfront.cli.scoped import Policy
+from netfront.filters.respond import respond, send_elsewhere
+from netfront.filters.rewrite import rewrite
+from netfront.http.message import Filter, Handler, Request, Response
+from netfront.wire.fields import Fields
 
-__all__ = ["answering", "gate"]
+__all__ = ["answering", "gate", "rewriting"]
 
 
 def gate(
@@ -27,6 +34,22 @@ def gate(
     )
 
 
-def answering(plan: AnswerPlan) -> Handler:
-    """Give what answers where a route has no pool."""
-    raise NotImplementedError(plan)
+def rewriting(plan: GatePlan, rules: Sequence[Policy]) -> Filter | None:
+    """Give the filter before a pool that changes what is sent there: the last, so that nobody else sees the result."""
+    if plan.rewrite is None:
+        return None
+    return rewrite(plan.rewrite.of, passes(rules, plan) if rules else None)
+
+
+def answering(plan: AnswerPlan, edits: Sequence[Callable[[Request, Response], None]]) -> Handler:
+    """Give what answers where a route has no pool.
+
+    Args:
+        edits: made to its answers.
+    """
+    if plan.redirect is not None:
+        return send_elsewhere(plan.redirect.status, plan.redirect.url.fill, edits=edits)
+    assert plan.respond is not None
+    text = plan.respond.text.encode(errors="surrogateescape")
+    fields = Fields.of((b"Content-Type", plan.respond.content_type.encode())) if text else Fields()
+    return respond(plan.respond.status, fields, text, edits=edits)

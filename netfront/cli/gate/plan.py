@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass, fields
 
+from netfront.cli.gate.answer import RedirectPlan, RespondPlan
 from netfront.cli.gate.limit_plan import LimitPlan, SeatPlan
 from netfront.cli.gate.restrictions import AuthGroup, PassedField, RulePlan
 from netfront.cli.gate.way import Way
+from netfront.policy.rewriting import Rewriting
 from netfront.policy.scope import Scope
 
 __all__ = ["NO_GATE", "AnswerPlan", "GatePlan"]
 
-_OPEN = frozenset({"public", "passed", "ways"})
+_OPEN = frozenset({"passed", "public", "rewrite", "ways"})
 """The fields of a GatePlan that let every request in: settings. All others restrict, so that who adds one and forgets
 to say what it is has paths normalised that need not be, and nothing left open."""
 
@@ -25,6 +27,7 @@ class GatePlan:
         passed: the fields that tell the backend who asks.
         ways: URLs that are asked for it; each place has a pool of its own.
         limits, seats: how often and how many at once; the widest scope's first.
+        rewrite: of what is sent to backends.
     """
 
     auth: tuple[AuthGroup, ...] = ()
@@ -34,6 +37,7 @@ class GatePlan:
     ways: tuple[Way, ...] = ()
     limits: tuple[LimitPlan, ...] = ()
     seats: tuple[SeatPlan, ...] = ()
+    rewrite: Rewriting | None = None
 
     @property
     def is_guarded(self) -> bool:
@@ -57,13 +61,15 @@ NO_GATE = GatePlan()
 
 @dataclass(frozen=True, slots=True)
 class AnswerPlan:
-    """What netfront answers by itself where a route has no pool.
+    """What netfront answers by itself where a route has no pool: one of these.
 
     Args:
         ways: URLs that are asked for it.
     """
 
     ways: tuple[Way, ...] = ()
+    respond: RespondPlan | None = None
+    redirect: RedirectPlan | None = None
 
 
 def _has_passed(mine: object, theirs: object, nothing: object) -> bool:

@@ -4,6 +4,7 @@ from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import auth_policies
 from netfront.cli.gate.limits import limit_policies
+from netfront.cli.gate.routes import rewrite_policies
 from netfront.cli.gate.rules import rule_policies
 from netfront.cli.scoped import Policy
 
@@ -12,4 +13,9 @@ __all__ = ["gate_policies"]
 
 def gate_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
     """Read the gateway's flags that can differ by scope."""
-    return [*auth_policies(flags, faults), *rule_policies(flags, faults), *limit_policies(flags, faults)]
+    return [
+        *auth_policies(flags, faults),
+        *rule_policies(flags, faults),
+        *limit_policies(flags, faults),
+        *rewrite_policies(flags, faults),
+    ]

@@ -1,0 +1,41 @@
+"""`--explain` of what a gateway has beside forwarding."""
+
+from collections.abc import Iterator, Mapping
+
+from netfront.cli.gate.guards import guarded, guarded_hosts
+from netfront.cli.plan import RoutePlan, ServePlan
+
+__all__ = ["explain_answer", "explain_guarded", "is_guarded"]
+
+
+def is_guarded(plan: ServePlan, host: bytes) -> bool:
+    """Tell whether requests to a host are forwarded normalised."""
+    test = guarded(plan.rules)
+    return test is not None and test(host)
+
+
+def explain_guarded(plan: ServePlan) -> Iterator[tuple[str, str]]:
+    """Tell at which hosts paths are normalised."""
+    hosts = guarded_hosts(plan.rules)
+    if hosts:
+        where = "" if hosts == ("",) else f" of {', '.join(hosts)}"
+        yield "paths", f"those{where} are forwarded normalised, as rules guard some; what cannot be is 400"
+
+
+def explain_answer(route: RoutePlan, params: Mapping[str, bytes] | None = None) -> Iterator[tuple[str, str]]:
+    """Tell what we answer by ourselves.
+
+    Args:
+        params: of the request, where there is one.
+    """
+    answer = route.answer
+    if answer is None:
+        return
+    if answer.respond is not None:
+        text = answer.respond.text.encode(errors="surrogateescape")
+        said = f", {len(text)} bytes of {answer.respond.content_type}" if text else ""
+        yield "answer", f"{answer.respond.status}{said}, by ourselves"
+    if answer.redirect is not None:
+        url = answer.redirect.url
+        place = url.text if params is None else url.fill(params).decode("latin-1")
+        yield "answer", f"{answer.redirect.status}: to {place}"

@@ -1,0 +1,142 @@
+"""The gateway's flags that make routes: their plans, and what is refused."""
+
+import pytest
+
+from netfront.cli.explain import explain_plan, explain_request
+from netfront.cli.flags import ServeFlags
+from netfront.cli.planning import plan_serving
+from netfront.errors import UsageError
+
+
+def plan(*targets, **flags):
+    return plan_serving("gateway", ServeFlags(targets=targets, **flags))
+
+
+def refused(*targets, **flags):
+    with pytest.raises(UsageError) as caught:
+        plan(*targets, **flags)
+    return str(caught.value)
+
+
+def rows(text, name):
+    return [line[14:] for line in text.splitlines() if line[:13].strip() == name]
+
+
+def test_match_makes_a_route_with_a_pool_of_its_own():
+    made = plan(
+        "/api=:3001", match=["/api: header:X-Version=2 => :3002,:3003+weight=2", "/api: cookie:b => :3004"]
+    )
+    assert [route.named for route in made.routes] == ["/api", "/api header:x-version=2", "/api cookie:b"]
+    assert [len(pool.targets) for pool in made.pools] == [1, 2, 1]
+    assert len({pool.name for pool in made.pools}) == 3
+
+
+def test_match_given_twice_adds_its_targets():
+    made = plan("/=:3001", match=["/: query:v => :3002", "/: query:v => :3003"])
+    assert [len(pool.targets) for pool in made.pools] == [1, 2]
+
+
+def test_match_without_scope_is_for_everything():
+    assert plan("/=:1", match=["cookie:beta => :2"]).routes[1].named == "/ cookie:beta"
+
+
+def test_gateway_needs_no_backend_where_it_answers():
+    made = plan(respond=["/down: 503 back soon"], redirect=["GET app.test/x/{id}: /y/{id}"])
+    assert made.pools == ()
+    assert [str(route.scope) for route in made.routes] == ["GET app.test/x/{id}$", "/down$"]
+    told = explain_plan(made)
+    assert "308: to /y/{id}" in told
+    assert "503, 9 bytes of text/plain; charset=utf-8, by ourselves" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("hello", "text/plain; charset=utf-8"),
+        ('{"a": 1}', "application/json"),
+        ("[1]", "application/json"),
+        ("[closed]", "text/plain; charset=utf-8"),
+        ("<p>hello", "text/html; charset=utf-8"),
+    ],
+)
+def test_text_is_told_by_what_it_is(text, kind):
+    [route] = plan(respond=[f"/x: 200 {text}"]).routes
+    assert route.answer.respond.content_type == kind
+
+
+@pytest.mark.parametrize(
+    ("targets", "flags", "why"),
+    [
+        (["/a/{x}=:1", "/a/{y}=:2"], {}, "the routes /a/{x} and /a/{y}: they match the same requests"),
+        (["/a/{x}=:1", "/a/*=:2"], {}, "they match the same requests"),
+        (["/a=:1", "/a/**=:2"], {}, "they match the same requests"),
+        (["GET,PUT /a=:1", "PUT,GET /a=:2"], {}, "they match the same requests"),
+        (["/a/{x}=:1"], {"match": ["/a/{y}: cookie:b => :2"]}, "they match the same requests"),
+        (["/down=:1"], {"respond": ["/down: 503"]}, "/down is forwarded, and answered by ourselves"),
+        (["/down$=:1"], {"respond": ["/down: 503"]}, "/down is forwarded, and answered by ourselves"),
+        (["/{x}=:1"], {"redirect": ["/{y}: /z"]}, "/{y} is forwarded, and answered by ourselves"),
+        (["/=:1"], {"redirect": ["/: /app"]}, "write '/$: …'"),
+        ([], {"respond": ["/x: 200", "/x$: 201"]}, "answered twice"),
+        ([], {"respond": ["/x: 200"], "redirect": ["/x: /y"]}, "answered twice"),
+        ([], {"respond": ["200 x"]}, "it has no scope"),
+        ([], {"respond": ["/x: 99"]}, "it begins with no status"),
+        ([], {"respond": ["/x: 101 x"]}, "it begins with no status"),
+        ([], {"respond": ["/x: 204 x"]}, "an answer with 204 has no content"),
+        ([], {"redirect": ["/x: 200 /y"]}, "200 is no redirect"),
+        ([], {"redirect": ["/x: 304 /y"]}, "304 is no redirect"),
+        ([], {"redirect": ["/x: //evil"]}, "not where one can be sent"),
+        ([], {"redirect": ["/x: javascript:1"]}, "not where one can be sent"),
+        ([], {"redirect": ["/{h}: https://{h}/"]}, "not where one can be sent"),
+        ([], {"redirect": ["/x: https://u@h.test/"]}, "not where one can be sent"),
+        ([], {"redirect": ["/x: /y\r\nSet-Cookie: a"]}, "not where one can be sent"),
+        ([], {"redirect": ["/x: /{id}"]}, "no {id} in its scope"),
+        (["/a=:1"], {"rewrite": ["/amdin/{x}: /{x}"]}, "its scope meets no route"),
+        (["/a=:1"], {"rewrite": ["/a/{x}: /{y}"]}, "no {y} in its scope"),
+        (["/a=:1"], {"match": ["/a: header:x"]}, "no condition and target"),
+        (["/a=:1"], {"match": ["/a: header:x => "]}, "no condition and target"),
+        (["/a=:1"], {"match": ["/a: header:x => :99999"]}, "--match"),
+        ([], {}, "name a service"),
+    ],
+)
+def test_what_cannot_be_is_refused(targets, flags, why):
+    assert why in refused(*targets, **flags)
+
+
+@pytest.mark.parametrize(
+    ("targets", "flags"),
+    [
+        (["/=:1"], {"redirect": ["/$: /app"]}),
+        (["/down=:1"], {"respond": ["POST /down: 503"]}),
+        (["GET /a=:1", "POST /a=:2"], {}),
+        (["/a/{x}/b=:1", "/a/{y}/c=:2"], {}),
+        (["/a=:1"], {"match": ["/b: query:x => :2"]}),
+    ],
+)
+def test_what_can_be_told_apart_is_not(targets, flags):
+    assert plan(*targets, **flags).routes
+
+
+def test_rules_may_name_routes_that_flags_make():
+    made = plan(respond=["/down: 503"], match=["/b: query:x => :2"], timeout=["/down: 5s", "/b: 6s"])
+    assert {str(route.scope): route.settings.timeout for route in made.routes} == {"/down$": 5.0, "/b": 6.0}
+
+
+def test_request_is_told_its_alternatives_and_what_is_sent():
+    made = plan(
+        "/api=:3001",
+        match=["/api/v2: header:X => :3002", "/api: query:b => :3003"],
+        rewrite=["/api/v2/{id}: /new/{id}"],
+    )
+    told = explain_request(made, "GET /api/v2/7/x?y=1")
+    assert rows(told, "or") == ["/api/v2 header:x, where that holds", "/api query:b, where that holds"]
+    assert rows(told, "route") == ["/api"]
+    assert rows(told, "rewrite") == ["to /new/{id}, not routed again"]
+    assert rows(told, "dial") == ["http://localhost:3001/new/7/x?y=1 with Host: localhost:8443"]
+
+
+def test_request_is_told_where_it_is_sent():
+    made = plan(redirect=["GET /x/{id}: 302 https://e.test/{id}"], respond=["/y: 200 hi"])
+    assert "302: to https://e.test/7" in explain_request(made, "GET /x/7")
+    assert rows(explain_request(made, "POST /x/7"), "answer") == ["405: Allow: GET, HEAD, OPTIONS"]
+    assert rows(explain_request(made, "OPTIONS /x/7"), "answer") == ["200: Allow: GET, HEAD, OPTIONS"]
+    assert "200, 2 bytes" in explain_request(made, "GET /y")
