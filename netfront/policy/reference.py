@@ -1,0 +1,271 @@
+"""References: `{user.id}` in the target of a part, and what stands in its place.
+
+    template  = path or path and query, with references in it
+    reference = "{" name {step} "}"
+    step      = "." (word | JSON string) | "[" number "]" | "[]"        one "[]" at most: for each item
+
+`name` is an earlier part, or one of `RESERVED`: what the request itself brings. A value is put in percent-encoded,
+always, so that it is text wherever it lands: a slash, a question mark or an ampersand of it ends nothing. What cannot
+be put into a path even so is refused: nothing at all, and a dot segment, which many servers resolve after decoding.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote_from_bytes
+
+from netfront.errors import UsageError
+from netfront.policy.claims import claim
+from netfront.wire.jsontext import Number, parse_prefix
+
+__all__ = ["EACH", "NAME", "RESERVED", "Missing", "Reference", "Template", "parse_template", "refuse"]
+
+RESERVED = ("params", "query", "claims", "body")
+"""Names that are no parts: of the route, the query, who asks, and the request's body."""
+EACH = "[]"
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_INDEX = re.compile(r"\[(-?[0-9]{1,6})\]")
+_TEXT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?\[\]|^-]|%[0-9A-Fa-f]{2})+")
+_SEPARATORS = re.compile(rb"[/\\]")
+_DOTS = (b".", b"..")
+
+Step = str | int
+
+
+class Missing(Exception):
+    """A value that a reference names is not there, or cannot stand where it should.
+
+    Args:
+        source: where it should be: one of `RESERVED`, or the name of a part.
+    """
+
+    def __init__(self, source: str, why: str) -> None:
+        super().__init__(why)
+        self.source = source
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The name of a value.
+
+    Args:
+        steps: from the thing of that name to the value, or to an array of things where `inner` is not None.
+        inner: from an item of that array to the value.
+        text: as it was written, without braces.
+        column: of the rule it stands in, from 1.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    inner: tuple[Step, ...] | None
+    text: str
+    column: int
+
+    def value(self, things: Callable[[str], object]) -> object:
+        """Give the value. Raises Missing."""
+        return self._walk(things(self.name), self.steps)
+
+    def items(self, things: Callable[[str], object]) -> list[object]:
+        """Give the array that it runs over. Raises Missing."""
+        if self.name == "query" and len(self.steps) == 1:
+            values = things(self.name)
+            assert isinstance(values, dict)
+            return list(values.get(self.steps[0], ()))
+        found = self._walk(things(self.name), self.steps)
+        if not isinstance(found, list):
+            raise Missing(self.name, f"{{{self.text}}} runs over {_kind(found)}, which is no array")
+        return found
+
+    def of_item(self, item: object) -> object:
+        """Give the value of an item. Raises Missing."""
+        assert self.inner is not None
+        return self._walk(item, self.inner)
+
+    def _walk(self, value: object, steps: tuple[Step, ...]) -> object:
+        if self.name == "claims" and steps and isinstance(value, dict):
+            value = claim(value, ".".join(map(str, steps)))
+            steps = ()
+        elif self.name == "query" and self.inner is None and steps and isinstance(value, dict):
+            value = (value.get(steps[0]) or (None,))[0]
+            steps = steps[1:]
+        for step in steps:
+            if isinstance(step, str):
+                value = value.get(step) if isinstance(value, dict) else None
+            else:
+                in_it = isinstance(value, list) and -len(value) <= step < len(value)
+                value = value[step] if in_it else None  # type: ignore[index]  # a list, then
+        if value is None:
+            raise Missing(self.name, f"{{{self.text}}} is missing")
+        return value
+
+    def __str__(self) -> str:
+        return f"{{{self.text}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A target with references in it.
+
+    Args:
+        pieces: bytes as they stand, and references.
+        in_path: how many of the pieces belong to the path; the last of them may go on in the query.
+    """
+
+    pieces: tuple[bytes | Reference, ...]
+    in_path: int
+    text: str
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What it refers to, in order."""
+        return tuple(piece for piece in self.pieces if isinstance(piece, Reference))
+
+    @property
+    def each(self) -> Reference | None:
+        """The first reference that runs over an array."""
+        return next((one for one in self.references if one.inner is not None), None)
+
+    def path_with(self, word: str) -> str:
+        """Give the path with a word in place of each segment that has a reference."""
+        path = "".join(
+            piece.decode() if isinstance(piece, bytes) else "{}" for piece in self.pieces[: self.in_path]
+        ).partition("?")[0]
+        return "/".join(word if "{}" in segment else segment for segment in path.split("/"))
+
+    def fill(self, value: Callable[[Reference], object]) -> bytes:
+        """Put values in place of the references. Raises Missing."""
+        if len(self.pieces) == 1 and isinstance(self.pieces[0], bytes):
+            return self.pieces[0]
+        filled: list[bytes] = []
+        for at, piece in enumerate(self.pieces):
+            if isinstance(piece, bytes):
+                filled.append(piece)
+                continue
+            raw = _text(piece, value(piece))
+            if at < self.in_path:
+                _check_segment(piece, raw)
+            filled.append(quote_from_bytes(raw, safe="").encode())
+        target = b"".join(filled)
+        path = target.partition(b"?")[0]
+        if any(segment.partition(b";")[0] in _DOTS for segment in path.split(b"/")):
+            refer = self.references[0]
+            raise Missing(refer.name, f"{refer} makes a dot segment of the path")
+        return target
+
+
+def parse_template(text: str, start: int) -> tuple[Template, int]:
+    """Read the target that begins at a place of a rule, up to a space or the end; give it, and where it ends.
+
+    Raises:
+        UsageError: what is wrong, and in which column.
+    """
+    at = start
+    pieces: list[bytes | Reference] = []
+    in_path = 0
+    has_query = False
+    while at < len(text) and not text[at].isspace():
+        if text[at] == "{":
+            reference, at = _parse_reference(text, at)
+            pieces.append(reference)
+        else:
+            match = _TEXT.match(text, at)
+            if match is None:
+                raise refuse(text, at, f"{text[at]!r} stands in no target", "write it percent-encoded")
+            pieces.append(match[0].encode())
+            at = match.end()
+        if not has_query:
+            in_path = len(pieces)
+            piece = pieces[-1]
+            has_query = isinstance(piece, bytes) and b"?" in piece
+    written = text[start:at]
+    path = written.partition("?")[0]
+    if any(segment in (".", "..") for segment in path.split("/")):
+        raise refuse(text, start, "a dot segment in a target", "write the path without it")
+    return Template(tuple(pieces), in_path, written), at
+
+
+def refuse(text: str, at: int, why: str, hint: str = "") -> UsageError:
+    """Make the error of what is wrong at a place of a rule."""
+    return UsageError.of(text, f"column {at + 1}: {why}", hint)
+
+
+def _parse_reference(text: str, start: int) -> tuple[Reference, int]:
+    match = NAME.match(text, start + 1)
+    if match is None:
+        raise refuse(text, start + 1, "a reference begins with a name", "as in {user.id} or {params.id}")
+    steps: list[Step] = []
+    outer: tuple[Step, ...] | None = None
+    at = match.end()
+    while text[at : at + 1] != "}":
+        if text.startswith(EACH, at):
+            if outer is not None:
+                raise refuse(text, at, "a second '[]' in one reference", "for each runs over one array")
+            outer, steps = tuple(steps), []
+            at += len(EACH)
+        elif index := _INDEX.match(text, at):
+            steps.append(int(index[1]))
+            at = index.end()
+        elif text[at : at + 1] == "." and (word := NAME.match(text, at + 1)):
+            steps.append(word[0])
+            at = word.end()
+        elif text.startswith('."', at):
+            try:
+                key, at = parse_prefix(text, at + 1)
+            except ValueError as error:
+                raise refuse(text, at + 1, f"a quoted name is a JSON string: {error}") from error
+            steps.append(str(key))
+        else:
+            what = f"{text[at]!r}" if at < len(text) else "the end"
+            raise refuse(text, at, f"{what} within a reference", "as in {user.id}, {list[0]} or {order.items[].id}")
+    words, inner = (tuple(steps), None) if outer is None else (outer, tuple(steps))
+    name, written = match[0], text[start + 1 : at]
+    _check_reserved(text, start + 1, name, words, inner)
+    return Reference(name, words, inner, written, start + 2), at + 1
+
+
+def _check_reserved(
+    text: str, at: int, name: str, steps: tuple[Step, ...], inner: tuple[Step, ...] | None
+) -> None:
+    """Refuse what the reserved names cannot have: params and query are texts by name."""
+    if name not in ("params", "query", "claims"):
+        return
+    if not steps or not isinstance(steps[0], str):
+        raise refuse(text, at, f"which of {name}?", f"as in {{{name}.id}}")
+    if name == "params" and (len(steps) > 1 or inner is not None):
+        raise refuse(text, at, "a segment of the path is one text", f"write {{{name}.{steps[0]}}}")
+    if name == "query" and (len(steps) > 1 or inner):
+        hint = f"write {{{name}.{steps[0]}}}, or {{{name}.{steps[0]}[]}} for each of several"
+        raise refuse(text, at, "a query's value is one text", hint)
+
+
+def _text(reference: Reference, value: object) -> bytes:
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            raise Missing(reference.name, f"{reference} is not text") from error
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    if isinstance(value, Number):
+        return value.text.encode()
+    if isinstance(value, (int, float)):
+        return repr(value).encode()
+    raise Missing(reference.name, f"{reference} is {_kind(value)}, which is no text")
+
+
+def _check_segment(reference: Reference, raw: bytes) -> None:
+    if not raw:
+        raise Missing(reference.name, f"{reference} is empty, which is no path segment")
+    if b"\x00" in raw or any(piece.partition(b";")[0] in _DOTS for piece in _SEPARATORS.split(raw)):
+        raise Missing(reference.name, f"{reference} is a dot segment, or holds NUL")
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an array"
+    return "a text" if isinstance(value, str) else "a number" if not isinstance(value, bool) else "a boolean"
