@@ -111,7 +111,9 @@ def parse_composition(text: str) -> Composition:
         raise UsageError.of(text, "no '=' between the path and the parts", "as in '/home = user:/users/me'")
     scope = parse_scope(head.strip())
     if "**" in scope.segments:
-        raise refuse(text, text.index("**"), "the path of a composition is exact", "it may have {name} segments")
+        raise refuse(
+            text, text.index("**"), "the path of a composition is exact", "it may have {name} segments"
+        )
     scope = replace(scope, is_exact=True)
     parts = tuple(_link(text, scope, list(_read_parts(text, len(head) + 1))))
     composition = Composition(scope, parts, text)
@@ -129,7 +131,9 @@ def clashes_of(parts: Sequence[Part]) -> list[tuple[str, str, str]]:
     given: dict[str, str] = {}
     found = []
     for part in parts:
-        keys: Sequence[str] = (part.name,) if part.name is not None else part.pick.keys or () if part.pick else ()
+        keys: Sequence[str] = (
+            (part.name,) if part.name is not None else part.pick.keys or () if part.pick else ()
+        )
         for key in keys:
             earlier = given.setdefault(key, part.label)
             if earlier != part.label:
@@ -209,15 +213,17 @@ def _read_part(text: str, start: int) -> tuple[Part, int]:
     if not target.text.startswith("/"):
         if not place or target.text[:1] not in ("", "?"):
             raise refuse(text, at - len(target.text), "neither a path nor a URL", _FORM)
-        target = replace(target, pieces=(b"/", *target.pieces), in_path=target.in_path + 1, text="/" + target.text)
+        target = replace(
+            target, pieces=(b"/", *target.pieces), in_path=target.in_path + 1, text="/" + target.text
+        )
     body, pick, at = _read_expressions(text, at)
     if body is not None and method in _BODILESS:
-        raise refuse(text, body.column - 1, "a GET carries no body", "name the method, as in order:POST /orders")
+        raise refuse(
+            text, body.column - 1, "a GET carries no body", "name the method, as in order:POST /orders"
+        )
     label = SPREAD if name is None else name
     return (
-        Part(
-            label, name, is_each, is_optional, default, method, place, target, body, pick, column=start + 1
-        ),
+        Part(label, name, is_each, is_optional, default, method, place, target, body, pick, column=start + 1),
         at,
     )
 
@@ -241,7 +247,9 @@ def _read_default(text: str, at: int) -> tuple[object, bytes, int]:
     try:
         value, end = parse_prefix(text, at)
     except ValueError as error:
-        raise refuse(text, at, f"a default is one JSON value: {error}", 'as in ads?=[]: or ads?={"n": 0}:') from error
+        raise refuse(
+            text, at, f"a default is one JSON value: {error}", 'as in ads?=[]: or ads?={"n": 0}:'
+        ) from error
     try:
         return value, text[at:end].encode(), end
     except UnicodeEncodeError as error:
@@ -263,7 +271,9 @@ def _read_place(text: str, at: int) -> tuple[str, str, int]:
     if match := _URL.match(text, at):
         return method, match[0], match.end()
     if re.match(r"https?://", text[at:], re.IGNORECASE):
-        raise refuse(text, at, "references stand in the path and query of a URL alone", "name its host as it is")
+        raise refuse(
+            text, at, "references stand in the path and query of a URL alone", "name its host as it is"
+        )
     what = f"{text[at]!r}" if at < len(text) else "the end"
     raise refuse(text, at, f"{what} where a path or a URL should be", _FORM)
 
@@ -276,7 +286,9 @@ def _read_expressions(text: str, at: int) -> tuple[Expression | None, Expression
     if _is_separator(text, at, "|"):
         pick, at = _read_expression(text, at + 1, "+")
     if at < len(text) and not _is_separator(text, at, "+"):
-        raise refuse(text, at, f"{text[at]!r} where ' < ', ' | ' or ' + ' should be", "a target holds no space")
+        raise refuse(
+            text, at, f"{text[at]!r} where ' < ', ' | ' or ' + ' should be", "a target holds no space"
+        )
     return body, pick, at
 
 
@@ -313,7 +325,9 @@ def _end_of_quote(text: str, start: int) -> int:
 def _is_separator(text: str, at: int, char: str) -> bool:
     """Tell whether a separator stands here: with a space before and behind."""
     return (
-        text.startswith(char, at) and text[at - 1].isspace() and (at + 1 == len(text) or text[at + 1].isspace())
+        text.startswith(char, at)
+        and text[at - 1].isspace()
+        and (at + 1 == len(text) or text[at + 1].isspace())
     )
 
 
@@ -382,7 +396,9 @@ def _check_each(text: str, part: Part) -> None:
         raise refuse(text, runs[0].column - 1, "'[]' in a part that is asked once", hint)
     for one in runs[1:]:
         if (one.name, one.steps) != (runs[0].name, runs[0].steps):
-            raise refuse(text, one.column - 1, "a part runs over one array", f"the first is that of {runs[0]}")
+            raise refuse(
+                text, one.column - 1, "a part runs over one array", f"the first is that of {runs[0]}"
+            )
 
 
 def _check_params(text: str, scope: Scope, part: Part) -> None:

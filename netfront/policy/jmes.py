@@ -7,7 +7,7 @@ without running it, so that a part waits for the parts it needs and no others.
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,9 @@ from netfront.policy.reference import refuse
 from netfront.wire.jsontext import has_numbers, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from jmespath.functions import Functions
+    from jmespath.parser import ParsedResult
+    from jmespath.visitor import Options
 
 __all__ = ["Expression", "compile_expression"]
 
@@ -35,7 +37,9 @@ class Expression:
 
     __slots__ = ("_options", "_parsed", "column", "is_plain", "keys", "names", "text")
 
-    def __init__(self, text: str, column: int, parsed: Any, options: Any, *, is_plain: bool) -> None:
+    def __init__(
+        self, text: str, column: int, parsed: "ParsedResult", options: "Options", *, is_plain: bool
+    ) -> None:
         self.text = text
         self.column = column
         self._parsed = parsed
@@ -115,7 +119,7 @@ def _why(error: Exception) -> str:
 # -- trees ----------------------------------------------------------------------------------------------------
 
 
-def _names(node: "Mapping[str, Any]") -> frozenset[str] | None:
+def _names(node: Mapping[str, Any]) -> frozenset[str] | None:
     """Find which fields of the document a tree takes; None for the whole of it."""
     kind, children = node["type"], node["children"]
     if kind == "field":
@@ -136,7 +140,7 @@ def _names(node: "Mapping[str, Any]") -> frozenset[str] | None:
     return frozenset(found)
 
 
-def _in_order(node: "Mapping[str, Any]") -> Iterator[Any]:
+def _in_order(node: Mapping[str, Any]) -> Iterator[Any]:
     """Walk a tree in the order in which it was written."""
     yield node
     children = node["children"]
@@ -147,7 +151,7 @@ def _in_order(node: "Mapping[str, Any]") -> Iterator[Any]:
             yield from _in_order(child)
 
 
-def _literals(tree: "Mapping[str, Any]") -> Iterator[dict[str, Any]]:
+def _literals(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     return (node for node in _in_order(tree) if node["type"] == "literal")
 
 
@@ -177,7 +181,7 @@ def _restore(text: str, literals: list[dict[str, Any]]) -> bool:
     return is_plain
 
 
-def _check_functions(rule: str, text: str, start: int, tree: "Mapping[str, Any]") -> None:
+def _check_functions(rule: str, text: str, start: int, tree: Mapping[str, Any]) -> None:
     """Refuse functions that there are not, and those that get too few or too many values."""
     table = _functions().FUNCTION_TABLE
     for node in _in_order(tree):
@@ -186,7 +190,9 @@ def _check_functions(rule: str, text: str, start: int, tree: "Mapping[str, Any]"
         name = node["value"]
         at = start + max(text.find(f"{name}("), 0)
         if name not in table:
-            raise refuse(rule, at, f"JMESPath: there is no function {name}()", f"there are {', '.join(sorted(table))}")
+            raise refuse(
+                rule, at, f"JMESPath: there is no function {name}()", f"there are {', '.join(sorted(table))}"
+            )
         takes, given = table[name]["signature"], len(node["children"])
         is_open = bool(takes) and takes[-1].get("variadic")
         if given < len(takes) or (given > len(takes) and not is_open):
@@ -211,32 +217,32 @@ def _double(value: float | None) -> float | None:
 
 
 @cache
-def _functions() -> Any:
+def _functions() -> "type[Functions]":
     """Give the class of JMESPath's functions, where those that compute a number give a double."""
     from jmespath.functions import Functions, signature
 
-    class _Doubles(Functions):  # type: ignore[misc]  # untyped
-        @signature({"types": ["number"]})  # type: ignore[untyped-decorator]
+    class _Doubles(Functions):
+        @signature({"types": ["number"]})
         def _func_abs(self, arg: float) -> float | None:
             return _double(abs(arg))
 
-        @signature({"types": ["array-number"]})  # type: ignore[untyped-decorator]
+        @signature({"types": ["array-number"]})
         def _func_avg(self, arg: list[float]) -> float | None:
             return _double(math.fsum(map(float, arg)) / len(arg)) if arg else None
 
-        @signature({"types": ["number"]})  # type: ignore[untyped-decorator]
+        @signature({"types": ["number"]})
         def _func_ceil(self, arg: float) -> float | None:
             return _double(math.ceil(arg)) if math.isfinite(arg) else None
 
-        @signature({"types": ["number"]})  # type: ignore[untyped-decorator]
+        @signature({"types": ["number"]})
         def _func_floor(self, arg: float) -> float | None:
             return _double(math.floor(arg)) if math.isfinite(arg) else None
 
-        @signature({"types": ["array-number"]})  # type: ignore[untyped-decorator]
+        @signature({"types": ["array-number"]})
         def _func_sum(self, arg: list[float]) -> float | None:
             return _double(sum(map(float, arg)))
 
-        @signature({"types": []})  # type: ignore[untyped-decorator]
+        @signature({"types": []})
         def _func_to_number(self, arg: object) -> float | None:
             if isinstance(arg, (int, float)) and not isinstance(arg, bool):
                 return arg
@@ -250,7 +256,7 @@ def _functions() -> Any:
     return _Doubles
 
 
-def _options() -> Any:
+def _options() -> "Options":
     from jmespath import Options
 
     return Options(custom_functions=_functions()())

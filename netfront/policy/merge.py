@@ -37,9 +37,13 @@ def merge(parts: Iterable[tuple[str | None, Piece]]) -> tuple[bytes, list[str]]:
     written: dict[str, bytes] = {}
     clashes: dict[str, None] = {}
     for name, piece in parts:
-        pairs = ((name, piece),) if isinstance(piece, bytes) and name is not None else piece
+        pairs: Sequence[tuple[str, bytes]]
+        if isinstance(piece, bytes):
+            assert name is not None
+            pairs = ((name, piece),)
+        else:
+            pairs = piece
         for key, value in pairs:
-            assert isinstance(key, str) and isinstance(value, bytes)
             if key in written:
                 clashes[key] = None
             else:

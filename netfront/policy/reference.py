@@ -26,7 +26,7 @@ EACH = "[]"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _INDEX = re.compile(r"\[(-?[0-9]{1,6})\]")
 _TEXT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?\[\]|^-]|%[0-9A-Fa-f]{2})+")
-_SEPARATORS = re.compile(rb"[/\\]")
+_SEPARATORS = re.compile(rb"[/\\]|%2[Ff]|%5[Cc]")
 _DOTS = (b".", b"..")
 
 Step = str | int
@@ -148,7 +148,7 @@ class Template:
             filled.append(quote_from_bytes(raw, safe="").encode())
         target = b"".join(filled)
         path = target.partition(b"?")[0]
-        if any(segment.partition(b";")[0] in _DOTS for segment in path.split(b"/")):
+        if any(segment.partition(b";")[0] in _DOTS for segment in _SEPARATORS.split(path)):
             refer = self.references[0]
             raise Missing(refer.name, f"{refer} makes a dot segment of the path")
         return target
@@ -217,7 +217,9 @@ def _parse_reference(text: str, start: int) -> tuple[Reference, int]:
             steps.append(str(key))
         else:
             what = f"{text[at]!r}" if at < len(text) else "the end"
-            raise refuse(text, at, f"{what} within a reference", "as in {user.id}, {list[0]} or {order.items[].id}")
+            raise refuse(
+                text, at, f"{what} within a reference", "as in {user.id}, {list[0]} or {order.items[].id}"
+            )
     words, inner = (tuple(steps), None) if outer is None else (outer, tuple(steps))
     name, written = match[0], text[start + 1 : at]
     _check_reserved(text, start + 1, name, words, inner)

@@ -1,0 +1,229 @@
+"""What a part gave: from its answer to a value of the whole, or the fault it failed of.
+
+A part fails of an answer that is not 2xx, that is no JSON, or of which cannot be had what the rule picks. The value
+stays as it was written wherever nothing is picked from it, byte for byte.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from netfront.policy.compose import Part
+from netfront.policy.merge import Piece
+from netfront.policy.reference import Missing
+from netfront.wire.coding import codings_of, decode
+from netfront.wire.fields import Field, Fields, field
+from netfront.wire.jsontext import has_numbers, parse, render
+
+__all__ = [
+    "CREDENTIALS",
+    "STATUS_OF",
+    "PartFault",
+    "PartValue",
+    "body_of",
+    "default_of",
+    "missing_of",
+    "names_of",
+    "read_answer",
+    "read_body",
+]
+
+CREDENTIALS = frozenset({b"www-authenticate", b"retry-after"})
+"""Fields of a part's 4xx that go with its status where that is passed on."""
+STATUS_OF = {"params": 400, "query": 400, "body": 400, "claims": 403}
+"""What a missing value of the request's is answered with; of an earlier part it is 502."""
+_JSON = re.compile(rb"(?:application|text)/(?:[a-z0-9!#$&^_.+-]+\+)?json[ \t]*(?:;(.*))?", re.DOTALL)
+_CHARSET = re.compile(rb"charset[ \t]*=[ \t]*\"?([a-z0-9_.:-]+)")
+_READABLE = frozenset({b"utf-8", b"utf8", b"us-ascii"})
+_FORMS = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
+"""What a page may have a browser send to another site without asking that site first."""
+_SPACE = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+_MOST_QUERY = 1000
+
+
+class PartFault(Exception):
+    """A part failed, or the request cannot be composed for.
+
+    Args:
+        status: of the answer, where the part is required.
+        why: for the client.
+        told: for the log, where that is more.
+        part_status: of the part's own answer; 0 where there was none.
+        fields: that go with that status where it is passed on.
+    """
+
+    def __init__(
+        self, status: int, why: str, *, told: str = "", part_status: int = 0, fields: Sequence[Field] = ()
+    ) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+        self.told = told or why
+        self.part_status = part_status
+        self.fields = fields
+
+    def of_item(self, index: int) -> "PartFault":
+        """Give the fault of a part that failed of one of its items."""
+        why, told = f"item {index}: {self.why}", f"item {index}: {self.told}"
+        return PartFault(self.status, why, told=told, part_status=self.part_status, fields=self.fields)
+
+
+class PartValue:
+    """What a part gave.
+
+    Args:
+        piece: as it is written into the whole.
+        value: as expressions and references read it.
+        sections: the fields of the answers it comes from.
+    """
+
+    __slots__ = ("piece", "sections", "value")
+
+    def __init__(self, piece: Piece, value: object, sections: Sequence[Fields] = ()) -> None:
+        self.piece = piece
+        self.value = value
+        self.sections = sections
+
+
+def missing_of(missing: Missing) -> PartFault:
+    """Give the fault of a value that is not there."""
+    return PartFault(STATUS_OF.get(missing.source, 502), missing.why)
+
+
+def read_answer(part: Part, status: int, fields: Fields, data: bytes, *, most: int) -> PartValue:
+    """Read the answer of a part.
+
+    Args:
+        most: bytes it may have without its content coding.
+    Raises:
+        PartFault: it is none, or nothing that can be used.
+    """
+    if not 200 <= status < 300 or status == 206:
+        passed = [field(row.raw.partition(b":")[0], row.value) for row in fields if row.name in CREDENTIALS]
+        raise PartFault(502, f"it answered {status}", part_status=status, fields=passed)
+    if status in (204, 205) or (not data and status in (201, 202)):
+        data = b"null"
+    else:
+        data = _content(status, fields, data, most)
+    try:
+        value = parse(data)
+    except ValueError as error:
+        raise PartFault(502, str(error), part_status=status) from error
+    if part.pick is None:
+        if not part.is_spread:
+            return PartValue(data.removeprefix(_BOM).strip(_SPACE), value, (fields,))
+        is_plain = not has_numbers(data)
+    else:
+        is_plain = part.pick.is_plain and not has_numbers(data)
+        try:
+            value = part.pick.run(value)
+        except ValueError as error:
+            why = "what is picked from it cannot be had"
+            raise PartFault(502, why, told=f"its pick: {error}", part_status=status) from error
+    if not part.is_spread:
+        return PartValue(render(value, plain=is_plain), value, (fields,))
+    if not isinstance(value, dict):
+        raise PartFault(502, "it is no object that could be spread", part_status=status)
+    return PartValue(_pairs(value, is_plain), value, (fields,))
+
+
+def default_of(part: Part) -> PartValue:
+    """Give what stands in place of a part that is missing."""
+    value = parse(part.default)
+    if not part.is_spread:
+        return PartValue(part.default, value)
+    return PartValue(_pairs(value, False) if isinstance(value, dict) else (), value)
+
+
+def body_of(part: Part, names: Mapping[str, object]) -> bytes:
+    """Make the body that a part is sent.
+
+    Raises:
+        PartFault: it cannot be made.
+    """
+    assert part.body is not None
+    document = {
+        name: _flat(names[name]) if name == "query" else names[name] for name in part.body.names or ()
+    }
+    try:
+        return render(part.body.run(document))
+    except ValueError as error:
+        status = 502 if part.needs else 400
+        raise PartFault(status, "what it is sent cannot be made", told=f"its body: {error}") from error
+
+
+def names_of(
+    takes: frozenset[str], params: Mapping[str, bytes], query: bytes | None, claims: Mapping[str, object]
+) -> dict[str, object]:
+    """Give what parts take of a request, by the reserved names, but for its body.
+
+    Raises:
+        PartFault: it is not text.
+    """
+    names: dict[str, object] = {}
+    try:
+        if "params" in takes:
+            names["params"] = {name: unquote_to_bytes(value).decode() for name, value in params.items()}
+        if "query" in takes:
+            values: dict[str, list[str]] = {}
+            pairs = parse_qsl(
+                (query or b"").decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_QUERY
+            )
+            for name, value in pairs:
+                values.setdefault(name, []).append(value)
+            names["query"] = values
+    except ValueError as error:
+        raise PartFault(400, "a path or query that is not UTF-8, or has too many fields") from error
+    if "claims" in takes:
+        names["claims"] = dict(claims)
+    return names
+
+
+def read_body(fields: Fields, data: bytes, *, most: int) -> object:
+    """Read the body of the composed request.
+
+    A form's content type, from a page, says that nobody asked us whether that page may send it: no preflight came
+    before it, whatever its bytes look like.
+
+    Args:
+        most: bytes it may have without its content coding.
+    Raises:
+        PartFault: it is no JSON.
+    """
+    kind = (fields.get(b"content-type") or b"").lower()
+    if kind.startswith(_FORMS) and fields.get(b"origin") is not None:
+        raise PartFault(400, "a body that says it is a form: send Content-Type: application/json")
+    try:
+        codings = codings_of(fields)
+        return parse(decode(data, codings, most=most) if codings else data)
+    except ValueError as error:
+        why = "there is no body, and a part takes it" if not data else f"the body is no JSON: {error}"
+        raise PartFault(400, why) from error
+
+
+def _content(status: int, fields: Fields, data: bytes, most: int) -> bytes:
+    """Give the content of an answer that says it is JSON."""
+    kind = fields.get(b"content-type") or b""
+    match = _JSON.fullmatch(kind.lower())
+    charset = _CHARSET.search(match[1] or b"") if match is not None else None
+    if match is None or (charset is not None and charset[1] not in _READABLE):
+        shown = kind[:64].decode("latin-1") or "nothing that says what it is"
+        raise PartFault(502, f"it answered with {shown}, which is no JSON", part_status=status)
+    codings = codings_of(fields)
+    if not codings:
+        return data
+    try:
+        return decode(data, codings, most=most)
+    except ValueError as error:
+        raise PartFault(502, str(error), part_status=status) from error
+
+
+def _pairs(value: Mapping[str, object], is_plain: bool) -> list[tuple[str, bytes]]:
+    return [(key, render(one, plain=is_plain)) for key, one in value.items()]
+
+
+def _flat(values: object) -> dict[str, str]:
+    """Give the first value of each name of a query."""
+    assert isinstance(values, dict)
+    return {name: several[0] for name, several in values.items()}
