@@ -40,6 +40,7 @@ from netfront.net.tasks import Tasks
 
 if TYPE_CHECKING:
     from netfront.cli.certificates import Certificates
+    from netfront.cli.gate.issuers import Tokens
 
 __all__ = ["App", "Front"]
 
@@ -100,6 +101,7 @@ class App:
         outward: Outward,
         credentials: Credentials | None,
         limiting: Limiting,
+        tokens: "Tokens | None",
     ) -> None:
         self.plan = plan
         self.services = services
@@ -116,6 +118,8 @@ class App:
         """Of plans before: they serve what connected to them."""
         self.certificates = certificates
         self.credentials = credentials
+        self.tokens = tokens
+        self._nursery: trio.Nursery | None = None
         self._ports = ports
         self._trusted = trusted
         self._renewed = renewed
@@ -206,6 +210,8 @@ class App:
                 service.leave()
                 self._left.append(service)
         self.outward.start = self._start
+        self._nursery = old._nursery
+        self._start_tokens(old)
         for log in old.logs:
             if log not in self.logs:
                 log.close()
@@ -286,6 +292,15 @@ class App:
         for service in self.services.values():
             start(service)
         self.limiting.start(nursery)
+        self._nursery = nursery
+        self._start_tokens(None)
+
+    def _start_tokens(self, old: "App | None") -> None:
+        """Have the keys of issuers kept fresh, and those of the plan before no more."""
+        if self.tokens is not None and self._nursery is not None:
+            self.tokens.start(self._nursery)
+        elif old is not None and old.tokens is not None:
+            old.tokens.stop()
 
     def flush_logs(self) -> None:
         """Write what the logs hold."""
@@ -304,12 +319,12 @@ class App:
 
     def reload(self) -> list[str]:
         """Read certificates and credentials again; give what is to be said of it."""
-        read = (self.certificates, self.credentials)
+        read = (self.certificates, self.credentials, self.tokens)
         return [line for files in read if files is not None for line in files.reload()]
 
     def look_at_files(self) -> list[str]:
         """Read certificates and credentials again that have changed or grow old; give what is to be said of it."""
-        watched = (self.certificates, self.credentials)
+        watched = (self.certificates, self.credentials, self.tokens)
         return [line for files in watched if files is not None for line in files.look()]
 
     @property

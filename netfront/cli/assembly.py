@@ -21,6 +21,7 @@ from netfront.cli.gate.guarding import Makers, credentials_of, makers_of, stripp
 from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
+from netfront.cli.gate.tokening import token_makers, tokens_of
 from netfront.cli.plan import Place, RoutePlan, ServePlan, Settings, places
 from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
@@ -159,17 +160,19 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         console,
         kept.outward if kept is not None else None,
     )
+    tasks = kept.tasks if kept is not None else Tasks()
+    tokens = tokens_of(plan, outward, tasks.spawn, console.note, kept.tokens if kept is not None else None)
     parts = _Parts(
         plan,
         services,
         transport=transport,
-        tasks=kept.tasks if kept is not None else Tasks(),
+        tasks=tasks,
         pipes=kept.pipes if kept is not None else Pipes(),
         heads=heads,
         memory=request_memory(),
         trusted=_trusted(plan.tell.trust_proxy),
         outward=outward,
-        makers=makers_of(credentials),
+        makers=makers_of(credentials) | token_makers(tokens),
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,
         observers=observers,
@@ -192,6 +195,7 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         outward,
         credentials,
         parts.limiting,
+        tokens,
     )
 
 

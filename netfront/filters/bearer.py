@@ -8,6 +8,7 @@ generations, of which the older is dropped.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
+from time import time
 from typing import Protocol
 
 from netfront.errors import Refusal
@@ -24,7 +25,7 @@ from netfront.policy.token import (
     verify,
 )
 
-__all__ = ["Bearer", "Fixed", "KeySource", "Remembered", "identity_of"]
+__all__ = ["Bearer", "Fixed", "KeySource", "Verifier", "identity_of"]
 
 _CHALLENGE = b"WWW-Authenticate"
 _GENERATION = 4 << 20
@@ -63,7 +64,7 @@ class KeySource(Protocol):
 
 
 class Fixed:
-    """The keys of a file."""
+    """Keys that nobody can be asked for: those of a file."""
 
     __slots__ = ("generation", "is_fixed", "issuer", "keys")
 
@@ -72,6 +73,11 @@ class Fixed:
         self.issuer = issuer
         self.generation = 0
         self.is_fixed = True
+
+    def take(self, keys: Keys) -> None:
+        """Go by other keys from here on."""
+        self.keys = keys
+        self.generation += 1
 
     @property
     def began(self) -> float:
@@ -90,44 +96,84 @@ class Fixed:
         return False
 
 
-class Remembered:
-    """Who showed a token, by its hash, and until when that holds."""
+class Verifier:
+    """Verifies tokens by the keys of a source, and remembers by their hash what it has verified.
 
-    __slots__ = ("_bytes", "_generation", "_older", "_recent", "_source", "_wall")
+    Args:
+        kind: of the identities it makes.
+        wall: seconds since 1970.
+    """
 
-    def __init__(self, source: KeySource, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, kind: str, source: KeySource, rules: TokenRules, *, wall: Callable[[], float] = time
+    ) -> None:
+        self._kind = kind
         self._source = source
+        self._rules = rules
         self._wall = wall
         self._generation = source.generation
         self._recent: dict[bytes, tuple[Identity, float]] = {}
         self._older: dict[bytes, tuple[Identity, float]] = {}
         self._bytes = 0
 
-    def get(self, digest: bytes) -> Identity | None:
-        """Give who showed it, if that still holds."""
-        if self._generation != self._source.generation:
-            self.forget()
-        known = self._recent.get(digest)
-        if known is None:
-            known = self._older.pop(digest, None)
-            if known is None:
-                return None
-            self._recent[digest] = known
-        identity, until = known
-        if self._wall() < until:
-            return identity
-        del self._recent[digest]
-        return None
+    def check(self, token: bytes, client: Client) -> Identity | Awaitable[Identity]:
+        """Tell who showed a token.
 
-    def add(self, digest: bytes, identity: Identity, until: float, size: int) -> None:
-        """Remember one of so many bytes."""
-        self._recent[digest] = identity, until
-        self._bytes += size
+        Raises:
+            TokenRefused: it is not to be believed.
+        """
+        digest = sha256(token).digest()
+        source = self._source
+        if self._generation != source.generation:
+            self._forget()
+        known = self._recent.get(digest) or self._again(digest)
+        if known is not None:
+            if self._wall() < known[1]:
+                return known[0]
+            del self._recent[digest]
+        if source.keys is None:
+            return self._when_looked_again(token, digest, client)
+        try:
+            return self._verify(source.keys, token, digest)
+        except UnknownKey:
+            if source.is_fixed or source.has_missed(_key_name(token, digest)):
+                raise
+            return self._when_looked_again(token, digest, client)
+
+    def _verify(self, keys: Keys, token: bytes, digest: bytes) -> Identity:
+        issuer = self._source.issuer
+        if issuer is not None and self._rules.issuer != issuer:
+            self._rules = replace(self._rules, issuer=issuer)
+        verified = verify(token, keys, self._rules, self._wall())
+        identity = identity_of(self._kind, verified.claims)
+        self._recent[digest] = identity, verified.until
+        self._bytes += len(token)
         if self._bytes > _GENERATION:
             self._older, self._recent, self._bytes = self._recent, {}, 0
+        return identity
 
-    def forget(self) -> None:
-        """Forget all."""
+    async def _when_looked_again(self, token: bytes, digest: bytes, client: Client) -> Identity:
+        """Verify it by newer keys. A look that began before it came may have missed its key, so there are up to two."""
+        source, asked = self._source, clock()
+        name = _key_name(token, digest)
+        while True:
+            has_answered = await source.look_again(client)
+            if source.keys is None or not has_answered:
+                raise Refusal(503, "the issuer does not answer", [(b"Retry-After", b"5")])
+            try:
+                return self._verify(source.keys, token, digest)
+            except UnknownKey:
+                if source.began >= asked:
+                    source.miss(name)
+                    raise
+
+    def _again(self, digest: bytes) -> tuple[Identity, float] | None:
+        known = self._older.pop(digest, None)
+        if known is not None:
+            self._recent[digest] = known
+        return known
+
+    def _forget(self) -> None:
         self._generation = self._source.generation
         self._recent, self._older, self._bytes = {}, {}, 0
 
@@ -138,103 +184,42 @@ class Bearer:
     Args:
         realm: what the challenge says of where it asks (RFC 9110 §11.5).
         cookie: the name of a cookie that may carry the token where Authorization does not.
-        wall: seconds since 1970.
     """
 
-    def __init__(
-        self,
-        source: KeySource,
-        rules: TokenRules,
-        *,
-        wall: Callable[[], float],
-        realm: str = "",
-        cookie: bytes | None = None,
-    ) -> None:
+    def __init__(self, verifier: Verifier, *, realm: str, cookie: bytes | None = None) -> None:
         self.challenge = b'Bearer realm="%b"' % realm.encode()
         self._bad_challenge = self.challenge + b', error="invalid_token"'
-        self._source = source
-        self._rules = rules
+        self._verifier = verifier
         self._cookie = cookie
-        self._wall = wall
-        self._remembered = Remembered(source, wall)
 
     def check(self, request: Request) -> Identity | Awaitable[Identity | None] | None:
         """Look for a token. Raises Refusal: 401, it is not to be believed."""
-        token = self._token(request)
-        if token is None:
-            return None
-        digest = sha256(token).digest()
-        known = self._remembered.get(digest)
-        if known is not None:
-            return known
-        source = self._source
-        if source.keys is None:
-            return self._when_looked_again(request, token, digest, None)
         try:
-            return self._verify(source.keys, token, digest)
-        except UnknownKey as error:
-            name = _key_name(token, digest)
-            if source.is_fixed or source.has_missed(name):
-                raise self._bad(error) from error
-            return self._when_looked_again(request, token, digest, name)
+            token = self._token(request)
+            if token is None:
+                return None
+            found = self._verifier.check(token, request.client)
+        except TokenRefused as error:
+            raise self._bad(error) from error
+        return found if isinstance(found, Identity) else self._wait(found)
+
+    async def _wait(self, found: Awaitable[Identity]) -> Identity:
+        try:
+            return await found
         except TokenRefused as error:
             raise self._bad(error) from error
 
     def _token(self, request: Request) -> bytes | None:
         for row in request.fields.rows:
             if row.name == b"authorization":
-                if row.value[:7].lower() == b"bearer ":
-                    return row.value[7:].strip(b" ")
-                if row.value.lower() == b"bearer":
-                    raise self._bad(TokenRefused("no token behind Bearer"))
+                scheme, _, token = row.value.partition(b" ")
+                if scheme.lower() == b"bearer":
+                    return token.strip(b" ")
                 break
-        return self._from_cookie(request, self._cookie) if self._cookie is not None else None
-
-    def _from_cookie(self, request: Request, name: bytes) -> bytes | None:
-        """Give the value of a cookie. Two of one name are refused: which counts, each reader decides for itself."""
-        found: bytes | None = None
-        for row in request.fields.rows:
-            if row.name == b"cookie":
-                for pair in row.value.split(b";"):
-                    key, equals, value = pair.strip(b" \t").partition(b"=")
-                    if equals and key == name:
-                        if found is not None and found != value:
-                            raise self._bad(TokenRefused("two cookies of that name"))
-                        found = value
-        return found
+        return _cookie(request, self._cookie) if self._cookie is not None else None
 
     def _bad(self, error: TokenRefused) -> Refusal:
         return Refusal(401, f"bad token: {error.why}", [(_CHALLENGE, self._bad_challenge)])
-
-    def _verify(self, keys: Keys, token: bytes, digest: bytes) -> Identity:
-        issuer = self._source.issuer
-        rules = self._rules
-        if issuer is not None and rules.issuer != issuer:
-            rules = self._rules = replace(rules, issuer=issuer)
-        verified = verify(token, keys, rules, self._wall())
-        identity = identity_of("jwt", verified.claims)
-        self._remembered.add(digest, identity, verified.until, len(token))
-        return identity
-
-    async def _when_looked_again(
-        self, request: Request, token: bytes, digest: bytes, name: str | None
-    ) -> Identity:
-        """Verify it by newer keys. A look that began before it came may have missed its key, so there are up to two."""
-        source, asked = self._source, clock()
-        try:
-            read_token(token)
-            while True:
-                has_answered = await source.look_again(request.client)
-                if source.keys is None or not has_answered:
-                    raise Refusal(503, "the issuer does not answer", [(b"Retry-After", b"5")])
-                try:
-                    return self._verify(source.keys, token, digest)
-                except UnknownKey:
-                    if source.began >= asked:
-                        source.miss(name or _key_name(token, digest))
-                        raise
-        except TokenRefused as error:
-            raise self._bad(error) from error
 
 
 def identity_of(kind: str, claims: Mapping[str, object]) -> Identity:
@@ -254,3 +239,17 @@ def _key_name(token: bytes, digest: bytes) -> str:
     """Name the key a token is signed by; one without a key id is a name of its own."""
     key_id = read_token(token)[0].get("kid")
     return key_id if isinstance(key_id, str) else digest.hex()
+
+
+def _cookie(request: Request, name: bytes) -> bytes | None:
+    """Give the value of a cookie. Two of one name are refused: which counts, each reader decides for itself."""
+    found: bytes | None = None
+    for row in request.fields.rows:
+        if row.name == b"cookie":
+            for pair in row.value.split(b";"):
+                key, equals, value = pair.strip(b" \t").partition(b"=")
+                if equals and key == name:
+                    if found is not None and found != value:
+                        raise TokenRefused("two cookies of that name")
+                    found = value
+    return found

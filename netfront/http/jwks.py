@@ -149,7 +149,7 @@ class Issuer:
             self._missed.clear()
         self.keys = keys
 
-    def go_by(self, ask: Ask, discover: Callable[[], Awaitable[Metadata]]) -> None:
+    def go_by(self, discover: Callable[[], Awaitable[Metadata]], ask: Ask) -> None:
         """Ask in another way from here on."""
         self._ask = ask
         self._discover = discover

@@ -129,6 +129,11 @@ class Keys:
     unused: tuple[str, ...] = ()
 
     @property
+    def has_secrets(self) -> bool:
+        """Whether who can read them can sign."""
+        return any(isinstance(key.jwk, OctKey) for key in self.keys)
+
+    @property
     def marks(self) -> frozenset[str]:
         """What the keys are, whatever they are called."""
         return frozenset(key.mark for key in self.keys)

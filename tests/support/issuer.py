@@ -3,13 +3,16 @@
 import base64
 import hmac
 import json
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-__all__ = ["Signer", "b64", "forgeries", "unsigned"]
+__all__ = ["Issuer", "Signer", "b64", "forgeries", "issuer", "unsigned"]
 
 
 def b64(data):
@@ -122,3 +125,106 @@ def forgeries(signer):
         mac = hmac.new(public, confused, "sha256").digest()
         forged[f"signed by HMAC with the public {name}"] = confused + b"." + b64(mac)
     return forged
+
+
+class Issuer:
+    """An issuer on loopback that answers for its metadata and its keys, and signs tokens.
+
+    Args:
+        alg: of the keys it signs with.
+        cache_control: what its keys are sent with.
+    """
+
+    def __init__(self, alg="RS256", cache_control=None):
+        self.alg = alg
+        self.cache_control = cache_control
+        self.asked = []
+        self.keys = []
+        self.is_broken = False
+        self._server = None
+        self._port = 0
+        self.start()
+        self.rotate()
+
+    @property
+    def url(self):
+        """Its name."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def rotate(self, *, keeps=1):
+        """Sign with a new key; the last ones stay published."""
+        kid = f"k{len(self.asked)}-{time.monotonic_ns()}"
+        self.keys = [Signer(kid, self.alg, self.url), *self.keys[:keeps]]
+
+    def token(self, **more):
+        """Sign a token with the current key."""
+        return self.keys[0].token(**more)
+
+    def start(self):
+        """Answer, on the port it had before."""
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                owner.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+
+        self._server = Server(("127.0.0.1", self._port), Handler)
+        self._port = self._server.server_address[1]
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
+
+    def stop(self):
+        """Refuse connections."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, request):
+        """Answer one request."""
+        path = request.path.partition("?")[0]
+        self.asked.append(path)
+        status, body = 200, b""
+        if self.is_broken:
+            status, body = 500, b"broken"
+        elif path == "/.well-known/openid-configuration":
+            body = json.dumps(self.metadata()).encode()
+        elif path == "/keys":
+            body = json.dumps({"keys": [one.jwk for one in self.keys]}).encode()
+        else:
+            status = 404
+        request.send_response(status)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(body)))
+        request.send_header("Connection", "close")
+        if self.cache_control is not None:
+            request.send_header("Cache-Control", self.cache_control)
+        request.end_headers()
+        request.wfile.write(body)
+        request.close_connection = True
+
+    def metadata(self):
+        """What it says of itself."""
+        return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
+
+    def count(self, path):
+        """Count how often a path was asked for."""
+        return self.asked.count(path)
+
+
+@contextmanager
+def issuer(**kinds):
+    """Run an issuer as long as the block lasts."""
+    one = Issuer(**kinds)
+    try:
+        yield one
+    finally:
+        one.stop()

@@ -20,7 +20,7 @@ from netfront.policy.passwords import Passwords, parse_passwords
 from netfront.policy.remembered import Remembered
 from netfront.units import render_size
 
-__all__ = ["Credentials", "KeyFile", "PasswordFile", "read_guarded"]
+__all__ = ["Credentials", "KeyFile", "PasswordFile", "Tell", "WatchedFile", "read_guarded"]
 
 _MOST = 16 * 2**20
 """Bytes of a file: a hundred thousand keys or users."""
@@ -61,7 +61,7 @@ def read_guarded(path: str, what: str, tell: Tell) -> str:
         raise UsageError.of(what, "not UTF-8 text") from error
 
 
-class _File(Generic[_T]):
+class WatchedFile(Generic[_T]):
     """One file, read again as it changes.
 
     Args:
@@ -109,7 +109,7 @@ class _File(Generic[_T]):
         """Do what is to be done when it was read again."""
 
 
-class KeyFile(_File[ApiKeys]):
+class KeyFile(WatchedFile[ApiKeys]):
     """The file of --api-key."""
 
     def __init__(self, path: str, tell: Tell) -> None:
@@ -120,7 +120,7 @@ class KeyFile(_File[ApiKeys]):
         return self.held.owner(key)
 
 
-class PasswordFile(_File[Passwords]):
+class PasswordFile(WatchedFile[Passwords]):
     """The file of --basic.
 
     Args:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ipaddress import ip_network
 
 from netfront.cli.gate.auth import gates
@@ -51,7 +51,7 @@ __all__ = [
     "stripping",
 ]
 
-Makers = Mapping[type, Callable[[MethodPlan, str], Method]]
+Makers = dict[type, Callable[[MethodPlan, str], Method]]
 """By the class of a MethodPlan what makes its Method; it gets the realm too."""
 AddressOf = Callable[[Request], bytes | None]
 """Tells a client's address, behind proxies that are trusted too."""

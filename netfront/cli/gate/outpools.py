@@ -22,6 +22,8 @@ def ways_of(routes: Iterable[RoutePlan]) -> list[Way]:
             ways += route.answer.ways
         for settings in (route.settings, *(variant.settings for variant in route.variants)):
             ways += settings.gate.ways
+            for group in settings.gate.auth:
+                ways += [way for method in group.methods for way in method.ways]
     return list(dict.fromkeys(ways))
 
 

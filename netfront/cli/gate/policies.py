@@ -6,6 +6,7 @@ from netfront.cli.gate.auth import auth_policies
 from netfront.cli.gate.limits import limit_policies
 from netfront.cli.gate.routes import rewrite_policies
 from netfront.cli.gate.rules import rule_policies
+from netfront.cli.gate.tokens import token_policies
 from netfront.cli.scoped import Policy
 
 __all__ = ["gate_policies"]
@@ -15,6 +16,7 @@ def gate_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
     """Read the gateway's flags that can differ by scope."""
     return [
         *auth_policies(flags, faults),
+        *token_policies(flags, faults),
         *rule_policies(flags, faults),
         *limit_policies(flags, faults),
         *rewrite_policies(flags, faults),

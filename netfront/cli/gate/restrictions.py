@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from netfront.cli.gate.way import Way
 from netfront.policy.scope import Scope
 
 __all__ = [
@@ -38,6 +39,11 @@ class MethodPlan(Protocol):
         """What --explain says of it; no secret."""
         ...
 
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """URLs that are asked for it."""
+        ...
+
     def gives(self, claim: str) -> bool:
         """Tell whether its identities may have a claim, by its dotted name."""
         ...
@@ -64,6 +70,7 @@ class BasicPlan:
 
     kind = "basic"
     gives_scopes = False
+    ways = ()
 
     @property
     def shown(self) -> str:
@@ -90,6 +97,7 @@ class ApiKeyPlan:
 
     kind = "api-key"
     gives_scopes = True
+    ways = ()
 
     @property
     def shown(self) -> str:
@@ -107,6 +115,7 @@ class MtlsPlan:
 
     kind = "mtls"
     gives_scopes = False
+    ways = ()
 
     @property
     def shown(self) -> str:
