@@ -94,6 +94,7 @@ SAMPLES = {
 GATE = {
     "basic": ["/x: @htpasswd"],
     "api_key": ["/x: @keys,header=X-Key"],
+    "jwt": ["/x: https://id.example,aud=shop"],
     "mtls": ["/x"],
     "public": ["/x/open"],
     "token_scope": ["/x: admin"],
@@ -104,9 +105,9 @@ GATE = {
 }
 """Those of the gateway alone."""
 UNREAD = {
-    "match", "rewrite", "redirect", "respond", "jwt", "oidc", "session_key", "auth_url", "limit", "concurrency",
-    "redis", "redis_password", "redis_down", "compose", "compose_each", "compose_status", "compose_timeout", "compose_part",
-    "compose_cookie", "server_timing", "cors", "secure_headers", "request_id",
+    "match", "rewrite", "redirect", "respond", "oidc", "session_key", "auth_url", "limit", "concurrency",
+    "redis", "redis_password", "redis_down", "compose", "compose_each", "compose_status", "compose_timeout",
+    "compose_part", "compose_cookie", "server_timing", "cors", "secure_headers", "request_id",
 }  # fmt: skip
 """Those that nothing reads yet."""
 NEEDS = {
