@@ -191,7 +191,8 @@ class Request:
         params: the `{name}` segments of the route found, percent-encoded as paths are for decisions.
 
     `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
-    one has, and is not counted under them again. `cors` is for the filter of that name.
+    one has, and is not counted under them again. `depth` is of how many compositions, one in another, it is a part.
+    `cors` is for the filter of that name.
     """
 
     __slots__ = (
@@ -200,6 +201,7 @@ class Request:
         "client",
         "cors",
         "counted",
+        "depth",
         "exchange",
         "expects_continue",
         "fields",
@@ -247,6 +249,7 @@ class Request:
         self.keeps_alive = True
         self.id: bytes | None = None
         self.counted: frozenset[bytes] = frozenset()
+        self.depth = 0
         self.cors: object = None
         self.identity: Identity | None = None
         self.route: object = None

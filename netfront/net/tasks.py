@@ -30,3 +30,23 @@ class Tasks:
         else:
             self._nursery.start_soon(self._lane.run, run)
             self._lane.trio_due = True
+
+    def begin(self, run: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+        """Run something beside, as `spawn` does; give what ends it at once, wherever it waits."""
+        lane, scope = self._lane, trio.CancelScope()
+
+        async def within() -> None:
+            with scope:
+                await (lane.run(run) if lane is not None else run())
+
+        def end() -> None:
+            scope.cancel()
+            if lane is not None:
+                lane.trio_due = True
+
+        if self._nursery is None:
+            raise RuntimeError("nothing is being served")
+        self._nursery.start_soon(within)
+        if lane is not None:
+            lane.trio_due = True
+        return end

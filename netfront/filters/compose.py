@@ -1,0 +1,521 @@
+"""Composition: one answer made of several, each asked for as soon as what it needs is there.
+
+Parts run beside each other, in coroutines that the composed request begins and ends (`Begin`). The composed request
+itself only waits: for a part to be over, for its client to leave, for its time to be up. A part that is over starts
+those that waited for it alone. Whatever ends the composed request ends every part that is still out, at once: an answer
+that nobody will read is not waited for.
+
+A required part that fails is the whole answer's failure, told with its name, its status and its time; an optional one
+leaves its default, and the answer says so and is not to be stored.
+
+What the answer says depends on what the parts said, never on which was first: values stand in the order in which the
+parts were written, and so does everything in its fields.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+from urllib.parse import quote
+
+from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
+from netfront.http.message import Client, Handler, Request, Response
+from netfront.net.lane import Signal, clock, first
+from netfront.policy.compose import Part
+from netfront.policy.merge import cookies_of, merge, strictest, varying
+from netfront.policy.partvalue import (
+    CREDENTIALS,
+    STATUS_OF,
+    PartFault,
+    PartValue,
+    body_of,
+    default_of,
+    missing_of,
+    names_of,
+    read_answer,
+    read_body,
+)
+from netfront.policy.reference import Missing, Reference
+from netfront.wire.fields import EMPTY, Edit, Field, Fields, field
+
+__all__ = ["DEEPEST", "Ask", "Asked", "Begin", "ComposeRules", "PartAnswer", "compose"]
+
+DEEPEST = 4
+"""Compositions within one another: what is deeper is a circle that could not be seen at start."""
+_MOST_ITEMS = 100
+_MOST_CLASHES = 20
+_ENTITY_TAG = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_UNREACHED = frozenset({"resolve", "connect", "tls"})
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+_ACCEPT = field(b"Accept", b"application/json")
+_PLAIN = (_ACCEPT, field(b"Accept-Encoding", b"identity"))
+_CODED = (_ACCEPT, field(b"Accept-Encoding", b"gzip, br, deflate"))
+_HAS_JSON = field(b"Content-Type", b"application/json")
+_OF_WHOLE = frozenset(
+    {
+        b"accept", b"accept-encoding", b"accept-ranges", b"content-type", b"content-encoding", b"content-language",
+        b"content-location", b"content-disposition", b"content-digest", b"repr-digest", b"content-md5", b"digest",
+        b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"range",
+        b"max-forwards", b"origin", b"access-control-request-method", b"access-control-request-headers",
+    }
+)  # fmt: skip
+"""Fields of the composed request that mean it alone: its content, its conditions, the answer it would have."""
+_PASSED_OUT = frozenset({b"accept-language", b"traceparent", b"tracestate", b"x-request-id"})
+"""All that a URL hears of the composed request: who asks is told to the services of this gateway alone."""
+_WITHOUT_BODY = Edit(names=_OF_WHOLE, added=_PLAIN)
+_WITH_BODY = Edit(names=_OF_WHOLE, added=(*_PLAIN, _HAS_JSON))
+_PROBLEM = (
+    field(b"Content-Type", b"application/problem+json"),
+    field(b"Cache-Control", b"no-store"),
+    field(b"X-Content-Type-Options", b"nosniff"),
+)
+_NO_STORE = field(b"Cache-Control", b"no-store")
+
+
+class PartAnswer(Protocol):
+    """An answer with its whole body."""
+
+    @property
+    def status(self) -> int: ...  # noqa: D102
+    @property
+    def fields(self) -> Fields: ...  # noqa: D102
+    @property
+    def body(self) -> bytes: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a part asks.
+
+    Args:
+        whole: the composed request.
+        client: on whose behalf; it leaves when the part is not wanted any more.
+        until: the time (of `clock`) at which the whole answer must be there.
+    """
+
+    whole: Request
+    client: Client
+    method: bytes
+    target: bytes
+    fields: Fields
+    body: bytes
+    until: float
+
+
+Ask = Callable[[Asked], Awaitable[PartAnswer]]
+"""Asks, and gives the answer. Raises what handlers raise; a BackendError of stage "body" of an answer too long."""
+Begin = Callable[[Callable[[], Awaitable[None]]], Callable[[], None]]
+"""Runs something beside the one who calls, and gives what ends it at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeRules:
+    """How an answer is composed.
+
+    Args:
+        each: of a part for each item, requests at once.
+        passes_status: the 4xx of a required part is the answer's.
+        timeout: seconds for all parts together.
+        most_part: bytes of a part without its content coding.
+        most_body: bytes of a request's body, where a part takes it.
+        cookies: names of those that parts may set.
+        tells_time: in Server-Timing.
+    """
+
+    each: int = 16
+    passes_status: bool = False
+    timeout: float = 30.0
+    most_part: int = 8 << 20
+    most_body: int = 10 << 20
+    cookies: frozenset[bytes] = frozenset()
+    tells_time: bool = False
+
+
+def compose(parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: ComposeRules) -> Handler:
+    """Make the handler that answers with these parts.
+
+    Args:
+        asks: asks for each of them, in order.
+    """
+    waiting: list[list[int]] = [[] for _ in parts]
+    for at, part in enumerate(parts):
+        for need in part.needs:
+            waiting[need].append(at)
+    takes = frozenset(name for part in parts for name in part.takes)
+    plan = _Plan(tuple(parts), tuple(asks), begin, rules, waiting)
+
+    async def handle(request: Request) -> Response:
+        if request.depth >= DEEPEST:
+            raise Refusal(508, "compositions that are parts of one another in a circle")
+        try:
+            names: dict[str, object] = {}
+            if takes:
+                claims = request.identity.claims if request.identity is not None else {}
+                names = names_of(takes, request.params, request.target.query, claims)
+                if "body" in takes:
+                    data = await _receive(request, rules.most_body)
+                    names["body"] = read_body(request.fields, data, most=rules.most_body)
+        except PartFault as fault:
+            return _problem(request, None, fault, 0.0)
+        run = _Run(plan, request, names)
+        try:
+            await run.finish()
+            return run.answer()
+        finally:
+            run.stop()
+
+    return handle
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    parts: tuple[Part, ...]
+    asks: tuple[Ask, ...]
+    begin: Begin
+    rules: ComposeRules
+    waiting: Sequence[Sequence[int]]
+    """By part, those that wait for it."""
+
+
+class _OfPart:
+    """Who asks for a part, to those who answer it: somebody who leaves when the part is not wanted any more."""
+
+    __slots__ = ("due", "ends", "facts", "gone", "told")
+
+    def __init__(self, client: Client) -> None:
+        self.facts = client.facts
+        self.told = client.told
+        self.due = client.due
+        self.gone = Signal()
+        self.ends: list[Callable[[], None]] = []
+        """What ends the coroutines that run for it."""
+
+    def has_left(self) -> bool:
+        return self.gone.is_set
+
+    async def interim(self, status: int, fields: Fields) -> None:
+        pass
+
+    def stop(self) -> None:
+        """End what is still out for it."""
+        self.gone.set()
+        ends, self.ends = self.ends, []
+        for end in ends:
+            end()
+
+
+class _Run:
+    """One composed request while its parts are out."""
+
+    def __init__(self, plan: _Plan, request: Request, names: dict[str, object]) -> None:
+        self._plan = plan
+        self._request = request
+        self._names = names
+        count = len(plan.parts)
+        self._left = count
+        self._missing: list[int] = [len(part.needs) for part in plan.parts]
+        """By part, how many of those it waits for are still out."""
+        self._clients = [_OfPart(request.client) for _ in plan.parts]
+        self._values: list[PartValue | None] = [None] * count
+        self._faults: list[PartFault | None] = [None] * count
+        self._began = [0.0] * count
+        self._took = [0.0] * count
+        self._failed: int | None = None
+        """The required part that has failed first."""
+        self._error: Exception | None = None
+        self._changed = Signal()
+        self._until = math.inf
+
+    # -- for the composed request ----------------------------------------------------------------------------
+
+    async def finish(self) -> None:
+        """Have all parts, or a required one that has failed. Raises ClientGone."""
+        client, changed = self._request.client, self._changed
+        self._until = clock() + self._plan.rules.timeout
+        for at, missing in enumerate(self._missing):
+            if not missing:
+                self._start(at)
+        while self._left and self._failed is None and self._error is None:
+            got = await first(changed, client.gone, until=self._until)
+            if got is None:
+                self._time_out()
+            elif got is changed:
+                changed.clear()
+            elif client.has_left():
+                raise ClientGone
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """End what is still out."""
+        for client in self._clients:
+            client.stop()
+
+    def answer(self) -> Response:
+        """Make the answer: of the parts, or of what one has failed of."""
+        if self._failed is not None:
+            return self._failure(self._failed)
+        plan, request = self._plan, self._request
+        values = [value for value in self._values if value is not None]
+        document, clashes = merge(
+            (part.name, value.piece) for part, value in zip(plan.parts, values, strict=True)
+        )
+        tag = b'"%b"' % hashlib.blake2b(document, digest_size=12).hexdigest().encode()
+        sections = [section for value in values for section in value.sections]
+        fields = [field(b"ETag", tag), *self._caching(sections), *self._told(clashes)]
+        if plan.rules.cookies:
+            fields += [field(b"Set-Cookie", value) for value in cookies_of(sections, plan.rules.cookies)]
+        status = _condition(request, tag)
+        if status == 412:
+            return _problem(request, None, PartFault(412, "the answer is another one"), 0.0)
+        if status == 304:
+            return Response(304, Fields(fields), b"")
+        return Response(200, Fields([_HAS_JSON, *fields]), document)
+
+    def _failure(self, at: int) -> Response:
+        fault = self._faults[at]
+        assert fault is not None
+        if self._plan.rules.passes_status and 400 <= fault.part_status < 500:
+            fault.status = fault.part_status
+        return _problem(self._request, self._plan.parts[at], fault, self._took[at])
+
+    def _caching(self, sections: Sequence[Fields]) -> list[Field]:
+        fields = []
+        if any(self._faults):
+            fields.append(_NO_STORE)
+        elif value := strictest(sections):
+            fields.append(field(b"Cache-Control", value))
+        if value := varying(sections):
+            fields.append(field(b"Vary", value))
+        return fields
+
+    def _told(self, clashes: Sequence[str]) -> list[Field]:
+        """Say what is not as it should be, to the client and to the log; and what took how long."""
+        parts = self._plan.parts
+        fields, notes = [], []
+        without = [(part.label, fault) for part, fault in zip(parts, self._faults, strict=True) if fault]
+        if without:
+            names = ", ".join(label for label, _ in without)
+            fields.append(field(b"Netfront-Missing", names.encode()))
+            notes += [f"part {label}: {fault.told}" for label, fault in without]
+        if clashes:
+            shown = ", ".join(quote(key[:64]) for key in clashes[:_MOST_CLASHES])
+            fields.append(field(b"Netfront-Clash", shown.encode()))
+            notes.append(f"keys of several parts: {shown}")
+        if notes:
+            self._request.exchange.outcome = "; ".join(notes)
+        if self._plan.rules.tells_time:
+            times = [
+                f"{part.label};dur={took * 1000:.1f}" for part, took in zip(parts, self._took, strict=True)
+            ]
+            fields.append(field(b"Server-Timing", ", ".join(times).encode()))
+        return fields
+
+    def _time_out(self) -> None:
+        """Let the first part that is still out have failed of the time for all."""
+        at = self._values.index(None)
+        if self._began[at]:
+            self._took[at] = clock() - self._began[at]
+        self._faults[at] = PartFault(504, f"not there after {self._plan.rules.timeout:g} s for all parts")
+        self._failed = at
+
+    # -- for one part ----------------------------------------------------------------------------------------
+
+    def _start(self, at: int) -> None:
+        async def run() -> None:
+            await self._have(at)
+
+        self._begin(at, run)
+
+    def _begin(self, at: int, run: Callable[[], Awaitable[None]]) -> None:
+        self._clients[at].ends.append(self._plan.begin(run))
+
+    async def _have(self, at: int) -> None:
+        """Have a part, and start those that waited for it alone."""
+        part = self._plan.parts[at]
+        self._began[at] = began = clock()
+        try:
+            value = await (self._have_each(at) if part.is_each else self._have_one(at, None))
+        except PartFault as fault:
+            self._took[at] = clock() - began
+            self._faults[at] = fault
+            self._clients[at].stop()
+            if not part.is_optional:
+                if self._failed is None:
+                    self._failed = at
+                self._changed.set()
+                return
+            value = default_of(part)
+        except Exception as error:
+            self._give_up(at, error)
+            return
+        else:
+            self._took[at] = clock() - began
+        self._values[at] = value
+        if part.name is not None:
+            self._names[part.name] = value.value
+        self._left -= 1
+        for waiter in self._plan.waiting[at]:
+            self._missing[waiter] -= 1
+            if not self._missing[waiter] and self._failed is None:
+                self._start(waiter)
+        if not self._left:
+            self._changed.set()
+
+    def _give_up(self, at: int, error: Exception) -> None:
+        """Have the composed request raise what a part did not expect: there the server catches our own faults."""
+        if not self._clients[at].gone.is_set:  # else it was told to end, and did
+            self._error = error
+            self._changed.set()
+
+    async def _have_each(self, at: int) -> PartValue:
+        """Have a part for each item of its array, some at once, in the array's order. Raises PartFault."""
+        over = self._plan.parts[at].each
+        assert over is not None
+        try:
+            items = over.items(self._names.__getitem__)
+        except Missing as missing:
+            raise missing_of(missing) from missing
+        if len(items) > _MOST_ITEMS:
+            why = f"{over} has {len(items)} items, and no more than {_MOST_ITEMS} are asked for"
+            raise PartFault(STATUS_OF.get(over.name, 502), why)
+        values: list[PartValue | None] = [None] * len(items)
+        faults: list[PartFault] = []
+        indices = iter(range(len(items)))
+        ended = Signal(not items)
+        working = min(self._plan.rules.each, len(items))
+
+        async def work() -> None:
+            nonlocal working
+            index = 0
+            try:
+                for index in indices:
+                    values[index] = await self._have_one(at, (items[index],))
+                    if faults:
+                        return
+            except PartFault as fault:
+                faults.append(fault.of_item(index))
+            except Exception as error:
+                self._give_up(at, error)
+            finally:
+                working -= 1
+                if faults or not working:
+                    ended.set()
+
+        for _ in range(working):
+            self._begin(at, work)
+        await first(ended)
+        if faults:
+            raise faults[0]
+        had = [value for value in values if value is not None]
+        pieces = [value.piece for value in had if isinstance(value.piece, bytes)]
+        sections = [section for value in had for section in value.sections]
+        return PartValue(b"[%b]" % b",".join(pieces), [value.value for value in had], sections)
+
+    async def _have_one(self, at: int, item: tuple[object] | None) -> PartValue:
+        """Ask for a part once. Raises PartFault."""
+        plan = self._plan
+        part = plan.parts[at]
+
+        def value_of(reference: Reference) -> object:
+            if item is not None and reference.inner is not None:
+                return reference.of_item(item[0])
+            return reference.value(self._names.__getitem__)
+
+        try:
+            target = part.target.fill(value_of)
+        except Missing as missing:
+            raise missing_of(missing) from missing
+        body = body_of(part, self._names) if part.body is not None else b""
+        fields = self._fields_of(part)
+        asked = Asked(
+            self._request, self._clients[at], part.method.encode(), target, fields, body, self._until
+        )
+        try:
+            answer = await plan.asks[at](asked)
+        except (BackendError, NoBackend, Refusal, BadMessage, Overdue) as error:
+            raise _unanswered(part, error) from error
+        return read_answer(part, answer.status, answer.fields, answer.body, most=plan.rules.most_part)
+
+    def _fields_of(self, part: Part) -> Fields:
+        fields = self._request.fields
+        if not part.place:
+            return fields.edited(_WITHOUT_BODY if part.body is None else _WITH_BODY)
+        passed = [row for row in fields if row.name in _PASSED_OUT]
+        return Fields([*passed, *_CODED] if part.body is None else [*passed, *_CODED, _HAS_JSON])
+
+
+async def _receive(request: Request, most: int) -> bytes:
+    """Receive the body of a request. Raises BadMessage: 413, it is too long."""
+    body = request.body
+    if isinstance(body, bytes):
+        if len(body) > most:
+            raise BadMessage(413, f"a body of over {most} bytes")
+        return body
+    body.limit = most if body.limit is None else min(most, body.limit)
+    if body.length is not None and body.length > body.limit:
+        raise BadMessage(413, f"a body of over {body.limit} bytes")
+    if request.expects_continue:
+        await request.client.interim(100, EMPTY)
+    pieces = []
+    while data := await body.receive_some():
+        pieces.append(data)
+    return b"".join(pieces)
+
+
+def _unanswered(part: Part, error: Exception) -> PartFault:
+    """Make the fault of what befell a part before it had an answer."""
+    if isinstance(error, Refusal):
+        passed = [field(*pair) for pair in error.fields if pair[0].lower() in CREDENTIALS]
+        why = f"refused with {error.status}"
+        return PartFault(502, why, told=error.why, part_status=error.status, fields=passed)
+    if isinstance(error, BadMessage):
+        status = error.status if not part.needs else 502  # what the client sent has made it such
+        return PartFault(status, f"refused with {error.status}", told=error.why, part_status=error.status)
+    if isinstance(error, BackendError) and not error.timed_out:
+        if error.stage in _UNREACHED:
+            return PartFault(502, "it cannot be reached", told=f"{error.stage}: {error.why}")
+        is_too_long = error.stage == "body" and error.why.startswith("an answer of over")
+        return PartFault(502, error.why if is_too_long else "it broke off", told=error.why)
+    if isinstance(error, NoBackend):
+        return PartFault(502, "nobody serves it at present", told=error.why)
+    return PartFault(504, "it did not answer in time")
+
+
+def _problem(request: Request, part: Part | None, fault: PartFault, took: float) -> Response:
+    """Make the answer that tells of a failure (RFC 9457)."""
+    told: dict[str, object] = {"title": _PHRASES.get(fault.status, "Error"), "status": fault.status}
+    if part is None:
+        told["detail"] = fault.why
+        request.exchange.outcome = fault.told
+    else:
+        told["detail"] = f"part {part.label}: {fault.why}"
+        told["part"] = part.label
+        if fault.part_status:
+            told["part_status"] = fault.part_status
+        told["time_ms"] = round(took * 1000, 1)
+        request.exchange.outcome = f"part {part.label}: {fault.told}"
+    passed = fault.fields if fault.status == fault.part_status else ()
+    return Response(fault.status, Fields([*_PROBLEM, *passed]), json.dumps(told).encode() + b"\n")
+
+
+def _condition(request: Request, tag: bytes) -> int:
+    """Give 412 or 304 where the request's conditions say so (RFC 9110 §13.2.2), else 200."""
+    if request.method not in (b"GET", b"HEAD"):
+        return 200
+    wanted = request.fields.get_all(b"if-match")
+    if wanted and wanted != [b"*"] and (b"", tag) not in _tags(wanted):
+        return 412
+    known = request.fields.get_all(b"if-none-match")
+    if known and (known == [b"*"] or any(one == tag for _, one in _tags(known))):
+        return 304
+    return 200
+
+
+def _tags(values: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    return [match for value in values for match in _ENTITY_TAG.findall(value)]

@@ -1,0 +1,522 @@
+"""Compositions in plain trio tasks: who asks when, what comes of it, and that nothing stays out."""
+
+import json
+from functools import partial
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Refusal
+from netfront.filters.compose import DEEPEST, ComposeRules, compose
+from netfront.http.ask import Answer
+from netfront.net.lane import Signal
+from netfront.net.stream import Facts
+from netfront.net.tasks import Tasks
+from netfront.policy.claims import Identity
+from netfront.policy.compose import parse_composition
+from netfront.wire.fields import Fields
+from tests.filters.requests import asking
+
+JSON = (b"Content-Type", b"application/json")
+
+
+class Client:
+    facts = Facts(("192.0.2.1", 1), ("192.0.2.2", 2))
+    told = None
+    due = None
+
+    def __init__(self):
+        self.gone = Signal()
+        self.interims = []
+
+    def has_left(self):
+        return self.gone.is_set
+
+    async def interim(self, status, fields):
+        self.interims.append(status)
+
+
+class Says:
+    """What a part is answered with, after a while."""
+
+    def __init__(self, body=b"{}", *fields, status=200, after=0.0, error=None, kind=JSON):
+        self.body, self.status, self.after, self.error = body, status, after, error
+        self.fields = Fields.of(*([kind] if kind else []), *fields)
+
+
+class Stage:
+    """A composition, and the services behind it by path."""
+
+    def __init__(self, rule, answers, **rules):
+        self.answers = answers
+        self.asked = []
+        self.times = []
+        self.out = self.cut = 0
+        self.tasks = Tasks()
+        composition = parse_composition(rule)
+        self.handler = compose(
+            composition.parts, [self._ask] * len(composition.parts), self.tasks.begin, ComposeRules(**rules)
+        )
+
+    async def _ask(self, asked):
+        self.asked.append(asked)
+        self.times.append((asked.target.decode(), trio.current_time()))
+        self.out += 1
+        try:
+            says = self.answers(asked) if callable(self.answers) else self.answers[asked.target.decode()]
+            await trio.sleep(says.after)
+        except trio.Cancelled:
+            self.cut += 1
+            raise
+        finally:
+            self.out -= 1
+        if says.error is not None:
+            raise says.error
+        return Answer(says.status, says.fields, says.body)
+
+    async def answer(self, request):
+        async with trio.open_nursery() as nursery:
+            self.tasks.open(nursery, None)
+            try:
+                return await self.handler(request)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.lowlevel.checkpoint()
+                    await trio.lowlevel.checkpoint()
+                self.left_out = self.out
+
+    def run(self, *pairs, client=None, **given):
+        body = given.pop("body", b"")
+        params = given.pop("params", {})
+        identity = given.pop("identity", None)
+        request = self.request = asking(*pairs, client=client or Client(), **given)
+        request.body, request.params, request.identity = body, params, identity
+        response = trio.run(self.answer, request, clock=MockClock(autojump_threshold=0))
+        assert self.left_out == 0
+        return response
+
+
+def told(response):
+    assert response.fields.get(b"content-type") == b"application/problem+json"
+    return json.loads(response.body)
+
+
+HOME = "/home = user:/users/me + orders:/orders?u={user.id} + ads?:/ads/top"
+SERVICES = {
+    "/users/me": Says(b'{"id": 10000000000000001, "x": 0.10}', after=0.2),
+    "/orders?u=10000000000000001": Says(b"[1e400]", after=0.1),
+    "/ads/top": Says(b'"ad"', after=0.05),
+}
+
+
+# -- what is asked when ---------------------------------------------------------------------------------------
+
+
+def test_parts_without_a_dependency_run_at_once_and_the_rest_as_soon_as_theirs_are_in():
+    stage = Stage(HOME, SERVICES)
+    response = stage.run()
+    assert response.status == 200
+    assert response.body == b'{"user":{"id": 10000000000000001, "x": 0.10},"orders":[1e400],"ads":"ad"}'
+    assert sorted(stage.times, key=lambda pair: (pair[1], pair[0])) == [
+        ("/ads/top", 0.0),
+        ("/users/me", 0.0),
+        ("/orders?u=10000000000000001", pytest.approx(0.2)),
+    ]
+
+
+def test_what_the_answer_says_does_not_depend_on_who_was_first():
+    seen = set()
+    for slow in SERVICES:
+        services = {path: Says(says.body, after=0.3 * (path == slow)) for path, says in SERVICES.items()}
+        response = Stage(HOME, services).run()
+        seen.add((response.body, response.fields.rendered))
+    assert len(seen) == 1
+
+
+def test_the_services_of_this_gateway_hear_who_asks_and_urls_do_not():
+    stage = Stage("/home = a:/a + b:https://api.test/b", lambda asked: Says(b"1"))
+    stage.run(
+        (b"Authorization", b"Bearer x"),
+        (b"Cookie", b"a=b"),
+        (b"Accept", b"text/html"),
+        (b"If-None-Match", b'"x"'),
+        (b"Range", b"bytes=0-1"),
+        (b"Accept-Language", b"de"),
+        (b"X-Request-Id", b"7"),
+        identity=Identity("jwt", "ann"),
+    )
+    ours, theirs = (
+        {row.name: row.value for row in asked.fields}
+        for asked in sorted(stage.asked, key=lambda asked: asked.target)
+    )
+    assert ours == {
+        b"authorization": b"Bearer x",
+        b"cookie": b"a=b",
+        b"accept-language": b"de",
+        b"x-request-id": b"7",
+        b"accept": b"application/json",
+        b"accept-encoding": b"identity",
+    }
+    assert theirs == {
+        b"accept-language": b"de",
+        b"x-request-id": b"7",
+        b"accept": b"application/json",
+        b"accept-encoding": b"gzip, br, deflate",
+    }
+
+
+def test_a_body_is_made_of_what_it_names():
+    stage = Stage(
+        "POST /checkout/{shop} = user:/users/me + order:POST /orders/{params.shop} < "
+        "{user: user.id, items: body.items, q: query.q, who: claims.sub}",
+        {
+            "/users/me": Says(b'{"id": 1e400}'),
+            "/orders/s": Says(b'{"ok":true}', status=201),
+        },
+    )
+    response = stage.run(
+        JSON,
+        method=b"POST",
+        target=b"/checkout/s?q=%C3%BC",
+        params={"shop": b"s"},
+        body=b'{"items": [0.10, 1]}',
+        identity=Identity("jwt", "ann", {"sub": "ann"}),
+    )
+    assert response.body == b'{"user":{"id": 1e400},"order":{"ok":true}}'
+    sent = stage.asked[1]
+    assert (sent.method, sent.fields.get(b"content-type")) == (b"POST", b"application/json")
+    assert sent.body == '{"user":1e400,"items":[0.10,1],"q":"ü","who":"ann"}'.encode()
+
+
+# -- for each -------------------------------------------------------------------------------------------------
+
+EACH = "/o = order:/order + items[]:/items/{order.items[].id} | n"
+
+
+def items(count, **given):
+    order = json.dumps({"items": [{"id": number} for number in range(count)]}).encode()
+
+    def answers(asked):
+        if asked.target == b"/order":
+            return Says(order)
+        number = int(asked.target.rpartition(b"/")[2])
+        return Says(b'{"n": %d.0}' % number, after=(count - number) * 0.01, **given)
+
+    return answers
+
+
+def test_for_each_runs_over_an_array_in_order_so_many_at_once():
+    most, of = 0, items(10)
+
+    def answers(asked):
+        nonlocal most
+        most = max(most, stage.out)
+        return of(asked)
+
+    stage = Stage(EACH, answers, each=3)
+    assert json.loads(stage.run().body)["items"] == [float(number) for number in range(10)]
+    assert most == 3
+    assert b'"items":[0.0,1.0,2.0,' in stage.run().body
+
+
+def test_for_each_of_nothing_is_an_empty_array():
+    assert Stage(EACH, items(0)).run().body == b'{"order":{"items": []},"items":[]}'
+
+
+def test_for_each_asks_for_a_hundred_and_no_more():
+    assert Stage(EACH, items(100)).run().status == 200
+    stage = Stage(EACH, items(101))
+    response = stage.run()
+    assert response.status == 502
+    assert told(response)["part"] == "items"
+    assert len(stage.asked) == 1
+
+
+def test_an_item_that_fails_fails_the_part_and_ends_the_others():
+    of = items(8)
+
+    def answers(asked):
+        return Says(status=404, after=0.005) if asked.target == b"/items/2" else of(asked)
+
+    stage = Stage(EACH, answers)
+    response = stage.run()
+    assert response.status == 502
+    assert told(response)["detail"] == "part items: item 2: it answered 404"
+    assert stage.cut == 7
+    stage = Stage(EACH.replace("items[]:", "items[]?=[]:"), answers)
+    response = stage.run()
+    assert json.loads(response.body)["items"] == []
+    assert response.fields.get(b"netfront-missing") == b"items"
+
+
+def test_the_values_of_a_query_may_be_run_over():
+    stage = Stage("/o = items[]:/items/{query.id[]}", lambda asked: Says(asked.target[-1:]))
+    assert stage.run(target=b"/o?id=3&id=1&id=2").body == b'{"items":[3,1,2]}'
+
+
+# -- what is missing ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "why"),
+    [
+        ("/h/{id} = a:/a/{params.id}", 400, "part a: {params.id} is missing"),
+        ("/h = a:/a/{query.q}", 400, "part a: {query.q} is missing"),
+        ("POST /h = a:/a/{body.x}", 400, "part a: {body.x} is missing"),
+        ("/h = a:/a/{claims.sub}", 403, "part a: {claims.sub} is missing"),
+        ("/h = u:/u + a:/a/{u.id}", 502, "part a: {u.id} is missing"),
+    ],
+)
+def test_a_missing_value_is_told_by_where_it_should_be(rule, status, why):
+    response = Stage(rule, lambda asked: Says(b"{}")).run(body=b"{}")
+    assert response.status == status
+    assert told(response)["detail"] == why
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"a=b", b'{"a":1,"a":2}', b"\xff"])
+def test_a_body_that_is_no_json_is_400_where_a_part_takes_it(body):
+    response = Stage("POST /h = a:/a/{body.x}", {}).run(method=b"POST", body=body)
+    assert response.status == 400
+    assert Stage("POST /h = a:/a", {"/a": Says(b"1")}).run(method=b"POST", body=body).status == 200
+
+
+@pytest.mark.parametrize("body", [b'{"x":1}', b"[1]", b'"x"', b"1e400", b"true"])
+def test_a_body_of_any_json_kind_is_body(body):
+    stage = Stage("POST /h = a:POST /a < {b: body}", {"/a": Says(b"1")})
+    assert stage.run(method=b"POST", body=body).status == 200
+    assert stage.asked[0].body == b'{"b":%b}' % body
+
+
+def test_a_form_of_another_page_is_no_json():
+    form = (b"Content-Type", b"text/plain"), (b"Origin", b"https://elsewhere.test")
+    stage = Stage("POST /h = a:POST /a < {b: body}", {"/a": Says(b"1")})
+    assert stage.run(*form, method=b"POST", body=b"{}").status == 400
+    assert stage.run(form[0], method=b"POST", body=b"{}").status == 200
+
+
+# -- what fails -----------------------------------------------------------------------------------------------
+
+FAILURES = [
+    (Says(status=500), 502, "it answered 500", 500),
+    (Says(status=404), 502, "it answered 404", 404),
+    (Says(status=302), 502, "it answered 302", 302),
+    (Says(status=206), 502, "it answered 206", 206),
+    (Says(b"<p>", kind=(b"Content-Type", b"text/html")), 502, "it answered with text/html, which is no JSON", 200),
+    (Says(b"{}", kind=None), 502, "it answered with nothing that says what it is, which is no JSON", 200),
+    (
+        Says(b"{}", kind=(b"Content-Type", b"application/json; charset=utf-16")),
+        502,
+        "it answered with application/json; charset=utf-16, which is no JSON",
+        200,
+    ),
+    (Says(b"{"), 502, "it is no JSON from byte 1 on", 200),
+    (Says(b""), 502, "it is no JSON from byte 0 on", 200),
+    (Says(b"[" * 101), 502, "it is nested more than 100 levels deep", 200),
+    (Says(b"{}", (b"Content-Encoding", b"zstd")), 502, "its content coding zstd is unknown", 200),
+    (Says(error=BackendError("head", retry_safe=False, why="x", timed_out=True)), 504, "it did not answer in time", 0),
+    (Says(error=BackendError("connect", retry_safe=True, why="x")), 502, "it cannot be reached", 0),
+    (Says(error=BackendError("body", retry_safe=False, why="an answer of over 9 bytes")), 502,
+     "an answer of over 9 bytes", 0),
+    (Says(error=BackendError("body", retry_safe=False, why="reset")), 502, "it broke off", 0),
+    (Says(error=NoBackend("none")), 502, "nobody serves it at present", 0),
+    (Says(error=Refusal(401, "no", [(b"WWW-Authenticate", b"Basic")])), 502, "refused with 401", 401),
+    (Says(error=BadMessage(400, "bad")), 400, "refused with 400", 400),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("says", "status", "why", "part_status"), FAILURES)
+def test_a_required_part_that_fails_is_told_with_its_name_status_and_time(says, status, why, part_status):
+    says.after = 0.25
+    stage = Stage("/h = b:/b + a:/a", {"/a": says, "/b": Says(b"{}", after=60)}, timeout=100)
+    response = stage.run()
+    assert response.status == status
+    problem = told(response)
+    assert problem["detail"] == f"part a: {why}"
+    assert (problem["status"], problem["part"], problem["time_ms"]) == (status, "a", 250.0)
+    assert problem.get("part_status", 0) == part_status
+    assert response.fields.get(b"cache-control") == b"no-store"
+    assert stage.cut == 1
+    assert stage.request.exchange.outcome.startswith("part a: ")
+
+
+@pytest.mark.parametrize(("says", "status", "why", "part_status"), FAILURES)
+def test_an_optional_part_that_fails_leaves_its_default(says, status, why, part_status):
+    fresh = (b"Cache-Control", b"max-age=60")
+    stage = Stage('/h = b:/b + a?=0.10:/a + ...?={"z":1.0}:/a', {"/a": says, "/b": Says(b"1", fresh)})
+    response = stage.run()
+    assert (response.status, response.body) == (200, b'{"b":1,"a":0.10,"z":1.0}')
+    assert response.fields.get(b"netfront-missing") == b"a, ..."
+    assert response.fields.get(b"cache-control") == b"no-store"
+    assert stage.request.exchange.outcome.startswith("part a: ")
+
+
+def test_a_part_that_needs_one_that_is_missing_goes_by_its_default():
+    rule = '/h = a?={"id":7}:/a + b:/b/{a.id} + c?:/c/{a.nope}'
+    stage = Stage(rule, {"/a": Says(status=500), "/b/7": Says(b"7")})
+    response = stage.run()
+    assert response.body == b'{"a":{"id":7},"b":7,"c":null}'
+    assert response.fields.get(b"netfront-missing") == b"a, c"
+
+
+@pytest.mark.parametrize("error", [None, Refusal(429, "no", [(b"Retry-After", b"9"), (b"X", b"y")])])
+def test_a_4xx_is_passed_on_where_that_is_wanted(error):
+    says = Says(b"secret", (b"Retry-After", b"9"), (b"X", b"y"), status=429, error=error)
+    response = Stage("/h = a:/a", {"/a": says}, passes_status=True).run()
+    assert response.status == 429
+    assert told(response)["part_status"] == 429
+    assert response.fields.get(b"retry-after") == b"9"
+    assert response.fields.get(b"x") is None
+    assert Stage("/h = a:/a", {"/a": Says(status=500)}, passes_status=True).run().status == 502
+
+
+def test_the_time_for_all_ends_them():
+    stage = Stage(HOME, {**SERVICES, "/orders?u=10000000000000001": Says(after=60)}, timeout=2.0)
+    response = stage.run()
+    assert response.status == 504
+    assert told(response)["detail"] == "part orders: not there after 2 s for all parts"
+    assert told(response)["time_ms"] == 1800.0
+    assert stage.cut == 1
+
+
+def test_what_nobody_expected_is_raised_where_the_server_catches_it():
+    stage = Stage("/h = a:/a + b:/b", {"/a": Says(error=ZeroDivisionError()), "/b": Says(after=9)})
+    with pytest.raises(BaseExceptionGroup) as caught:
+        stage.run()
+    assert caught.group_contains(ZeroDivisionError)
+    assert stage.cut == 1
+
+
+def test_a_circle_that_could_not_be_seen_ends():
+    stage = Stage("/h = a:/a", {})
+    request = asking(client=Client())
+    request.depth = DEEPEST
+    with pytest.raises(Refusal) as caught:
+        trio.run(stage.handler, request)
+    assert caught.value.status == 508
+
+
+# -- who leaves -----------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_leaves_ends_all():
+    client = Client()
+    stage = Stage(HOME, {**SERVICES, "/users/me": Says(after=60)})
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            stage.tasks.open(nursery, None)
+
+            async def ask():
+                with pytest.raises(ClientGone):
+                    await stage.handler(asking(client=client))
+
+            nursery.start_soon(ask)
+            await trio.sleep(1)
+            client.gone.set()
+        return trio.current_time()
+
+    assert trio.run(main, clock=MockClock(autojump_threshold=0)) == pytest.approx(1.0)
+    assert (stage.cut, stage.out) == (1, 0)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.01, 0.06, 0.1, 0.21, 0.25])
+def test_cancelled_at_any_time_nothing_stays_out(after):
+    of = items(5)
+
+    def answers(asked):
+        return Says(b"1" if asked.target == b"/z" else of(asked).body, after=0.2)
+
+    stage = Stage(EACH + " + z:/z", answers)
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            stage.tasks.open(nursery, None)
+            with trio.move_on_after(after):
+                await stage.handler(asking(client=Client()))
+        return trio.current_time()
+
+    assert trio.run(main, clock=MockClock(autojump_threshold=0)) == pytest.approx(after)
+    assert stage.out == 0
+
+
+# -- what the answer says -------------------------------------------------------------------------------------
+
+
+def test_a_spread_gives_its_keys_where_it_stands_and_earlier_ones_win():
+    rule = "/h = a:/a + ...:/b + c:/c + ...:/d | {e: x}"
+    services = {
+        "/a": Says(b"1"),
+        "/b": Says(b'{"b": 1.0, "a": 2, "c": {"d": 0.50}}'),
+        "/c": Says(b"3"),
+        "/d": Says(b'{"x": 1e400}'),
+    }
+    stage = Stage(rule, services)
+    response = stage.run()
+    assert response.body == b'{"a":1,"b":1.0,"c":{"d":0.50},"e":1e400}'
+    assert response.fields.get(b"netfront-clash") == b"a, c"
+    assert "keys of several parts: a, c" in stage.request.exchange.outcome
+
+
+def test_only_an_object_is_spread():
+    response = Stage("/h = ...:/a", {"/a": Says(b"[1]")}).run()
+    assert told(response)["detail"] == "part ...: it is no object that could be spread"
+
+
+def test_an_answer_without_content_is_null():
+    services = {"/a": Says(b"", status=204, kind=None), "/b": Says(b"", status=202, kind=None)}
+    assert Stage("/h = a:/a + b:/b", services).run().body == b'{"a":null,"b":null}'
+
+
+@pytest.mark.parametrize(
+    "kind", [b"application/json", b"Application/Problem+JSON; charset=UTF-8", b"text/json"]
+)
+def test_json_goes_by_several_names(kind):
+    says = Says(b"\xef\xbb\xbf [1] \n", kind=(b"Content-Type", kind))
+    assert Stage("/h = a:/a", {"/a": says}).run().body == b'{"a":[1]}'
+
+
+def test_what_is_coded_is_decoded_within_the_bound_of_a_part():
+    import gzip
+
+    says = Says(gzip.compress(b'"%b"' % (b"x" * 998)), (b"Content-Encoding", b"gzip"))
+    assert len(Stage("/h = a:/a", {"/a": says}, most_part=1000).run().body) == 1006
+    response = Stage("/h = a:/a", {"/a": says}, most_part=999).run()
+    assert told(response)["detail"] == "part a: without its gzip it is over 999 bytes"
+
+
+def test_cookies_of_parts_are_dropped_unless_named():
+    says = Says(b"1", (b"Set-Cookie", b"sid=1; Path=/"), (b"Set-Cookie", b"t=2"))
+    assert Stage("/h = a:/a", {"/a": says}).run().fields.get(b"set-cookie") is None
+    named = Stage("/h = a:/a", {"/a": says}, cookies=frozenset({b"sid"})).run()
+    assert named.fields.get_all(b"set-cookie") == [b"sid=1; Path=/"]
+
+
+def test_no_field_of_a_part_passes_but_those_that_are_worked_out():
+    says = Says(
+        b"1", (b"Server", b"x"), (b"X-Secret", b"1"), (b"Cache-Control", b"max-age=5"), (b"Vary", b"Cookie")
+    )
+    fields = Stage("/h = a:/a", {"/a": says}).run().fields
+    assert [row.name for row in fields] == [b"content-type", b"etag", b"cache-control", b"vary"]
+
+
+def test_times_are_told_where_that_is_wanted():
+    fields = Stage(HOME, SERVICES, tells_time=True).run().fields
+    assert fields.get(b"server-timing") == b"user;dur=200.0, orders;dur=100.0, ads;dur=50.0"
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_what_the_client_has_already_is_304(method):
+    run = partial(Stage(HOME, SERVICES).run, method=method)
+    tag = run().fields.get(b"etag")
+    for value in (tag, b"*", b'W/"x", W/' + tag):
+        response = run((b"If-None-Match", value))
+        assert (response.status, response.body, response.fields.get(b"etag")) == (304, b"", tag)
+    assert run((b"If-None-Match", b'"x"')).status == 200
+    assert run((b"If-Match", tag)).status == 200
+    assert run((b"If-Match", b'"x"')).status == 412
+
+
+def test_conditions_mean_nothing_once_something_was_done():
+    stage = Stage("POST /h = a:POST /a", {"/a": Says(b"1")})
+    assert stage.run((b"If-None-Match", b"*"), method=b"POST").status == 200
