@@ -45,7 +45,7 @@ from netfront.filters.pages import Explanation, error_page
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import plain_on_tls, redirect
 from netfront.filters.request_key import request_key
-from netfront.filters.router import METHODS, Holds, Served, may_be_passed_over, router
+from netfront.filters.router import METHODS, Holds, Rules, Served, may_be_passed_over, router
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
@@ -318,10 +318,10 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
 
     def served(route: RoutePlan) -> Served:
         variants = tuple(
-            (variant.scopes, service(route, variant.settings), variant.settings.gate.restrictions)
+            (variant.scopes, service(route, variant.settings), _rules(variant.settings))
             for variant in route.variants
         )
-        return Served(service(route, route.settings), variants, rules=route.settings.gate.restrictions)
+        return Served(service(route, route.settings), variants, rules=_rules(route.settings))
 
     def placed(place: Place) -> Served:
         others = [(_holds(other.condition), served(other)) for other in place.others if other.condition]
@@ -346,6 +346,10 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         stripping(plan),  # of what tells who asks: no client says that itself
         then=router(table, guarded=guarded(plan.rules)),
     )
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(settings.gate.restrictions, settings.gate.asks_for_path)
 
 
 def _holds(condition: Condition) -> Holds:

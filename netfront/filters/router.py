@@ -9,7 +9,9 @@ whose condition holds are tried in order, and a place of which no condition hold
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from ipaddress import IPv6Address
+from typing import NamedTuple, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from netfront.errors import BadMessage, Refusal
 from netfront.http.message import Handler, Request, Response
@@ -17,7 +19,7 @@ from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
 from netfront.wire.fields import Fields
 from netfront.wire.target import Target, parse_authority
 
-__all__ = ["METHODS", "Holds", "Served", "find_route", "host_of", "may_be_passed_over", "router"]
+__all__ = ["METHODS", "Holds", "Rules", "Served", "find_route", "host_of", "may_be_passed_over", "router"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -32,6 +34,20 @@ _LONGEST_REMEMBERED = 512
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
+class Rules(NamedTuple):
+    """What restricts at a place, to be compared: places with equal rules let the same requests in.
+
+    Args:
+        by_path: whether they ask for the path themselves, so that another reading of it may be another verdict.
+    """
+
+    restricts: object = None
+    by_path: bool = False
+
+
+_NO_RULES = Rules()
+
+
 class Served:
     """What a route leads to.
 
@@ -39,7 +55,7 @@ class Served:
         handler: serves it; None where it has alternatives alone.
         variants: scopes, what serves those requests of the route that lie in all of them, and its rules; the first
             counts.
-        rules: what restricts, to be compared: places with equal rules let the same requests in.
+        rules: where no variant counts.
         alternatives: what serves in place of it the requests of which a condition holds; the first counts.
     """
 
@@ -48,15 +64,15 @@ class Served:
     def __init__(
         self,
         handler: Handler | None,
-        variants: Sequence[tuple[tuple[Scope, ...], Handler, object]] = (),
+        variants: Sequence[tuple[tuple[Scope, ...], Handler, Rules]] = (),
         *,
-        rules: object = None,
+        rules: Rules = _NO_RULES,
         alternatives: "Sequence[tuple[Holds, Served]]" = (),
     ) -> None:
         self.handler = handler
         self.rules = rules
         self.alternatives = tuple(alternatives)
-        self.variants: tuple[tuple[tuple[_Matcher, ...], Handler, object], ...] = tuple(
+        self.variants: tuple[tuple[tuple[_Matcher, ...], Handler, Rules], ...] = tuple(
             (tuple(scope.matcher() for scope in scopes), narrower, restricting)
             for scopes, narrower, restricting in variants
         )
@@ -69,11 +85,11 @@ class Served:
         """
         handler, rules = self._at(method, host, readings[0])
         for reading in readings[1:]:
-            if self._at(method, host, reading)[1] != rules:
+            if rules.by_path or self._at(method, host, reading)[1] != rules:
                 raise BadMessage(400, "an encoded slash or a backslash that meets different rules")
         return handler
 
-    def _at(self, method: bytes, host: bytes, path: bytes) -> tuple[Handler, object]:
+    def _at(self, method: bytes, host: bytes, path: bytes) -> tuple[Handler, Rules]:
         for matchers, handler, rules in self.variants:
             if all(matches(method, host, path) for matches in matchers):
                 return handler, rules
@@ -134,8 +150,13 @@ def find_route(
 
 
 def host_of(authority: bytes) -> bytes:
-    """Give the host by which routes are found: lower case, without port and trailing dot."""
-    return parse_authority(authority)[0].rstrip(b".") if authority else b""
+    """Give the host by which routes are found: lower case, without port and trailing dot, decoded, addresses short."""
+    host = parse_authority(authority)[0] if authority else b""
+    if host.startswith(b"["):
+        return b"[%b]" % IPv6Address(host[1:-1].decode()).compressed.encode()
+    if b"%" in host:
+        host = unquote_to_bytes(host).lower()
+    return host.rstrip(b".")
 
 
 def _finder(table: Table[Served], guarded: Callable[[bytes], bool] | None) -> Handler:

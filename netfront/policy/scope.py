@@ -11,6 +11,7 @@ text of segments is kept in the spelling that `Target.normalised` has, so that t
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from operator import eq
 
 from netfront.errors import BadMessage, UsageError
@@ -152,8 +153,17 @@ def parse_scope(text: str) -> Scope:
         raise UsageError.of(
             text or "(empty)", "a scope is a host, a path, or both", "write '/api' or 'app.localhost'"
         )
+    if host.startswith("["):
+        host = _parse_address(text, host)
     segments = _parse_segments(text, path.removesuffix("$"))
     return Scope(methods, host.lower(), segments, path.endswith("$"))
+
+
+def _parse_address(text: str, host: str) -> str:
+    try:
+        return f"[{IPv6Address(host[1:-1]).compressed}]"
+    except ValueError as error:
+        raise UsageError.of(text, f"{host!r} is no IPv6 address") from error
 
 
 def _parse_methods(text: str, given: str) -> tuple[str, ...]:

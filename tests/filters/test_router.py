@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netfront.errors import BadMessage, Refusal
-from netfront.filters.router import Served, find_route, host_of, may_be_passed_over, router
+from netfront.filters.router import Rules, Served, find_route, host_of, may_be_passed_over, router
 from netfront.http.message import Exchange, Request, Response
 from netfront.policy.route import Match, Table, parse_scope
 from netfront.wire.fields import EMPTY
@@ -44,7 +44,7 @@ def serving(*routes):
     rows = []
     for route in routes:
         text, *narrower = (route,) if isinstance(route, str) else route
-        variants = [((restricting(scope),), answering(f"{text} {scope}"), scope) for scope in narrower]
+        variants = [((restricting(scope),), answering(f"{text} {scope}"), Rules(scope)) for scope in narrower]
         rows.append((parse_scope(text), Served(answering(text), variants)))
     return router(Table(rows))
 
@@ -119,6 +119,9 @@ async def test_options_about_a_path_goes_to_its_route():
         (b"b.test", "/"),
         (b"", "/"),
         (b"[::1]:80", "[::1]"),
+        (b"[0:0::0:1]", "[::1]"),
+        (b"%61pp.tes%54", "app.test"),
+        (b"%5bx", "/"),
     ],
 )
 async def test_host_is_compared_without_case_port_and_trailing_dot(authority, expected):
@@ -265,9 +268,16 @@ async def test_spelling_of_a_path_does_not_lead_past_a_rule(raw, expected):
 
 
 async def test_readings_may_meet_different_settings_under_the_same_rules():
-    rows = [((parse_scope("/slow"),), answering("slow"), "open")]
-    handler = router(Table([(parse_scope("/"), Served(answering("/"), rows, rules="open"))]))
+    rows = [((parse_scope("/slow"),), answering("slow"), Rules("open"))]
+    handler = router(Table([(parse_scope("/"), Served(answering("/"), rows, rules=Rules("open")))]))
     assert await served(handler, b"GET", b"/x/..%2fslow") == "/"
+
+
+async def test_rules_that_ask_for_the_path_let_one_reading_alone_in():
+    asking_it = Served(answering("/"), rules=Rules("same", by_path=True))
+    handler = router(Table([(parse_scope("/"), asking_it)]), guarded=lambda host: True)
+    assert await served(handler, b"GET", b"/x%2fy") == 400
+    assert await served(handler, b"GET", b"/x/%79") == "/"
 
 
 @pytest.mark.parametrize(

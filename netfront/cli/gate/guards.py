@@ -25,12 +25,12 @@ def ruling(policies: Iterable[Policy]) -> tuple[Policy, ...]:
 
 
 def guarded_hosts(rules: Iterable[Policy]) -> tuple[str, ...]:
-    """Give the hosts that have a restriction with a path, as scopes name them; "" is every host."""
-    hosts = {
-        rule.scope.host
-        for rule in rules
-        if rule.scope is not None and rule.scope.has_path and rule.apply(Settings()).gate.is_guarded
-    }
+    """Give the hosts that have a restriction with a path, or one that asks for it; "" is every host."""
+    hosts = set()
+    for rule in rules:
+        alone = rule.apply(Settings()).gate
+        if alone.asks_for_path or (alone.is_guarded and rule.scope is not None and rule.scope.has_path):
+            hosts.add("" if rule.scope is None else rule.scope.host)
     return ("",) if "" in hosts else tuple(sorted(hosts))
 
 

@@ -16,6 +16,9 @@ _OPEN = frozenset({"passed", "public", "rewrite", "ways"})
 to say what it is has paths normalised that need not be, and nothing left open."""
 
 
+_PATHS = frozenset({"params", "path"})
+
+
 @dataclass(frozen=True, slots=True)
 class GatePlan:
     """What stands before the service of a route, as the flags of all scopes come together there.
@@ -48,6 +51,11 @@ class GatePlan:
     def restrictions(self) -> tuple[object, ...]:
         """What restricts, to be compared: two places with the same let the same requests in."""
         return tuple(getattr(self, one.name) for one in fields(self) if one.name not in _OPEN)
+
+    @property
+    def asks_for_path(self) -> bool:
+        """Whether a rule asks for the path by itself, whatever its scope."""
+        return any(_PATHS & getattr(rule, "uses", frozenset()) for rule in self.rules)
 
     def covers(self, other: "GatePlan") -> bool:
         """Tell whether who has passed this has passed the other too."""

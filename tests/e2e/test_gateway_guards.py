@@ -1,0 +1,314 @@
+"""A rule on /admin against every spelling of it and every method: no backend, however it reads, sees its /admin."""
+
+import socket
+from contextlib import contextmanager
+from itertools import product
+from urllib.parse import unquote_to_bytes
+
+import pytest
+
+from tests.support.netfront import running
+from tests.support.origins import answering, origin
+from tests.support.servers import nginx
+
+pytestmark = pytest.mark.usefixtures("modes")
+
+SPELLINGS = [
+    b"/admin",
+    b"/admin/",
+    b"/admin?x=1",
+    b"/admin/x",
+    b"//admin",
+    b"///admin//x",
+    b"/./admin",
+    b"/x/../admin",
+    b"/x/y/../../admin/z",
+    b"/x/..//admin",
+    b"/..//admin",
+    b"/../admin",
+    b"/admin/.",
+    b"/admin/x/..",
+    b"/x/..;/admin",
+    b"/x/..;a=b/admin",
+    b"/.;/admin",
+    b"/;/admin",
+    b"/;a=b/admin",
+    b"/x;/../admin",
+    b"/admin;a",
+    b"/admin;a/x",
+    b"/admin;/x",
+    b"/public/..%2fadmin",
+    b"/public/..%2Fadmin",
+    b"/public%2f..%2fadmin",
+    b"/public/%2e%2e/admin",
+    b"/public/%2e%2e%2fadmin",
+    b"/public/.%2e/admin",
+    b"/public/%2E./admin",
+    b"/%2e/admin",
+    b"/%2e%2e/admin",
+    b"/%2fadmin",
+    b"/x/%2e%2e;/admin",
+    b"/%61dmin",
+    b"/%61%64%6d%69%6e",
+    b"/adm%69n/x",
+    b"/admin%2f",
+    b"/admin%2fx",
+    b"/admin%2Fx",
+    b"/admin%5cx",
+    b"/ADMIN",
+    b"/Admin/x",
+    b"/aDm%49n",
+    b"/x/..%2fADMIN",
+    b"\\admin",
+    b"/\\admin",
+    b"/admin\\",
+    b"/admin\\x",
+    b"/x\\..\\admin",
+    b"/x/..\\admin",
+    b"/x%5c..%5cadmin",
+    b"/%5cadmin",
+    b"/x/..%5c/admin",
+    b"/admin%00",
+    b"/%00/../admin",
+    b"/admin\x00",
+    b"/%c0%af/admin",
+    b"/public/..%c0%afadmin",
+    b"/public/%c0%ae%c0%ae/admin",
+    b"/public/..\xc0\xafadmin",
+    b"/%e0%80%af../admin",
+    b"/%admin",
+    b"/admin%",
+    b"/admin#x",
+    b"/x#/../admin",
+    b"http://app.test/admin",
+    b"HTTP://APP.TEST/admin",
+    b"http://app.test//x/../admin",
+    b"http://app.test./admin",
+    b"http://app.test:80/%61dmin",
+    b"https://app.test/admin",
+    b"http://app.test/public/..%2fadmin",
+    b"http://app.test\\admin",
+    b"http://user@app.test/admin",
+    b"*",
+    b"/*/../admin",
+    b"admin",
+    b"",
+]
+METHODS = [
+    b"GET",
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"PATCH",
+    b"DELETE",
+    b"OPTIONS",
+    b"TRACE",
+    b"CONNECT",
+    b"PROPFIND",
+    b"get",
+    b"ADMIN",
+]
+HOSTS = [
+    b"app.test",
+    b"APP.Test",
+    b"app.test.",
+    b"app.test..",
+    b"app.test:80",
+    b"app.test.:8443",
+    b"%61pp.test",
+]
+RULE = ("--ip", "/admin: 192.0.2.0/24")
+
+
+def send(front, method, target, host=b"app.test", fields=b""):
+    """Send one request, whatever it looks like, and give the whole answer."""
+    with socket.create_connection(("127.0.0.1", front.port), 10) as sock:
+        sock.sendall(
+            b"%b %b HTTP/1.1\r\nHost: %b\r\n%bConnection: close\r\n\r\n" % (method, target, host, fields)
+        )
+        said = bytearray()
+        try:
+            while data := sock.recv(65536):
+                said += data
+        except ConnectionResetError:
+            pass
+        return bytes(said)
+
+
+def status(answer):
+    return int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else 0
+
+
+def readings(target):
+    """Give all that some server may make of a target: decoded or not, in whatever order, cut, resolved, in any case."""
+    path = target.partition(b"?")[0].partition(b"#")[0]
+    if b"://" in path:
+        path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+    found = set()
+    for decodes, cuts_first, turns, cuts_last in product((False, True), repeat=4):
+        one = path
+        if cuts_first:
+            one = b"/".join(part.partition(b";")[0] for part in one.split(b"/"))
+        if decodes:
+            one = unquote_to_bytes(one.replace(b"%c0%ae", b".").replace(b"%c0%af", b"/"))
+        if turns:
+            one = one.replace(b"\\", b"/")
+        if cuts_last:
+            one = b"/".join(part.partition(b";")[0] for part in one.split(b"/"))
+        kept = []
+        for part in one.partition(b"\x00")[0].split(b"/"):
+            if part == b"..":
+                del kept[-1:]
+            elif part not in (b"", b"."):
+                kept.append(part)
+        found.add(b"/" + b"/".join(kept).lower())
+    return found
+
+
+def is_admin(target):
+    return any(one == b"/admin" or one.startswith(b"/admin/") for one in readings(target))
+
+
+@contextmanager
+def guarded(*args):
+    """Give an origin and a gateway before it, with a rule on /admin and routes on both sides of it."""
+    with origin(answering()) as behind:
+        targets = [f"/={behind.url}", f"/public={behind.url}"]
+        with running("gateway", *targets, *args, "--no-via", "-q") as front:
+            yield behind, front
+
+
+def test_spellings_are_those_that_reach_admin_where_there_is_no_rule():
+    with guarded() as (behind, front):
+        for target in SPELLINGS:
+            send(front, b"GET", target)
+        assert sum(is_admin(seen.target) for seen in behind.requests) > 40
+
+
+@pytest.mark.parametrize("method", METHODS, ids=bytes.decode)
+def test_no_spelling_leads_past_a_rule(method):
+    with guarded(*RULE) as (behind, front):
+        statuses = {target: status(send(front, method, target)) for target in SPELLINGS}
+        assert [seen.target for seen in behind.requests if is_admin(seen.target)] == []
+        assert {*statuses.values()} <= {200, 400, 403, 405}
+        if method != b"CONNECT":
+            assert statuses[b"/admin"] == statuses[b"/%61dmin"] == statuses[b"/ADMIN"] == 403
+            assert (
+                statuses[b"/public/..%2fadmin"] == statuses[b"/x/..;/admin"] == statuses[b"/admin%00"] == 400
+            )
+
+
+@pytest.mark.parametrize(
+    "rule", [RULE, ("--ip", "app.test/admin: 192.0.2.0/24"), ("--ip", "*.test/admin: 192.0.2.0/24")]
+)
+def test_no_spelling_of_the_host_leads_past_a_rule(rule):
+    with guarded(*rule) as (behind, front):
+        for host, target in product(HOSTS, [b"/admin", b"//admin", b"/%61dmin", b"/x/../admin", b"/ADMIN"]):
+            assert status(send(front, b"GET", target, host)) in (400, 403), (host, target)
+        assert behind.requests == []
+
+
+def test_upgrades_and_queries_are_guarded_alike():
+    with guarded(*RULE) as (behind, front):
+        upgrade = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n"
+        assert status(send(front, b"GET", b"/admin/ws", fields=upgrade)) == 403
+        assert status(send(front, b"GET", b"/admin?/../public", fields=b"")) == 403
+        assert status(send(front, b"GET", b"/public?/../admin")) == 200
+        assert [seen.target for seen in behind.requests] == [b"/public?/../admin"]
+
+
+@pytest.mark.parametrize("rule", [("--limit", "/admin: 1/h,burst=1"), ("--basic", "/admin: @{file}")])
+def test_other_rules_guard_as_well(rule, tmp_path):
+    file = tmp_path / "htpasswd"
+    file.write_text("ann:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n")
+    flag, value = rule
+    with guarded(flag, value.format(file=file)) as (behind, front):
+        send(front, b"GET", b"/admin")
+        behind.requests.clear()
+        for target in SPELLINGS:
+            send(front, b"GET", target)
+        assert [seen.target for seen in behind.requests if is_admin(seen.target)] == []
+
+
+def test_what_a_rule_does_not_meet_goes_on_normalised():
+    with guarded(*RULE) as (behind, front):
+        targets = [
+            b"//x/./y/../z?q=//a/../b",
+            b"/@scope%2fpkg",
+            b"/%7Eme;v=1/%2A",
+            b"/public//x",
+            b"/administrator",
+        ]
+        assert [status(send(front, b"GET", target)) for target in targets] == [200] * 5
+        sent = [seen.target for seen in behind.requests]
+        assert sent == [
+            b"/x/z?q=//a/../b",
+            b"/@scope%2fpkg",
+            b"/~me;v=1/%2A",
+            b"/public/x",
+            b"/administrator",
+        ]
+
+
+def test_other_hosts_and_gateways_without_such_a_rule_send_on_what_came():
+    for args in (
+        (),
+        ("--ip", "127.0.0.0/8"),
+        ("--ip", "b.test/admin: 192.0.2.0/24"),
+        ("--timeout", "/admin: 5s"),
+    ):
+        with guarded(*args) as (behind, front):
+            for target in (b"//x/./y", b"/public//x/../%7e", b"/x/..%2fadmin"):
+                assert status(send(front, b"GET", target)) == 200
+            assert [seen.target for seen in behind.requests] == [
+                b"//x/./y",
+                b"/public//x/../%7e",
+                b"/x/..%2fadmin",
+            ]
+
+
+def test_nginx_behind_never_serves_its_admin():
+    places = 'location ~* ^/admin(/|$) { return 200 "ADMIN"; } location / { return 200 "open"; }'
+    with nginx(places) as behind:
+        with running("gateway", f"/={behind.url}", "-q") as front:
+            reached = [
+                target
+                for target in SPELLINGS
+                if b"ADMIN" in send(front, b"GET", target).partition(b"\r\n\r\n")[2]
+            ]
+            assert len(reached) > 20
+        with running("gateway", f"/={behind.url}", *RULE, "-q") as front:
+            for target in SPELLINGS:
+                assert not send(front, b"GET", target).endswith(b"ADMIN"), target
+
+
+def test_expression_over_the_path_is_a_rule_on_paths():
+    with guarded("--allow", '!path.startsWith("/secret")') as (behind, front):
+        statuses = [
+            status(send(front, b"GET", target)) for target in (b"/secret", b"//secret", b"/x/../%73ecret")
+        ]
+        assert statuses == [403, 403, 403]
+        assert status(send(front, b"GET", b"/x/..%2fsecret")) == 400
+        assert behind.requests == []
+        assert status(send(front, b"GET", b"//public")) == 200
+        assert [seen.target for seen in behind.requests] == [b"/public"]
+
+
+def test_rewrite_does_not_lead_round_a_rule():
+    rewrites = (
+        "--rewrite",
+        "/to/{x}: /{x}/y",
+        "--rewrite",
+        "/fixed: /admin/page",
+        "--rewrite",
+        "/fine/{x}: /public/{x}",
+    )
+    with guarded(*RULE, *rewrites) as (behind, front):
+        for target in (b"/to/admin", b"/to/ADMIN", b"/to/%61dmin", b"/to/admin;x", b"/fixed", b"/fixed/x"):
+            assert status(send(front, b"GET", target)) == 403, target
+        for target in (b"/to/..%2fadmin", b"/to/%5cadmin", b"/to/admin%2fx", b"/fine/..%2f..%2fadmin"):
+            assert status(send(front, b"GET", target)) in (400, 403), target
+        assert behind.requests == []
+        assert status(send(front, b"GET", b"/to/other")) == 200
+        assert status(send(front, b"GET", b"/fine/x?y")) == 200
+        assert [seen.target for seen in behind.requests] == [b"/other/y", b"/public/x?y"]
