@@ -102,10 +102,14 @@ GATE = {
     "ip": ["/x: 192.0.2.0/24"],
     "allow": ['/x: user == "ann"'],
     "pass_identity": ["/x: X-User=sub"],
+    "match": ["/x: header:X-Version=2 => http://localhost:3002"],
+    "rewrite": ["/x: /new"],
+    "redirect": ["/moved: 302 /x"],
+    "respond": ["/down: 503 back soon"],
 }
 """Those of the gateway alone."""
 UNREAD = {
-    "match", "rewrite", "redirect", "respond", "oidc", "session_key", "auth_url", "limit", "concurrency",
+    "oidc", "session_key", "auth_url", "limit", "concurrency",
     "redis", "redis_password", "redis_down", "compose", "compose_each", "compose_status", "compose_timeout",
     "compose_part", "compose_cookie", "server_timing", "cors", "secure_headers", "request_id",
 }  # fmt: skip
@@ -242,11 +246,12 @@ def test_pair_shows_both_effects_or_is_refused(command, pair):
 def is_held(leaf, held, others):
     """Tell whether a leaf is there: as it was, as part of a longer row, or an empty one that the other flag filled."""
     at, value = leaf
-    filled = [
-        other.replace(".variants.", ".") for other in others
-    ]  # a part of a route is filled as the whole is
-    if leaf in held or (
-        not value and any(other.startswith(at.replace(".variants.", ".")) for other in filled)
-    ):
+    filled = [*others, *(other.replace(".variants.", ".") for other in others)]
+    # a part of a route is filled as the whole is
+    if leaf in held or (not value and any(other.startswith((at, _whole(at))) for other in filled)):
         return True
     return isinstance(value, tuple) and any(place == at and {*value} <= {*found} for place, found in held)
+
+
+def _whole(at):
+    return at.replace(".variants.", ".")
