@@ -65,16 +65,16 @@ class Basic:
         value = request.fields.get(b"authorization")
         if value is None or value[:6].rstrip(b" ").lower() != _SCHEME:
             return None
-        identity = self._users.remembered.get(value, self._now())
+        remembered = self._users.remembered
+        identity = remembered.get(value, self._now())
         if identity is None:
-            return self._find(request, value)
+            return self._find(request, value, remembered)
         if self._hides:
             request.fields = request.fields.edited(_HIDES)
         return identity
 
-    async def _find(self, request: Request, value: bytes) -> Identity:
+    async def _find(self, request: Request, value: bytes, remembered: Remembered[Identity]) -> Identity:
         user, password = _read(value)
-        remembered = self._users.remembered
         if not await self._users.are_right(user, password):
             raise Refusal(401, "a wrong user or password")
         identity = Identity("basic", user, {"sub": user})

@@ -1,0 +1,256 @@
+"""Authentication and authorization: which groups and rules hold where, what is refused, and what is told of them."""
+
+import os
+from itertools import permutations
+
+import pytest
+
+from netfront.cli.explain import explain_plan, explain_request
+from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.credentials import Credentials, read_guarded
+from netfront.cli.planning import plan_serving
+from netfront.errors import UsageError
+from netfront.policy.apikeys import key_line
+from tests.support.netfront import run
+
+
+def planned(*targets, **flags):
+    return plan_serving("gateway", ServeFlags(targets=list(targets) or [":3001"], **flags))
+
+
+def faults(*targets, **flags):
+    with pytest.raises(UsageError) as refused:
+        planned(*targets, **flags)
+    return [str(fault) for fault in refused.value.faults]
+
+
+def holds(plan, request):
+    """Give what --explain tells of who may pass with a request."""
+    lines = [line.split(None, 1) for line in explain_request(plan, request).splitlines()]
+    return [(name, text) for name, text in lines if name in ("auth", "allow", "public")]
+
+
+def groups(plan, request):
+    return [text for name, text in holds(plan, request) if name == "auth"]
+
+
+def test_methods_of_one_scope_are_alternatives_and_those_of_others_add_up():
+    plan = planned(basic=["@a", "/api: @b"], api_key=["/: @k", "/api/v2: @l,header=X-K"])
+    everywhere = "api-key in x-api-key, by k; or basic, by a"
+    assert groups(plan, "GET /") == [everywhere]
+    assert groups(plan, "GET /api") == [everywhere, "basic, by b (/api)"]
+    assert groups(plan, "GET /api/v2/x") == [
+        everywhere,
+        "basic, by b (/api)",
+        "api-key in x-k, by l (/api/v2)",
+    ]
+
+
+def test_the_same_method_twice_counts_once():
+    assert groups(planned(basic=["@a", "/: @a", "@b"]), "GET /") == ["basic, by a; or basic, by b"]
+
+
+def test_rules_add_up():
+    plan = planned(basic=["@a"], ip=["10.0.0.0/8", "/x: 10.1.0.0/16,::1"], allow=['/x: user == "ann"'])
+    assert holds(plan, "GET /x") == [
+        ("allow", "from 10.0.0.0/8; else 403"),
+        ("allow", "from 10.1.0.0/16, ::1/128; else 403 (/x)"),
+        ("auth", "basic, by a"),
+        ("allow", 'CEL user == "ann"; else 403 (/x)'),
+    ]
+
+
+@pytest.mark.parametrize(
+    "spelt", ["/admin", "/ADMIN", "//admin", "/./admin", "/a/../admin", "/%61dmin", "/admin;x"]
+)
+def test_a_rule_holds_for_every_spelling(spelt):
+    plan = planned("/=:3001", "/admin=:3002", basic=["/admin: @a"])
+    assert groups(plan, f"GET {spelt}") == ["basic, by a (/admin)"]
+
+
+def test_public_takes_away_what_stands_in_wider_scopes_alone():
+    plan = planned(
+        basic=["@a"], api_key=["/api: @k"], ip=["/api: 10.0.0.0/8"], public=["/api/health", "/login"]
+    )
+    told = "by --public /api/health: no authentication or authorization of wider scopes"
+    assert holds(plan, "GET /api/health/x") == [("public", told)]
+    assert holds(plan, "GET /API/HEALTH") == holds(plan, "GET /api")  # what is public keeps to case
+    assert groups(plan, "GET /login") == []
+    assert len(groups(plan, "GET /api/healthy")) == 2
+    assert "  public " in explain_plan(plan)
+
+
+def test_public_does_so_in_whatever_order_policies_come_together():
+    policies = [("basic", "@a"), ("basic", "/x: @b"), ("public", "/x/y"), ("ip", "/x: ::1")]
+    for order in permutations(policies):
+        flags = {}
+        for name, text in order:
+            flags.setdefault(name, []).append(text)
+        assert [name for name, _ in holds(planned(**flags), "GET /x/y")] == ["public"]
+
+
+@pytest.mark.parametrize(
+    "rule", [{"basic": ["/x/y: @b"]}, {"ip": ["/x/y/z: ::1"]}, {"basic": ["GET /: @b"]}, {"ip": ["a.test/: ::1"]},
+             {"basic": ["/X/Y: @b"]}],
+)  # fmt: skip
+def test_a_rule_inside_public_is_refused(rule):
+    flags = {
+        "basic": ["@a"],
+        **{name: [*(["@a"] if name == "basic" else []), *texts] for name, texts in rule.items()},
+    }
+    told = faults("/=:3001", "a.test/=:3002", public=["/x/y"], **flags)
+    assert any("--public '/x/y'" in one and "stands inside it" in one for one in told)
+
+
+def test_public_that_excepts_from_nothing_is_refused():
+    assert faults(public=["/x"])[0].startswith("--public '/x': it has no effect")
+    assert faults(basic=["/a: @a"], public=["/x"])[0].startswith("--public '/x': it has no effect")
+    assert any("meets no route" in one for one in faults("/a=:1", basic=["@a"], public=["/x"]))
+
+
+def test_without_flags_nothing_stands_there():
+    assert holds(planned(), "GET /") == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"basic": ["htpasswd"]}, "--basic …: credentials are not given inline"),
+        ({"basic": ["ann:secret"]}, "--basic …: credentials are not given inline"),
+        ({"basic": ["@"]}, "--basic …: credentials are not given inline"),
+        ({"basic": ["@a,header=x"]}, "--basic ,header: no such option"),
+        ({"basic": ["@a,hide=1"]}, "--basic ,hide=1: not how it is written"),
+        ({"api_key": ["@a,header="]}, "--api-key ,header=: not how it is written"),
+        ({"api_key": ["@a,header=a b"]}, "--api-key header=a b: not a field name"),
+        ({"api_key": ["@a,header=Cookie"]}, "--api-key header=cookie: it is no place"),
+        ({"api_key": ["@a,hide,hide"]}, "--api-key ,hide: given twice"),
+        ({"mtls": ["/"]}, "--mtls: there is no --client-ca"),
+        ({"mtls": ["x"]}, "--mtls x"),
+        ({"basic": ["/nowhere: @a"]}, "--basic '/nowhere: @a': its scope meets no route"),
+        ({"token_scope": ["admin"]}, "--token-scope '/: …': no authentication gives scopes at /a"),
+        ({"token_scope": ["admin"], "basic": ["@a"]}, "--token-scope '/: …': no authentication gives scopes"),
+        (
+            {"claim": ["region=eu"], "basic": ["@a"]},
+            "--claim '/: …': no authentication gives the claim region",
+        ),
+        ({"claim": ["sub=a"]}, "--claim '/: …': no authentication gives the claim sub"),
+        ({"claim": ["a/: sub"], "basic": ["@a"]}, "--claim"),
+        ({"claim": ["=x"], "basic": ["@a"]}, "--claim =x: not NAME=VALUE"),
+        ({"allow": ['user == "a"']}, "--allow '/: …': no authentication gives user"),
+        ({"allow": ['"x" in scopes'], "basic": ["@a"]}, "--allow '/: …': no authentication gives scopes"),
+        ({"allow": ["claims.x =="], "basic": ["@a"]}, "--allow claims.x ==: column 12: "),
+        ({"ip": ["10.0.0.1/8"]}, "--ip 10.0.0.1/8: not a network\n  did you mean 10.0.0.0/8?"),
+        ({"ip": ["10.0.0.0/8,"]}, "--ip"),
+        ({"pass_identity": ["X-User=sub"]}, "--pass-identity X-User=sub: no authentication there"),
+        ({"pass_identity": ["X-User=region"], "basic": ["@a"]}, "--pass-identity X-User=region: no auth"),
+        (
+            {"pass_identity": ["X-User"], "basic": ["@a"]},
+            "--pass-identity X-User: 'X-User' is not FIELD=CLAIM",
+        ),
+        ({"pass_identity": ["Authorization=sub"], "basic": ["@a"]}, "--pass-identity Authorization=sub"),
+        ({"pass_identity": ["X User=sub"], "basic": ["@a"]}, "--pass-identity X User=sub"),
+        (
+            {"pass_identity": ["A=sub,a=sub"], "basic": ["@a"]},
+            "--pass-identity A=sub,a=sub: a is there twice",
+        ),
+    ],
+)
+def test_what_is_refused(flags, said):
+    told = faults("/a=:3001", **flags)
+    assert told[0].startswith(said), told
+    assert "secret" not in " ".join(told)
+
+
+def test_mtls_beside_bytes_is_refused():
+    told = faults(
+        "http://localhost:3001",
+        ":9000=b.test:99",
+        listen=["https://:8443", "tls://:9000"],
+        mtls=["/"],
+        client_ca="ca",
+    )
+    assert told[0].startswith("--mtls: with it a certificate is asked for by scope")
+
+
+def test_claims_that_one_alternative_gives_may_be_asked_for():
+    planned(basic=["@a"], api_key=["@k"], token_scope=["admin"], allow=['"x" in scopes || user == "ann"'])
+    planned(client_ca="ca", mtls=["/"], claim=["cn=ann"], pass_identity=["X-San=san"])
+
+
+def test_the_most_specific_scope_decides_what_a_field_tells():
+    plan = planned(api_key=["@k"], pass_identity=["X-User=sub,X-S=scope", "/a: x-user=scope"])
+    assert "tell          X-User is sub, X-S is scope; clients cannot send them" in explain_request(
+        plan, "GET /b"
+    )
+    assert "tell          x-user is scope, X-S is scope" in explain_request(plan, "GET /a")
+
+
+def test_a_new_key_is_printed_with_its_line(tmp_path):
+    made = run("gateway", "--new-key", "shop")
+    key, line = made.stdout.splitlines()
+    assert (made.returncode, made.stderr) == (0, "")
+    assert line == key_line("shop", key)
+    assert run("gateway", "--new-key", "a b").returncode == 2
+    file = tmp_path / "keys"
+    file.write_text(line)
+    assert Credentials([str(file)], [], print).keys[str(file)].owner(key.encode()).user == "shop"
+
+
+def test_a_file_that_others_can_write_is_refused_and_one_they_can_read_told_of(tmp_path):
+    file, told = tmp_path / "keys", []
+    file.write_text("x")
+    for mode, is_refused, is_told in (
+        (0o600, False, False),
+        (0o644, False, True),
+        (0o666, True, False),
+        (0o602, True, False),
+    ):
+        told.clear()
+        file.chmod(mode)
+        try:
+            read_guarded(str(file), "--api-key @keys", told.append)
+            refused = ""
+        except UsageError as error:
+            refused = str(error)
+        assert ("others can write" in refused) is is_refused
+        assert bool(told) is is_told
+
+
+def test_files_are_read_again_and_what_is_wrong_is_never_used(tmp_path):
+    keys, users = tmp_path / "keys", tmp_path / "users"
+    keys.write_text(key_line("shop", "one"))
+    users.write_text("ann:{SHA}I7dElEdfX4dJgLdnbVEeI9iG2mQ=\n")
+    for file in (keys, users):
+        file.chmod(0o600)
+    held = Credentials([str(keys)], [str(users)], print)
+    assert held.look() == []
+    remembered = held.passwords[str(users)].remembered
+
+    write(keys, key_line("shop", "two"))
+    assert held.look() == [f"--api-key @{keys}: read again"]
+    assert held.keys[str(keys)].owner(b"one") is None
+    assert held.keys[str(keys)].owner(b"two").user == "shop"
+
+    write(keys, "nonsense")
+    assert held.look()[0].startswith("what was read before stays in use: ")
+    assert held.keys[str(keys)].owner(b"two").user == "shop"
+
+    users.unlink()
+    told = [line for _ in range(5) for line in held.look()]
+    assert len(told) == 1
+    assert "what was read of it stays in use" in told[0]
+
+    write(users, "bob:{SHA}I7dElEdfX4dJgLdnbVEeI9iG2mQ=\n")
+    assert f"--basic @{users}: read again" in held.reload()
+    assert held.passwords[str(users)].remembered is not remembered
+    assert list(held.passwords[str(users)].held.hashes) == ["bob"]
+
+    again = Credentials([str(keys)], [str(users)], print, held)
+    assert again.passwords[str(users)] is held.passwords[str(users)]
+
+
+def write(file, text):
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.chmod(0o600)
+    os.replace(new, file)

@@ -1,0 +1,82 @@
+"""Fields that tell who asks: nobody else sends them, and they say what is claimed or nothing."""
+
+import pytest
+
+from netfront.errors import Refusal
+from netfront.filters.pass_identity import pass_identity, spellings, strip_fields
+from netfront.http.message import Response
+from netfront.policy.claims import Identity
+from netfront.wire.fields import EMPTY
+from tests.filters.requests import asking
+
+
+async def through(around, request):
+    """Give the fields that came to the backend."""
+    seen = []
+
+    async def backend(request):
+        seen.extend((row.name, row.value) for row in request.fields)
+        return Response(203, EMPTY, b"")
+
+    await around(backend)(request)
+    return seen
+
+
+def by(claims, *pairs):
+    request = asking(*pairs)
+    request.identity = Identity("jwt", "ann", {"sub": "ann", **claims}) if claims is not None else None
+    return request
+
+
+def test_every_spelling_that_a_backend_may_take_for_it():
+    assert set(spellings("X-User-Id")) == {b"x-user-id", b"x_user-id", b"x-user_id", b"x_user_id"}
+    assert spellings("User") == [b"user"]
+
+
+async def test_what_clients_send_is_taken_away():
+    spelt = [b"X-User", b"x-user", b"X_User", b"X_USER", b"x-User"]
+    request = asking(*((name, b"root") for name in spelt), (b"X-Users", b"1"), (b"X-User-", b"2"))
+    assert await through(strip_fields(["X-User"]), request) == [(b"x-users", b"1"), (b"x-user-", b"2")]
+
+
+async def test_trailers_lose_them_too():
+    class Body:
+        trailer_edit = None
+
+    request = asking()
+    request.body = Body()
+    await through(strip_fields(["X-User"]), request)
+    assert request.body.trailer_edit.names == {b"x-user", b"x_user"}
+
+
+async def test_the_backend_is_told_who_asks():
+    around = pass_identity([("X-User", "sub"), ("X-Roles", "realm.roles"), ("X-None", "none")])
+    request = by(
+        {"realm": {"roles": ["a", "b,c", "d%2C"]}}, (b"A", b"1"), (b"X-User", b"root"), (b"x_none", b"x")
+    )
+    told = [(b"a", b"1"), (b"x-user", b"ann"), (b"x-roles", b"a,b%2Cc,d%252C")]
+    assert await through(around, request) == told
+
+
+async def test_without_an_identity_nothing_is_told():
+    assert await through(pass_identity([("X-User", "sub")]), by(None, (b"A", b"1"))) == [(b"a", b"1")]
+
+
+@pytest.mark.parametrize(
+    "value", ["a\r\nX-Admin: 1", "a\nb", "a\0b", "", " ann", "ann ", "\tann", ["a", "b\n"]]
+)
+async def test_a_claim_that_cannot_stand_in_a_field_refuses(value):
+    with pytest.raises(Refusal) as raised:
+        await through(pass_identity([("X-Name", "name")]), by({"name": value}))
+    assert raised.value.status == 403
+
+
+async def test_other_letters_go_as_utf8():
+    fields = await through(pass_identity([("X-Name", "name")]), by({"name": "Ünï"}))
+    assert fields == [(b"x-name", "Ünï".encode())]
+
+
+async def test_each_is_told_of_by_its_own_identity():
+    around = pass_identity([("X-Name", "name")])
+    names = [await through(around, by({"name": f"n{index}"})) for index in range(3000)]
+    assert names == [[(b"x-name", b"n%d" % index)] for index in range(3000)]
