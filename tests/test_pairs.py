@@ -94,6 +94,7 @@ SAMPLES = {
 GATE = {
     "basic": ["/x: @htpasswd"],
     "api_key": ["/x: @keys,header=X-Key"],
+    "auth_url": ["/x: http://127.0.0.1:9100/check,open,fields=X-User"],
     "jwt": ["/x: https://id.example,aud=shop"],
     "mtls": ["/x"],
     "public": ["/x/open"],
@@ -109,7 +110,7 @@ GATE = {
 }
 """Those of the gateway alone."""
 UNREAD = {
-    "oidc", "session_key", "auth_url", "limit", "concurrency",
+    "oidc", "session_key", "limit", "concurrency",
     "redis", "redis_password", "redis_down", "compose", "compose_each", "compose_status", "compose_timeout",
     "compose_part", "compose_cookie", "server_timing", "cors", "secure_headers", "request_id",
 }  # fmt: skip

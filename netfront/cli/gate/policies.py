@@ -3,6 +3,7 @@
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import auth_policies
+from netfront.cli.gate.auth_url import auth_url_policies
 from netfront.cli.gate.limits import limit_policies
 from netfront.cli.gate.routes import rewrite_policies
 from netfront.cli.gate.rules import rule_policies
@@ -17,6 +18,7 @@ def gate_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
     return [
         *auth_policies(flags, faults),
         *token_policies(flags, faults),
+        *auth_url_policies(flags, faults),
         *rule_policies(flags, faults),
         *limit_policies(flags, faults),
         *rewrite_policies(flags, faults),

@@ -44,6 +44,11 @@ class MethodPlan(Protocol):
         """URLs that are asked for it."""
         ...
 
+    @property
+    def handed(self) -> tuple[str, ...]:
+        """Fields that it adds to requests, and that no client can send itself."""
+        ...
+
     def gives(self, claim: str) -> bool:
         """Tell whether its identities may have a claim, by its dotted name."""
         ...
@@ -71,6 +76,7 @@ class BasicPlan:
     kind = "basic"
     gives_scopes = False
     ways = ()
+    handed = ()
 
     @property
     def shown(self) -> str:
@@ -98,6 +104,7 @@ class ApiKeyPlan:
     kind = "api-key"
     gives_scopes = True
     ways = ()
+    handed = ()
 
     @property
     def shown(self) -> str:
@@ -116,6 +123,7 @@ class MtlsPlan:
     kind = "mtls"
     gives_scopes = False
     ways = ()
+    handed = ()
 
     @property
     def shown(self) -> str:

@@ -70,7 +70,10 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
 
 def identity_fields(plan: ServePlan) -> list[str]:
     """Give the fields that tell who asks, of all routes."""
-    return list(dict.fromkeys(one.name.lower() for gate in gates(plan.routes) for one in gate.passed))
+    passed = [one.name for gate in gates(plan.routes) for one in gate.passed]
+    methods = [method for gate in gates(plan.routes) for group in gate.auth for method in group.methods]
+    handed = [name for method in methods for name in method.handed]
+    return list(dict.fromkeys(name.lower() for name in (*passed, *handed)))
 
 
 def _read(

@@ -1,18 +1,29 @@
-"""What of an app goes by signed tokens, made only where its plan has such methods: the JOSE library takes 75 ms."""
+"""The methods that ask others. What goes by signed tokens is made only where a plan has it: its library takes 75 ms."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from netfront.cli.gate.auth import gates
+from netfront.cli.gate.auth_url import AuthUrlPlan
 from netfront.cli.gate.guarding import Makers
 from netfront.cli.gate.outward import Outward
+from netfront.cli.gate.restrictions import MethodPlan
 from netfront.cli.gate.tokens import JwtPlan
 from netfront.cli.plan import ServePlan
+from netfront.filters.ask_auth import AskAuth
+from netfront.filters.authenticate import Method
+from netfront.http.ask import Answer, ask
+from netfront.http.message import Request
+from netfront.net.lane import clock
+from netfront.wire.fields import Fields
 
 if TYPE_CHECKING:
     from netfront.cli.gate.issuers import Tokens
 
 __all__ = ["token_makers", "tokens_of"]
+
+_MOST_BODY = 65_536
+"""Bytes of an answer of --auth-url: a page that says why somebody may not pass."""
 
 
 def tokens_of(
@@ -35,6 +46,39 @@ def tokens_of(
     return Tokens(methods, outward, spawn, tell, kept)
 
 
-def token_makers(tokens: "Tokens | None") -> Makers:
-    """Give what makes the methods."""
-    return {JwtPlan: tokens.bearer} if tokens is not None else {}
+def token_makers(tokens: "Tokens | None", outward: Outward) -> Makers:
+    """Give what makes the methods that ask others."""
+    makers: Makers = {AuthUrlPlan: _auth_url(outward)}
+    if tokens is not None:
+        makers[JwtPlan] = tokens.bearer
+    return makers
+
+
+def _auth_url(outward: Outward) -> Callable[[MethodPlan, str], Method]:
+    def make(plan: MethodPlan, _: str) -> Method:
+        assert isinstance(plan, AuthUrlPlan)
+        way, timeout = plan.way, plan.timeout
+        handler, target = outward.handler(way), way.target.encode()
+
+        async def asked(request: Request, fields: Fields) -> Answer:
+            return await ask(
+                handler,
+                b"GET",
+                target,
+                scheme=way.scheme,
+                authority=way.authority,
+                fields=fields,
+                client=request.client,
+                most=_MOST_BODY,
+                until=clock() + timeout,
+            )
+
+        return AskAuth(
+            asked,
+            fields=[name.encode() for name in plan.fields],
+            user=plan.user.lower().encode() if plan.user else None,
+            scopes=plan.scopes.lower().encode() if plan.scopes else None,
+            is_open=plan.is_open,
+        )
+
+    return make

@@ -69,6 +69,7 @@ class JwtPlan:
 
     kind = "jwt"
     gives_scopes = True
+    handed = ()
 
     @property
     def ways(self) -> tuple[Way, ...]:

@@ -1,0 +1,125 @@
+"""Asking another service whether a request may pass.
+
+It gets a GET with the fields of the request, and in fields of their own the method, the host and the target: it sees
+what the backend would, but for the body. With 2xx the request passes, and fields of the answer go to the backend and
+say who asks. Its 401 or 403 is the client's answer. All else means that it cannot be told now.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from netfront.errors import BackendError, BadMessage, NoBackend, Refusal
+from netfront.http.message import Answered, Request, Response
+from netfront.policy.claims import Identity
+from netfront.wire.fields import HIDDEN, Edit, Fields, field
+
+__all__ = ["AskAuth"]
+
+_UNSAID = frozenset(
+    {b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"}
+    | {
+        b"content-type",
+        b"content-encoding",
+        b"content-language",
+        b"content-location",
+        b"trailer",
+        b"max-forwards",
+    }
+)
+"""Fields of the request that say something of its body, or would have the answer be a part or none."""
+_OUTSIDERS = Edit(kind=HIDDEN, names=(b"date", b"connection", b"x-powered-by", b"server"))
+_METHOD, _URI = b"X-Forwarded-Method", b"X-Forwarded-Uri"
+
+
+class Answer(Protocol):
+    """What came back."""
+
+    @property
+    def status(self) -> int:
+        """Its status."""
+        ...
+
+    @property
+    def fields(self) -> Fields:
+        """Its fields."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """All of its body."""
+        ...
+
+
+Ask = Callable[[Request, Fields], Awaitable[Answer]]
+
+
+class AskAuth:
+    """The method. It leaves nobody to those after it: an answer is one, whatever a request brings.
+
+    Args:
+        ask: asks for a request, with these fields.
+        fields: of the answer that the backend gets, as they are written to it.
+        user, scopes: fields of the answer that say who asks and what they may do, in lower case.
+        is_open: whether requests pass while it is down.
+    """
+
+    challenge = b""
+
+    def __init__(
+        self,
+        ask: Ask,
+        *,
+        fields: Sequence[bytes] = (),
+        user: bytes | None = None,
+        scopes: bytes | None = None,
+        is_open: bool = False,
+    ) -> None:
+        self._ask = ask
+        self._handed = [(name, name.lower()) for name in fields]
+        self._user = user
+        self._scopes = scopes
+        self._is_open = is_open
+
+    async def check(self, request: Request) -> Identity:
+        """Ask. Raises Answered: it may not pass; Refusal: 503, it is down."""
+        rows = [row for row in request.fields if row.name not in _UNSAID]
+        rows += [field(_METHOD, request.method), field(_URI, request.target.origin_form)]
+        try:
+            answer = await self._ask(request, Fields(rows))
+        except (BackendError, NoBackend, BadMessage, Refusal) as error:
+            return self._while_down(getattr(error, "why", "") or str(error))
+        if 200 <= answer.status < 300:
+            return self._passed(request, answer.fields)
+        if answer.status in (401, 403):
+            request.exchange.outcome = f"--auth-url answers {answer.status}"
+            raise Answered(Response(answer.status, answer.fields.edited(_OUTSIDERS), answer.body))
+        return self._while_down(f"it answers {answer.status}")
+
+    def _while_down(self, why: str) -> Identity:
+        if self._is_open:
+            return Identity("auth-url", "anyone", {"sub": "anyone"})
+        raise Refusal(503, f"--auth-url: {why}", [(b"Retry-After", b"1")])
+
+    def _passed(self, request: Request, told: Fields) -> Identity:
+        """Hand the fields on. What the client sent of that name has gone before all routes."""
+        claims: dict[str, object] = {}
+        rows = []
+        for name, lower in self._handed:
+            values = told.get_all(lower)
+            rows += [field(name, value) for value in values]
+            if values:
+                claims[lower.decode()] = b", ".join(values).decode("latin-1")
+        if rows:
+            request.fields = request.fields.edited(Edit(added=rows))
+        scopes = b" ".join(told.get_all(self._scopes)) if self._scopes is not None else b""
+        if self._scopes is not None:
+            claims[self._scopes.decode()] = scopes.decode("latin-1")
+        user = "anyone"
+        if self._user is not None:
+            said = told.get(self._user)
+            if not said:
+                raise Refusal(503, f"--auth-url: its answer has no {self._user.decode()}")
+            user = said.decode("latin-1")
+            claims[self._user.decode()] = user
+        words = scopes.decode("latin-1").replace(",", " ").split()
+        return Identity("auth-url", user, {**claims, "sub": user}, frozenset(words))

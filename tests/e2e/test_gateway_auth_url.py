@@ -1,0 +1,94 @@
+"""--auth-url end to end: another service decides, and what happens while it is down."""
+
+import pytest
+
+from tests.e2e.test_gateway_tokens import ask
+from tests.support.netfront import run, running
+from tests.support.origins import answering, closed_port, origin, silent
+
+pytestmark = pytest.mark.usefixtures("modes")
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+YES = b"HTTP/1.1 204 No Content\r\nX-User: ada\r\nX-Roles: a b\r\nX-Other: c\r\n\r\n"
+
+
+def test_it_is_asked_with_method_host_target_and_fields_and_tells_the_backend_who_asks():
+    with origin(answering(OK)) as behind, origin(answering(YES)) as guard:
+        value = f"/: {guard.url}/check?a=b,fields=X-User,user=X-User,scopes=X-Roles"
+        line = (
+            f"/={behind.url}",
+            "--auth-url",
+            value,
+            "--token-scope",
+            "/adm: b",
+            "--token-scope",
+            "/root: c",
+        )
+        with running("gateway", *line) as front:
+            sent = {
+                "X-User": "eve",
+                "X_User": "eve",
+                "Authorization": "t",
+                "Range": "bytes=0-1",
+                "Host": "shop.test",
+            }
+            assert ask(front.port, method="POST", target="/adm/x?y=z", fields=sent)[0] == 200
+            assert ask(front.port, target="/root")[0] == 403
+        seen, _ = guard.requests
+        assert (seen.method, seen.target, seen.body) == (b"GET", b"/check?a=b", b"")
+        assert seen.get(b"x-forwarded-method") == b"POST"
+        assert seen.get(b"x-forwarded-uri") == b"/adm/x?y=z"
+        assert seen.get(b"x-forwarded-host") == b"shop.test"
+        assert seen.get(b"authorization") == b"t"
+        assert seen.get(b"range") is None
+        assert seen.host == guard.url.removeprefix("http://").encode()
+        (passed,) = behind.requests
+        assert (passed.get(b"x-user"), passed.get(b"x_user"), passed.get(b"x-other")) == (b"ada", None, None)
+        assert passed.get(b"x-forwarded-uri") is None
+
+
+@pytest.mark.parametrize("status", [b"401 Unauthorized", b"403 Forbidden"])
+def test_its_no_goes_to_the_client(status):
+    no = b"HTTP/1.1 %b\r\nWWW-Authenticate: Basic\r\nServer: s\r\nContent-Length: 3\r\n\r\nwhy" % status
+    with origin(answering(OK)) as behind, origin(answering(no)) as guard:
+        with running("gateway", f"/={behind.url}", "--auth-url", f"/: {guard.url},open") as front:
+            for method in ("GET", "HEAD", "POST"):
+                answer, fields = ask(front.port, method=method)
+                assert answer == int(status[:3])
+                assert (fields["WWW-Authenticate"], fields["Server"], fields["Content-Length"]) == (
+                    "Basic",
+                    None,
+                    "3",
+                )
+        assert behind.requests == []
+
+
+@pytest.mark.parametrize("answer", [b"500 No", b"302 Found", b"404 Not Found", None])
+@pytest.mark.parametrize("is_open", [False, True])
+def test_any_other_answer_is_that_it_is_down(answer, is_open):
+    script = silent if answer is None else answering(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % answer)
+    option = ",timeout=0.3s" + (",open" if is_open else "")
+    with origin(answering(OK)) as behind, origin(script) as guard:
+        with running("gateway", f"/={behind.url}", "--auth-url", f"/: {guard.url}{option}") as front:
+            assert ask(front.port)[0] == (200 if is_open else 503)
+        assert len(behind.requests) == is_open
+
+
+def test_who_is_not_there_is_down():
+    with closed_port() as port:
+        line = ("/=:3000", "--auth-url", f"/: http://127.0.0.1:{port}/")
+        with running("gateway", *line) as front:
+            assert ask(front.port)[0] == 503
+
+
+def test_what_is_wrong_with_it_is_told():
+    for value, why in (
+        (":9100/check", "not an http:// or https:// URL"),
+        ("http://:9100/check,opened", "did you mean open?"),
+        ("http://:9100/check,fields=Host", "no field that can be handed on"),
+        ("http://:9100/check,timeout=1h", "1h"),
+    ):
+        ended = run("gateway", "/=:3000", "--auth-url", f"/: {value}", "-l", "http://127.0.0.1:0")
+        assert ended.returncode == 2, (value, ended.stderr)
+        assert why in ended.stderr
+    said = run("gateway", "/=:3000", "--auth-url", "/: http://:9100/check,open", "--explain").stdout
+    assert "ask http://localhost:9100/check within 5s, while it is down passes" in said
