@@ -18,6 +18,7 @@ Wall = Callable[[float], float]
 Format = Callable[[Exchange, "_Stamp"], bytes]
 PassageFormat = Callable[[Passage, str, "_Stamp"], bytes]
 _UNSAFE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
+_NO_WORD = re.compile(rb'[^\x21-\x7e]|["\\]')
 _BARE = re.compile(r'[^\s"=\\]+').fullmatch
 _VERSIONS = {b"0": b" HTTP/1.0", b"1": b" HTTP/1.1", b"": b""}
 """By the minor version; a request that was refused may have none."""
@@ -97,9 +98,14 @@ def _peer(facts: Facts) -> bytes:
     return facts.peer[0].encode() or b"-"
 
 
+def _user(name: str) -> bytes:
+    return _NO_WORD.sub(lambda match: b"\\x%02x" % match[0][0], name.encode(errors="surrogatepass"))
+
+
 def _common(exchange: Exchange, stamp: _Stamp) -> bytes:
-    line = b'%b - - %b "%b %b%b"' % (
+    line = b'%b - %b %b "%b %b%b"' % (
         _peer(exchange.client.facts),
+        _user(exchange.user) if exchange.user else b"-",
         stamp.common,
         exchange.method,
         _escaped(exchange.target),
@@ -131,6 +137,8 @@ def _facts(exchange: Exchange, stamp: _Stamp) -> dict[str, object]:
         "seconds": round(exchange.ended - exchange.started, 6),
         "source": exchange.source,
     }
+    if exchange.user:
+        facts["user"] = exchange.user
     if dialled is not None:
         facts["backend"] = dialled.label
         facts["tries"] = exchange.attempts

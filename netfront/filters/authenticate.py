@@ -62,7 +62,9 @@ def authenticate(groups: Sequence[Sequence[Method]]) -> Filter:
                     identity = found if identity is None else identity.also(found)
             except Answered as answered:
                 return _answer(answered.response)
-            request.identity = identity
+            if identity is not None:
+                request.identity = identity
+                request.exchange.user = identity.user
             return then(request)
 
         return handle
@@ -109,7 +111,9 @@ async def _go_on(
             identity = found if identity is None else identity.also(found)
     except Answered as answered:
         return answered.response
-    request.identity = identity
+    if identity is not None:
+        request.identity = identity
+        request.exchange.user = identity.user
     return await then(request)
 
 

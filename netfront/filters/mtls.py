@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from netfront.errors import Refusal
 from netfront.http.message import Request
 from netfront.policy.claims import Identity
 
@@ -30,7 +31,10 @@ class Mtls:
             return None
         identity = self._known.get(certificate)
         if identity is None:
-            identity = self._identify(certificate)
+            try:
+                identity = self._identify(certificate)
+            except ValueError as error:  # TLS takes what we cannot read
+                raise Refusal(403, "a certificate that cannot be read") from error
             if len(self._known) >= _CERTIFICATES:
                 self._known.clear()
             self._known[certificate] = identity

@@ -127,8 +127,8 @@ class Exchange:
 
     `source` says who answered: "backend", "cache" or "netfront"; `outcome` is empty when all went well, else
     what went wrong in a few words, for the log alone. `retried` says why there was more than one try. `asked` is
-    when the try began that was answered in the end: what a backend took is counted from there. `id` is the request's
-    X-Request-Id, where there is one.
+    when the try began that was answered in the end: what a backend took is counted from there. `user` is who asked,
+    where authentication found that out. `id` is the request's X-Request-Id, where there is one.
     """
 
     __slots__ = (
@@ -151,6 +151,7 @@ class Exchange:
         "started",
         "status",
         "target",
+        "user",
         "version",
     )
 
@@ -174,6 +175,7 @@ class Exchange:
         self.route: object = None
         self.id: bytes | None = None
         self.outcome = ""
+        self.user = ""
         self.request_fields = EMPTY
         self.response_fields = EMPTY
 

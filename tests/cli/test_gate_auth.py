@@ -50,6 +50,12 @@ def test_the_same_method_twice_counts_once():
     assert groups(planned(basic=["@a", "/: @a", "@b"]), "GET /") == ["basic, by a; or basic, by b"]
 
 
+def test_a_mapped_network_is_the_ipv4_one():
+    assert ("allow", "from 10.0.0.0/8, 192.0.2.1/32; else 403") in holds(
+        planned(ip=["::ffff:10.0.0.0/104,::ffff:192.0.2.1"]), "GET /"
+    )
+
+
 def test_rules_add_up():
     plan = planned(basic=["@a"], ip=["10.0.0.0/8", "/x: 10.1.0.0/16,::1"], allow=['/x: user == "ann"'])
     assert holds(plan, "GET /x") == [

@@ -44,6 +44,20 @@ def test_what_came_from_outside_is_escaped(shape):
     assert written.decode().isprintable()
 
 
+@pytest.mark.parametrize(
+    ("user", "written"),
+    [("", b"-"), ("ann", b"ann"), ('a "b\\\n', b"a\\x20\\x22b\\x5c\\x0a"), ("é", b"\\xc3\\xa9")],
+)
+def test_who_asked_is_one_word(user, written):
+    exchange = Exchange(1.0, Somebody(), b"GET", b"/", b"1")
+    exchange.user = user
+    lines = []
+    for shape in ("common", "json"):
+        access_log(shape, lines.append, lambda _: 0.0, time.gmtime)(exchange)
+    assert lines[0].startswith(b"192.0.2.1 - %b [01/Jan/" % written)
+    assert json.loads(lines[1]).get("user", "") == user
+
+
 def test_json_and_logfmt_say_why():
     assert json.loads(line("json", status=400, outcome="no Host field"))["outcome"] == "no Host field"
     assert b'outcome="no Host field"' in line("logfmt", status=400, outcome="no Host field")

@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from netfront.wire.certificate import parse_certificate, pem_certificates, render_name
+from netfront.wire.certificate import client_names, parse_certificate, pem_certificates, render_name
 from tests.support.certificates import CLIENT, make_ca, make_leaf
 
 CA = make_ca()
@@ -33,6 +33,16 @@ def test_names_and_times_are_read():
     assert read.not_after == LEAF.certificate.not_valid_after_utc.timestamp()
     assert read.subject == LEAF.certificate.subject.public_bytes()
     assert read.issuer == CA.certificate.subject.public_bytes()
+
+
+def test_a_client_is_told_by_subject_and_alternative_names():
+    names = client_names(make_leaf(CA, "ann.test", "192.0.2.1", "::1", usage=CLIENT).der)
+    assert (names.subject, names.common) == ("CN=ann.test", "ann.test")
+    assert names.alternative == ("DNS:ann.test", "IP:192.0.2.1", "IP:::1")
+    several = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in ("a", "b")])
+    assert client_names(make_leaf(CA, subject=several).der).common is None
+    nobody = client_names(make_leaf(CA, "spiffe.test", subject=x509.Name([])).der)
+    assert (nobody.subject, nobody.common, nobody.alternative) == ("", None, ("DNS:spiffe.test",))
 
 
 def test_common_name_stands_in_where_there_are_no_names():
@@ -154,6 +164,7 @@ def test_damage_raises_nothing_but_value_error(changes):
     try:
         read = parse_certificate(bytes(damaged))
         render_name(read.subject)
+        client_names(bytes(damaged))
     except ValueError:
         pass
 
@@ -162,7 +173,7 @@ def test_damage_raises_nothing_but_value_error(changes):
 @example(b"\x30\x80")
 @example(b"\x30\x84\xff\xff\xff\xff")
 def test_garbage_raises_nothing_but_value_error(data):
-    for read in (parse_certificate, render_name):
+    for read in (parse_certificate, render_name, client_names):
         try:
             read(data)
         except ValueError:

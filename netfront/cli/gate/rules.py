@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
@@ -158,8 +158,14 @@ def _parse_networks(scope: Scope, text: str) -> AddressPlan:
             except ValueError:
                 hint = "as in 10.0.0.0/8, fd00::/8 or ::1"
             raise UsageError.of(part, "not a network", hint) from error
-        networks.append(str(network))
+        networks.append(str(_unmapped(network)))
     return AddressPlan(scope, tuple(dict.fromkeys(networks)))
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Give an IPv4 network that was written as IPv6 as what it is: addresses are compared so."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    return IPv4Network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
 
 
 def _parse_expression(scope: Scope, text: str) -> ExpressionPlan:
