@@ -107,15 +107,25 @@ GATE = {
     "rewrite": ["/x: /new"],
     "redirect": ["/moved: 302 /x"],
     "respond": ["/down: 503 back soon"],
+    "limit": ["/x: 5/s:ip"],
+    "concurrency": ["/x: 5:ip"],
+    "redis": "redis://cache",
+    "redis_password": "env:X",
+    "redis_down": "refuse",
+    "cors": ["/x: https://app.example"],
+    "secure_headers": True,
+    "request_id": False,
 }
 """Those of the gateway alone."""
 UNREAD = {
-    "oidc", "session_key", "limit", "concurrency",
-    "redis", "redis_password", "redis_down", "compose", "compose_each", "compose_status", "compose_timeout",
-    "compose_part", "compose_cookie", "server_timing", "cors", "secure_headers", "request_id",
+    "oidc", "session_key", "compose", "compose_each", "compose_status", "compose_timeout",
+    "compose_part", "compose_cookie", "server_timing",
 }  # fmt: skip
 """Those that nothing reads yet."""
 NEEDS = {
+    "redis": {"limit": ["/x: 9/m"]},
+    "redis_password": {"limit": ["/x: 9/m"], "redis": "redis://other"},
+    "redis_down": {"limit": ["/x: 9/m"], "redis": "redis://other"},
     "mtls": {"client_ca": "ca"},
     "public": {"basic": ["/x: @htpasswd"]},
     "token_scope": {"api_key": ["/x: @keys"]},

@@ -17,6 +17,7 @@ from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
 from netfront.cli.gate.assembly import answering, gate, rewriting
 from netfront.cli.gate.credentials import Credentials
+from netfront.cli.gate.edging import Edging
 from netfront.cli.gate.guarding import Makers, credentials_of, makers_of, stripping
 from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.limiting import Limiting
@@ -176,7 +177,9 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,
         observers=observers,
-        limiting=kept.limiting if kept is not None else Limiting.of(plan.redis, console.note),
+        limiting=kept.limiting
+        if kept is not None
+        else Limiting.of(plan.redis, plan.redis_down, console.note),
     )
     return App(
         plan,
@@ -250,11 +253,13 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
 
     address_of = request_key("ip", trusted=parts.trusted if plan.tell.trust_proxy else None)
     dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
+    edging = Edging(plan.edges, routes, parts.trusted)
 
     def service(route: RoutePlan, settings: Settings) -> Handler:
         return stack(
+            edging.inner(settings.gate.cors),
             *gate(settings.gate, parts.makers, address_of, parts.limiting),
-            limit_body(settings.max_body) if settings.max_body is not None else None,
+            limit_body(settings.most_body) if settings.most_body is not None else None,
             then=answering(route.answer, edits_of(settings))
             if route.answer is not None
             else forwarding(route, settings),
@@ -334,6 +339,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
     table = Table([(place.scope, placed(place)) for place in places(routes)], may_be_passed_over)
     shown = tuple(route.named for route in routes)
     return stack(
+        *edging.outer(),  # so that a 401, 429 or 502 has their fields too, and preflights need no credentials
         answer_errors(explains=listener.is_loopback, routes=shown),
         guard_host(plan.host.own) if replaces_host and listener.is_loopback else None,
         max_forwards(),  # before we add fields of our own: TRACE shows the request as it came

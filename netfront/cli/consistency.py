@@ -24,7 +24,7 @@ _HTTP_ONLY = (
     "forwarded", "timeout", "head_timeout", "idle_timeout", "body_timeout", "send_timeout", "read_timeout",
     "backend_idle_timeout", "max_line", "max_field", "max_head", "max_fields", "max_body", "sticky_key", "eject_on",
     "queue", "queue_timeout", "retry_on", "retry_body", "hedge", "backend_header",
-    "limit", "concurrency", "redis",
+    "limit", "concurrency", "redis", "cors", "secure_headers",
 )  # fmt: skip
 """Flags that say something of requests, which bytes are not."""
 _TCP_ONLY = (

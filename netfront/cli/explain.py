@@ -13,6 +13,7 @@ from netfront.cli.explain_backends import (
     explain_target,
     may_have_several,
 )
+from netfront.cli.gate.edges import explain_edges
 from netfront.cli.gate.explain import explain_gate
 from netfront.cli.gate.explain_routes import explain_answer, explain_guarded, is_guarded
 from netfront.cli.gate.redis import explain_redis
@@ -35,7 +36,7 @@ _NOBODY = cast(Client, None)  # nobody asks: only the target of the request is l
 def explain_plan(plan: ServePlan) -> str:
     """Tell what a plan does."""
     rows = [row for listener in plan.listeners for row in _listener(plan, listener)]
-    rows += [*_limits(plan), *explain_redis(plan.redis)]
+    rows += [*_limits(plan), *explain_redis(plan.redis, plan.redis_down)]
     rows += list(_guard(plan, [target for pool in plan.pools for target in pool.targets]))
     rows += list(explain_guarded(plan))
     for route in plan.routes:
@@ -81,7 +82,12 @@ def explain_request(plan: ServePlan, text: str) -> str:
     index = _listener_of(plan, target.scheme, port)
     listener = plan.listeners[index]
     authority = authority or listener.endpoint.authority.encode()
-    rows = [("request", text), *_listener(plan, listener), *_limits(plan), *explain_redis(plan.redis)]
+    rows = [
+        ("request", text),
+        *_listener(plan, listener),
+        *_limits(plan),
+        *explain_redis(plan.redis, plan.redis_down),
+    ]
     if listener.redirects_to is not None:
         return _table(rows)
     routes = [route for route in plan.routes if route.kind == "http" and route.listener in (None, index)]
@@ -214,8 +220,8 @@ def _settings(plan: ServePlan, route: RoutePlan, settings: Settings) -> Iterator
         return
     yield from explain_gate(settings.gate)
     yield "timeout", f"{render_duration(settings.timeout)} to the first byte"
-    if settings.max_body is not None:
-        yield "body", f"at most {render_size(settings.max_body)}; else 413"
+    if settings.most_body is not None:
+        yield "body", f"at most {render_size(settings.most_body)}; else 413"
     for title, edits in (("request", settings.request_edits), ("response", settings.response_edits)):
         for edit in edits:
             values = ", ".join(value.decode(errors="backslashreplace") for value in edit.values)
@@ -230,6 +236,7 @@ def _settings(plan: ServePlan, route: RoutePlan, settings: Settings) -> Iterator
 
 
 def _tell(plan: ServePlan) -> Iterator[tuple[str, str]]:
+    yield from explain_edges(plan.edges)
     told = ["X-Forwarded-For, -Proto, -Host, -Port", "X-Real-IP"]
     told += ["Forwarded"] if plan.tell.forwarded else []
     told += ["Via"] if plan.tell.via else []

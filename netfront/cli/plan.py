@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from netfront.cli.gate.edge_plan import EdgePlan
 from netfront.cli.gate.limit_plan import RedisPlan
 from netfront.cli.gate.plan import NO_GATE, AnswerPlan, GatePlan
 from netfront.cli.health import HealthPlan
@@ -246,6 +247,7 @@ class Settings:
     Args:
         timeout: to the first byte of the answer.
         max_body: of a request.
+        usual_body: the same where no flag says anything.
         gate: what stands before the service in a gateway.
         balance: of the route's pool: alike in all parts of a route.
         retry_body: most of a request's body that is kept to be sent again.
@@ -255,6 +257,7 @@ class Settings:
 
     timeout: float = 60.0
     max_body: int | None = None
+    usual_body: int | None = None
     balance: BalancePlan = BalancePlan()
     retry: RetryPlan = RetryPlan()
     retry_body: int = 65536
@@ -262,6 +265,11 @@ class Settings:
     gate: GatePlan = NO_GATE
     request_edits: tuple[FieldEdit, ...] = ()
     response_edits: tuple[FieldEdit, ...] = ()
+
+    @property
+    def most_body(self) -> int | None:
+        """The bytes that a request's body may have; None for any number."""
+        return self.max_body if self.max_body is not None else self.usual_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,7 +431,9 @@ class ServePlan:
         command: "proxy", "balance" or "gateway"; for messages.
         tls: None when no listener ends TLS.
         sticky_key: where the secret is that signs sticky cookies; None for one of the data directory.
+        edges: what a gateway does to all messages.
         redis: what limits are shared by; None where each process counts by itself.
+        redis_down: what becomes of limits while it is down: "local", "allow" or "refuse".
         resolver: address and port of the DNS server that is asked; None for the system's.
         rules: the policies that say what stands before services, from the least to the most specific. Each route has
             what they come to; they are for places that no route leads to.
@@ -444,6 +454,8 @@ class ServePlan:
     ready: ReadyPlan = field(default_factory=ReadyPlan)
     sticky_key: Secret | None = None
     redis: RedisPlan | None = None
+    redis_down: str = "local"
+    edges: EdgePlan = field(default_factory=EdgePlan)
     resolver: tuple[str, int] | None = None
     rules: "tuple[Policy, ...]" = ()
     files: tuple[str, ...] = ()

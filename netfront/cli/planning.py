@@ -14,6 +14,7 @@ from netfront.cli.argv import path_of
 from netfront.cli.consistency import find_contradictions, refuse_local_hsts
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags, flag_of
+from netfront.cli.gate.edges import DEFAULT_MAX_BODY, plan_edges
 from netfront.cli.gate.guards import ruling
 from netfront.cli.gate.outpools import outward_pools, ways_of
 from netfront.cli.gate.redis import plan_redis
@@ -108,7 +109,9 @@ def plan_serving(
         log=_log(flags, faults),
         ready=_ready(flags, faults),
         sticky_key=_read("sticky_key", flags.sticky_key, parse_secret, None, faults),
+        edges=plan_edges(command, flags),
         redis=plan_redis(flags, faults),
+        redis_down=flags.redis_down or "local",
         resolver=_read("resolver", flags.resolver, parse_resolver, None, faults),
         files=flags.files,
         rules=ruling(in_order(policies)),
@@ -126,6 +129,8 @@ def plan_serving(
 def _defaults(command: str, listeners: Iterable[ListenerPlan]) -> Settings:
     """A backend that only this machine's people use may think as long as it likes: a debugger may hold it."""
     is_local = all(listener.is_loopback for listener in listeners if listener.redirects_to is None)
+    if command == "gateway":
+        return Settings(usual_body=DEFAULT_MAX_BODY)
     return Settings(timeout=inf) if is_local and command == "proxy" else Settings()
 
 

@@ -199,7 +199,8 @@ def _parse_max_body(text: str) -> int | None:
 
 def _lower_max_body(most: int | None, settings: Settings) -> Settings:
     sizes = [size for size in (most, settings.max_body) if size is not None]
-    return replace(settings, max_body=min(sizes, default=None))
+    usual = settings.usual_body if most is not None else None
+    return replace(settings, max_body=min(sizes, default=None), usual_body=usual)
 
 
 def _edit(attribute: str, edits: dict[bytes, FieldEdit], settings: Settings) -> Settings:

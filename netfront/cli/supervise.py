@@ -282,6 +282,7 @@ def _fixed(old: ServePlan, new: ServePlan) -> list[str]:
         "--resolver": (old.resolver, new.resolver),
         "--sticky-key": (old.sticky_key, new.sticky_key),
         "--redis": (old.redis, new.redis),
+        "--redis-down": (old.redis_down, new.redis_down),
         "--live": (old.log.live, new.log.live),
         "--json": (old.log.json, new.log.json),
         "--quiet": (old.log.quiet, new.log.quiet),

@@ -20,6 +20,8 @@ PassageFormat = Callable[[Passage, str, "_Stamp"], bytes]
 _UNSAFE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
 _NO_WORD = re.compile(rb'[^\x21-\x7e]|["\\]')
 _BARE = re.compile(r'[^\s"=\\]+').fullmatch
+_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
+"""A traceparent (Trace Context §3.2); its trace-id."""
 _VERSIONS = {b"0": b" HTTP/1.0", b"1": b" HTTP/1.1", b"": b""}
 """By the minor version; a request that was refused may have none."""
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -146,6 +148,11 @@ def _facts(exchange: Exchange, stamp: _Stamp) -> dict[str, object]:
         facts["retried"] = exchange.retried
     if exchange.first:
         facts["first"] = round(exchange.first - exchange.started, 6)
+    if exchange.id is not None:
+        facts["id"] = exchange.id.decode("latin-1")
+        trace = _TRACE(exchange.request_fields.get(b"traceparent") or b"")
+        if trace is not None:
+            facts["trace"] = trace[1].decode()
     if exchange.outcome:
         facts["outcome"] = exchange.outcome
     return facts

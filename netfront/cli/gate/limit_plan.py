@@ -99,7 +99,6 @@ class RedisPlan:
         service: what the sentinels call it.
         password: where that is found; None for none.
         tls: whether TLS is spoken, verified by the CAs in the file `ca` or by the system's.
-        down: what becomes of limits while it is down: "local", "allow" or "refuse".
     """
 
     kind: str
@@ -111,7 +110,6 @@ class RedisPlan:
     password: "Secret | None" = None
     tls: bool = False
     ca: str | None = None
-    down: str = "local"
 
     @property
     def url(self) -> str:

@@ -29,10 +29,11 @@ class Limiting:
         self._spend: Spend = self.counters.spend if shared is None else shared.spend
 
     @classmethod
-    def of(cls, redis: RedisPlan | None, tell: Callable[[str], None]) -> "Limiting":
+    def of(cls, redis: RedisPlan | None, down: str, tell: Callable[[str], None]) -> "Limiting":
         """Make what a plan needs.
 
         Args:
+            down: what becomes of limits while Redis is down.
             tell: takes what is to be said of Redis.
         Raises:
             UsageError: its password or its CA cannot be read, or its client is not installed.
@@ -42,7 +43,7 @@ class Limiting:
         from netfront.cli.gate.sharing import shared_counters
 
         counters = Counters()
-        return cls(shared_counters(redis, counters, tell), counters)
+        return cls(shared_counters(redis, counters, down, tell), counters)
 
     def start(self, nursery: trio.Nursery) -> None:
         """Begin to share, in a task of this nursery, where anything is shared."""

@@ -197,17 +197,26 @@ Cors = Annotated[
     flag(
         "--cors",
         MESSAGES,
-        "let scripts of these origins in; * is any. Preflights are answered here",
+        "let scripts of these origins read answers; * is any, https://*.x any below x. Preflights are answered here, "
+        "before authentication",
         "[SCOPE: ]ORIGIN,…[,credentials][,max-age=TIME]",
     ),
 ]
 SecureHeaders = Annotated[
     bool,
-    flag("--secure-headers/--no-secure-headers", MESSAGES, "add the fields by which browsers protect users"),
+    flag(
+        "--secure-headers/--no-secure-headers",
+        MESSAGES,
+        "add the fields by which browsers protect users, where the backend sets none (not --hsts)",
+    ),
 ]
 RequestId = Annotated[
     bool,
-    flag("--request-id/--no-request-id", MESSAGES, "give each request an X-Request-Id (default: yes)"),
+    flag(
+        "--request-id/--no-request-id",
+        MESSAGES,
+        "give each request an X-Request-Id, told to the backend, the client and the log (default: yes)",
+    ),
 ]
 
 __all__ = [name for name in dir() if name[0].isupper() and name != "Annotated"]

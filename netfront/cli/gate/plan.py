@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from netfront.cli.gate.answer import RedirectPlan, RespondPlan
+from netfront.cli.gate.edge_plan import CorsPlan
 from netfront.cli.gate.limit_plan import LimitPlan, SeatPlan
 from netfront.cli.gate.restrictions import AuthGroup, PassedField, RulePlan
 from netfront.cli.gate.way import Way
@@ -11,7 +12,7 @@ from netfront.policy.scope import Scope
 
 __all__ = ["NO_GATE", "AnswerPlan", "GatePlan"]
 
-_OPEN = frozenset({"passed", "public", "rewrite", "ways"})
+_OPEN = frozenset({"cors", "passed", "public", "rewrite", "ways"})
 """The fields of a GatePlan that let every request in: settings. All others restrict, so that who adds one and forgets
 to say what it is has paths normalised that need not be, and nothing left open."""
 
@@ -29,6 +30,7 @@ class GatePlan:
         public: the scopes of --public that hold here: what stands in wider ones is left out of both already.
         passed: the fields that tell the backend who asks.
         ways: URLs that are asked for it; each place has a pool of its own.
+        cors: whose scripts may read its answers; None leaves that to the backend.
         limits, seats: how often and how many at once; the widest scope's first.
         rewrite: of what is sent to backends.
     """
@@ -41,6 +43,7 @@ class GatePlan:
     limits: tuple[LimitPlan, ...] = ()
     seats: tuple[SeatPlan, ...] = ()
     rewrite: Rewriting | None = None
+    cors: CorsPlan | None = None
 
     @property
     def is_guarded(self) -> bool:

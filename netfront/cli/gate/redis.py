@@ -36,7 +36,7 @@ def plan_redis(flags: ServeFlags, faults: Faults) -> RedisPlan | None:
         faults.add(f"--redis-down {down}", "no such way", nearest(down, _DOWN) or "local, allow or refuse")
     if not flags.limit:
         faults.add("--redis", "it has no effect", "there is no --limit to share")
-    return None if plan is None else replace(plan, password=password, down=down)
+    return None if plan is None else replace(plan, password=password)
 
 
 def parse_redis(text: str) -> RedisPlan:
@@ -95,14 +95,17 @@ def _without_password(text: str) -> str:
     return re.sub(r"//([^:/@]*):.*@", r"//\1:…@", text)
 
 
-def explain_redis(plan: RedisPlan | None) -> Iterator[tuple[str, str]]:
+def explain_redis(plan: RedisPlan | None, down: str) -> Iterator[tuple[str, str]]:
     """Tell who counts along."""
     if plan is not None:
         opened = f", opened by {plan.password}" if plan.password is not None else ""
         verified = f", verified by {plan.ca}" if plan.ca is not None else ""
-        down = {
+        meanwhile = {
             "local": "each process counts by itself",
             "allow": "everything passes",
             "refuse": "requests under a limit are refused with 503",
-        }[plan.down]
-        yield "redis", f"{plan.url} counts for all that share it{opened}{verified}; while it is down {down}"
+        }[down]
+        yield (
+            "redis",
+            f"{plan.url} counts for all that share it{opened}{verified}; while it is down {meanwhile}",
+        )

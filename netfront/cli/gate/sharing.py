@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["shared_counters"]
 
 
-def shared_counters(plan: RedisPlan, local: Counters, tell: Callable[[str], None]) -> "SharedCounters":
+def shared_counters(
+    plan: RedisPlan, local: Counters, down: str, tell: Callable[[str], None]
+) -> "SharedCounters":
     """Make the counters that a plan says.
 
     Args:
-        local: count while Redis is down.
+        local: count while Redis is down, if it is "local" that says what becomes of limits by then.
     Raises:
         UsageError: the password or the CA cannot be read, or the client library is not there.
     """
@@ -37,7 +39,7 @@ def shared_counters(plan: RedisPlan, local: Counters, tell: Callable[[str], None
     from netfront.net.redis import Place, SharedCounters, open_redis
 
     place = Place(plan.kind, plan.places, plan.path, plan.service, plan.database, plan.user, context)
-    return SharedCounters(open_redis(place, password), local, plan.down, tell)
+    return SharedCounters(open_redis(place, password), local, down, tell)
 
 
 def _context(plan: RedisPlan) -> ssl.SSLContext:

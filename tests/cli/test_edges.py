@@ -1,0 +1,77 @@
+"""--cors, --max-body, --request-id and --secure-headers: what they mean and what is refused."""
+
+import pytest
+
+from netfront.cli.explain import explain_plan
+from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.edge_plan import CorsPlan
+from netfront.cli.gate.edges import parse_cors
+from netfront.cli.planning import plan_serving
+from netfront.errors import UsageError
+
+
+def planned(*targets, command="gateway", **flags):
+    return plan_serving(command, ServeFlags(targets=list(targets) or [":3001"], **flags))
+
+
+@pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        ("*", CorsPlan(("*",))),
+        ("https://App.example:443,max-age=10m", CorsPlan(("https://app.example",))),
+        (
+            "http://localhost:5173,https://*.b.example,credentials,max-age=1h",
+            CorsPlan(("http://localhost:5173", "https://*.b.example"), True, 3600),
+        ),
+    ],
+)
+def test_origins_are_read(text, plan):
+    assert parse_cors(text) == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("*,credentials", "every page could act as whoever is logged in"),
+        ("credentials", "no origin"),
+        ("null", "sandboxed"),
+        ("app.example", "did you mean https://app.example"),
+        ("https://app.example/", "did you mean https://app.example"),
+        ("https://*", "is no origin"),
+        ("https://a.example,max-age=2d", "too large"),
+    ],
+)
+def test_origins_are_refused(text, told):
+    with pytest.raises(UsageError) as refused:
+        parse_cors(text)
+    assert told in str(refused.value)
+
+
+def test_the_most_specific_scope_says_who_may_read():
+    plan = planned("/a=:1", "/b=:2", cors=["*", "/b: https://b.example"])
+    a, b = plan.routes
+    assert a.settings.gate.cors == CorsPlan(("*",))
+    assert b.settings.gate.cors == CorsPlan(("https://b.example",))
+    assert not a.settings.gate.is_guarded
+
+
+def most(**flags):
+    return planned(**flags).routes[0].settings.most_body
+
+
+def test_a_body_is_bounded_in_a_gateway_unless_said_otherwise():
+    assert most() == 10 * 2**20
+    assert most(max_body=["2G"]) == 2 * 2**30
+    assert most(max_body=["none"]) is None
+    assert most(max_body=["1k", "2k"]) == 1024
+    assert planned(command="proxy").routes[0].settings.most_body is None
+
+
+def test_edges_are_explained():
+    told = explain_plan(planned(cors=["https://a.example,credentials"], secure_headers=True))
+    assert "cors        https://a.example with credentials; preflights are answered here, for 10m" in told
+    assert "X-Request-Id, also to the client" in told
+    assert "browsers protect users" in told
+    assert "body        at most 10MiB; else 413" in told
+    assert "X-Request-Id" not in explain_plan(planned(request_id=False))
+    assert "X-Request-Id" not in explain_plan(planned(command="proxy"))
