@@ -35,6 +35,127 @@ _netfront_trust() {
     esac
 }
 
+_netfront_gateway() {
+    _arguments -s -S \
+        '*--listen=[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
+        '*-l+[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
+        '--redirect-http=[listen here too, and send clients on to the first https\:// listener]:value: ' \
+        '--accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
+        '--no-accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
+        '*--trust-proxy=[believe forwarded fields and PROXY lines that come from this network; again for more]:value: ' \
+        '--port-file=[once all listeners are open, write their ports here, one a line]:file:_files' \
+        '--ready-fd=[once all listeners are open, write a line to this descriptor and close it]:value: ' \
+        '--drain=[when stopped, how long what is under way may take (default 30s)]:value: ' \
+        '*--cert=[a certificate with its chain, and its key unless --key is given (PEM); again for more names (default\: from a local CA)]:file:_files' \
+        '*--key=[the private key of the --cert at the same place (default\: in its file)]:file:_files' \
+        '*--key-password=[the password of the --key at the same place\: @FILE or env\:NAME]:secret:_files' \
+        '*--name=[a name that clients call us by, for the certificate; again for more]:value: ' \
+        '--client-ca=[let in only clients with a certificate from these CAs (PEM)]:file:_files' \
+        '--hsts=[tell browsers to insist on https for so long\: 31536000 or 365d; not for local names]:value: ' \
+        '--backend-ca=[verify backends by these CAs (PEM), not the system'\''s]:file:_files' \
+        '--backend-cert=[our certificate for backends (PEM)]:file:_files' \
+        '--backend-key=[the private key of --backend-cert (default\: in its file)]:file:_files' \
+        '--backend-name=[the name that backends'\'' certificates must have; sent as SNI]:value: ' \
+        '--insecure[do not verify the certificates of backends]' \
+        '-k[do not verify the certificates of backends]' \
+        '--no-insecure[do not verify the certificates of backends]' \
+        '--change-host-header[send Host as the target names it (default\: only to https\:// targets that are not on this machine)]' \
+        '--no-change-host-header[send Host as the target names it (default\: only to https\:// targets that are not on this machine)]' \
+        '*--allow-host=[where Host is changed on a loopback listener\: let clients call us by this name too]:value: ' \
+        '*--header=[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'']:value: ' \
+        '*-H+[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'']:value: ' \
+        '*--response-header=[set or remove a field of responses]:value: ' \
+        '--keep-server[let Server and X-Powered-By of backends through]' \
+        '--hide-server[let Server and X-Powered-By of backends through]' \
+        '--forwarded[send Forwarded (RFC 7239) beside X-Forwarded-*]' \
+        '--no-forwarded[send Forwarded (RFC 7239) beside X-Forwarded-*]' \
+        '--via[append Via to requests (default\: yes)]' \
+        '--no-via[append Via to requests (default\: yes)]' \
+        '*--timeout=[until a backend'\''s answer begins (default 1m, none in proxy where only loopback listens)]:value: ' \
+        '--head-timeout=[for a whole request head (default 10s)]:value: ' \
+        '--handshake-timeout=[for a client'\''s TLS handshake (default 10s)]:value: ' \
+        '--idle-timeout=[between two requests of a client (default 1m)]:value: ' \
+        '--body-timeout=[between two reads of a request'\''s body (default 30s)]:value: ' \
+        '--send-timeout=[for a client that does not read its answer (default 1m)]:value: ' \
+        '--connect-timeout=[to connect to a backend, TLS included (default 3s)]:value: ' \
+        '--read-timeout=[between two reads of an answer'\''s body (default 1m)]:value: ' \
+        '--stream-timeout=[the same for WebSocket and event streams (default 1h)]:value: ' \
+        '--backend-idle-timeout=[how long an idle backend connection stays (default 30s)]:value: ' \
+        '*--lb=[how a backend is picked\: rr, least, p2c, latency, random, first, hash\:KEY (ip, url, path, header\:X, cookie\:X) or sticky\[\:COOKIE\] (default rr)]:value: ' \
+        '--sticky-key=[signs sticky cookies, the same on every machine\: @FILE or env\:NAME (default\: one kept in the data directory)]:secret:_files' \
+        '*--health=[probe backends\: a path, tcp or tls, then ,interval=2s,timeout=1s,rise=2,fall=3,port=N,status=2xx,host=NAME,method=GET]:value: ' \
+        '*--health-body=[the answer to --health has to match this pattern]:value: ' \
+        '*--eject-on=[answers that count as failures, such as 502,503,504; three in ten seconds eject a backend]:value: ' \
+        '*--slow-start=[how long a backend that came back takes to get its whole share (default 0s)]:value: ' \
+        '*--queue=[requests that wait while every backend has its +max; more are 503 (default 100)]:value: ' \
+        '*--queue-timeout=[how long each of them waits (default 5s)]:value: ' \
+        '*--retry-on=[what is tried elsewhere if the method may be repeated\: statuses, reset (no answer came) or none (default reset)]:value: ' \
+        '*--retry-body=[most of a request'\''s body that is kept to be sent again (default 64KiB)]:value: ' \
+        '*--hedge=[when a GET that has no answer yet is tried elsewhere too\: slower than pN of those before, or none (default\: four times p99)]:value: ' \
+        '--resolver=[ask this DNS server for names, not the system'\''s]:value: ' \
+        '--backend-header[name the backend in X-Backend of each answer]' \
+        '--no-backend-header[name the backend in X-Backend of each answer]' \
+        '--udp-timeout=[a UDP flow without a datagram (default 30s)]:value: ' \
+        '--max-line=[of a request line; more is 414 (default 8KiB)]:value: ' \
+        '--max-field=[of one field line; more is 431 (default 8KiB)]:value: ' \
+        '--max-head=[of a whole head; more is 431 (default 32KiB)]:value: ' \
+        '--max-fields=[fields of a head; more is 431 (default 100)]:value: ' \
+        '*--max-body=[of a request'\''s body; more is 413 (default none)]:value: ' \
+        '--max-connections=[clients'\'' connections in all (default by descriptors, at most 10000)]:value: ' \
+        '--max-per-address=[connections of one address, unless loopback or trusted (default 200)]:value: ' \
+        '--access-log=[log requests, and what is passed on, to a file; - is stdout]:file:_files' \
+        '--log-format=[common, combined, json or logfmt (default combined)]:FORMAT:(common combined json logfmt)' \
+        '--verbose[one line a request on stderr, as it ends]' \
+        '-v[one line a request on stderr, as it ends]' \
+        '--quiet[say nothing but what ends the process]' \
+        '-q[say nothing but what ends the process]' \
+        '--json[one JSON object an event on stdout]' \
+        '--live[on a terminal, show the backends and what they do; q quits]' \
+        '--no-live[on a terminal, show the backends and what they do; q quits]' \
+        '--color[colour (default\: on a terminal without NO_COLOR)]' \
+        '--no-color[colour (default\: on a terminal without NO_COLOR)]' \
+        '--explain[print what would be done and stop; with an argument such as '\''GET /x'\'', for that request]' \
+        '--debug[show tracebacks]' \
+        '*--match=[a route for requests of a scope that carry something\: '\''SCOPE\: header\:X-Version=2 => TARGET'\'', likewise cookie\: and query\:, without a value for any]:value: ' \
+        '*--rewrite=[the path that a route sends on\: '\''/old/{id}\: /new/{id}'\''; it is not routed again]:value: ' \
+        '*--redirect=[answer with a redirect\: '\''/x\: 308 https\://…'\'']:value: ' \
+        '*--respond=[answer by ourselves\: '\''/down\: 503 text'\'']:value: ' \
+        '*--public=[here no authentication or authorization of a wider scope applies; none may stand inside it]:value: ' \
+        '*--basic=[user and password, by a file as htpasswd makes it (bcrypt, apr1, SHA); with '\'',hide'\'' the backend does not see them]:value: ' \
+        '*--api-key=[a key in X-API-Key or in the header named, by a file of hashes that --new-key makes; with '\'',hide'\'' the backend does not see it]:value: ' \
+        '--new-key=[print a new API key, and the line for the file of --api-key; then stop]:value: ' \
+        '*--jwt=[a bearer token of this issuer, or signed by a key of a JWKS file; aud=, alg=, leeway=, cookie=]:value: ' \
+        '*--oidc=[have browsers log in at this issuer\: client-id=, client-secret=SECRET, scope=]:value: ' \
+        '--session-key=[encrypts the cookies of --oidc (default\: one of the data directory)]:secret:_files' \
+        '*--mtls=[a client certificate, verified by --client-ca, is demanded here and not elsewhere]:value: ' \
+        '*--auth-url=[ask another service whether a request may pass; with '\'',open'\'' it may while that is down]:value: ' \
+        '*--token-scope=[scopes that a token or key must have, all of them]:value: ' \
+        '*--claim=[a claim that must have this value, or hold it if it is an array; a.b is b within a]:value: ' \
+        '*--ip=[networks that clients may come from, behind --trust-proxy their own]:value: ' \
+        '*--allow=[a CEL expression over claims, user, scopes, method, path, params, query, headers, ip and now that must hold]:value: ' \
+        '*--pass-identity=[tell backends who asks, as in X-User=sub; clients cannot send these fields themselves]:value: ' \
+        '*--limit=[requests in a time, such as 50/s or 3000/m, for each ip, ip/24, key, user, claim\:X, header\:X, cookie\:X or route, or without KEY for all together; burst come at once (default\: one second'\''s worth); more are 429]:value: ' \
+        '*--concurrency=[requests under way at once, for the same keys as --limit; more are 429]:value: ' \
+        '--redis=[share the counts of --limit by this Redis or Valkey\: redis\://, rediss\:// (TLS, also with ,ca=FILE), redis+sentinel\://HOSTS/NAME, redis+cluster\://HOSTS or unix\://PATH]:value: ' \
+        '--redis-password=[the password of --redis]:secret:_files' \
+        '--redis-down=[while Redis is down\: each process counts by itself, all pass, or 503 (default local)]:value: ' \
+        '*--compose=[one answer of several parts\: '\''/home = user\:/users/me + orders\:/orders?u={user.id} + ads?\:/ads/top'\'']:value: ' \
+        '*--compose-each=[of a part for each item, requests at once (default 16)]:value: ' \
+        '*--compose-status=[pass\: a part'\''s own 4xx becomes the answer'\''s]:value: ' \
+        '*--compose-timeout=[for all parts together (default 30s)]:value: ' \
+        '*--compose-part=[most bytes of a part (default 8M)]:value: ' \
+        '*--compose-cookie=[let this cookie of a part through to the client]:value: ' \
+        '--server-timing[tell what each part took in Server-Timing]' \
+        '--no-server-timing[tell what each part took in Server-Timing]' \
+        '*--cors=[let scripts of these origins read answers; * is any, https\://*.x any below x. Preflights are answered here, before authentication]:value: ' \
+        '--secure-headers[add the fields by which browsers protect users, where the backend sets none (not --hsts)]' \
+        '--no-secure-headers[add the fields by which browsers protect users, where the backend sets none (not --hsts)]' \
+        '--request-id[give each request an X-Request-Id, told to the backend, the client and the log (default\: yes)]' \
+        '--no-request-id[give each request an X-Request-Id, told to the backend, the client and the log (default\: yes)]' \
+        '(- *)'{-h,--help}'[show help]' \
+        '*:target: '
+}
+
 _netfront_proxy() {
     _arguments -s -S \
         '*--listen=[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
@@ -208,7 +329,7 @@ _netfront_balance() {
 _netfront() {
     local context state state_descr line
     typeset -A opt_args
-    local -a commands=("balance:share requests and connections among backends" "proxy:put TLS, routes and names in front of servers" "trust:show the local CA and how to trust it" "completion:print a shell's completion script")
+    local -a commands=("balance:share requests and connections among backends" "proxy:put TLS, routes and names in front of servers" "gateway:one front door to many services: routes, who may come in, how often, answers of several parts" "trust:show the local CA and how to trust it" "completion:print a shell's completion script")
     _arguments -C \
         '(- *)'{-h,--help}'[show help]' \
         '(- *)--version[show the version]' \
@@ -218,6 +339,7 @@ _netfront() {
         rest) case $line[1] in
             balance) _netfront_balance ;;
             proxy) _netfront_proxy ;;
+            gateway) _netfront_gateway ;;
             trust) _netfront_trust ;;
             completion) _netfront_completion ;;
         esac ;;

@@ -68,9 +68,12 @@ def test_command_is_told_everywhere(node):
 
 
 def test_flags_fill_the_parameters_of_their_name():
-    for command in ("proxy", "balance"):
-        named = {parameter.name for parameter in root().commands[command].params}
-        assert named == set(ServeFlags.__dataclass_fields__) - {"files"}
+    names = {
+        command: {parameter.name for parameter in root().commands[command].params}
+        for command in ("proxy", "balance", "gateway")
+    }
+    assert names["gateway"] == set(ServeFlags.__dataclass_fields__) - {"files"}
+    assert names["proxy"] == names["balance"] < names["gateway"]
 
 
 def test_common_flags_of_help_exist():
@@ -130,7 +133,7 @@ def test_completion_script_is_read_by_its_shell(shell):
 
 CASES = [
     (["netfront", "pro"], ["proxy"]),
-    (["netfront", ""], ["balance", "proxy", "trust", "completion"]),
+    (["netfront", ""], ["balance", "proxy", "gateway", "trust", "completion"]),
     (["netfront", "bal"], ["balance"]),
     (["netfront", "balance", "--hedg"], ["--hedge"]),
     (["netfront", "trust", ""], ["path", "env"]),

@@ -31,10 +31,14 @@ def files(tmp_path_factory):
     ca = make_ca()
     (place / "ca.pem").write_bytes(ca.pem)
     write_pem(place, "site", make_leaf(ca, "site.test", "localhost"))
+    (place / "htpasswd").write_text("ann:{SHA}I7dElEdfX4dJgLdnbVEeI9iG2mQ=\n")
+    (place / "keys").write_text(f"shop sha256:{'a' * 64} orders\n")
     (place / "pool.nf").write_text("# three servers\n3001-3003\n:3009+backup  # a spare\n")
     return {
         **{name: str(place / name) for name in ("ca.pem", "site.pem", "site.key", "ports")},
         "@pool.nf": f"@{place / 'pool.nf'}",
+        "/admin: @htpasswd": f"/admin: @{place / 'htpasswd'}",
+        "@keys": f"@{place / 'keys'}",
     }
 
 
@@ -65,7 +69,7 @@ def test_command_serves(line, files):
         at = words.index("--port-file")
         del words[at : at + 2]  # the test gives its own
     if "-l" not in words:
-        words += ["-l", "https://localhost:0" if words[0] == "proxy" else "http://localhost:0"]
+        words += ["-l", "https://localhost:0" if words[0] in ("proxy", "gateway") else "http://localhost:0"]
     for number, word in enumerate(
         words
     ):  # a port of its own for each listener, and for the routes that name it

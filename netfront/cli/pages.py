@@ -202,11 +202,33 @@ PAGES = {
             "a request is at most 10M unless --max-body says otherwise.",
             "Restrictions (authentication, authorization, limits) of all scopes that a request lies in add up; of "
             "other settings the most specific scope's holds.",
+            "Methods of authentication given with the same scope are alternatives: the first of api-key, jwt, "
+            "basic, mtls, oidc and auth-url that finds its credential decides, and a bad one is 401 whatever the "
+            "others would say. Those of different scopes must pass each. --public excepts its scope from what "
+            "stands in wider ones. Why a request was refused is in the access log, and never in the answer. Who "
+            "asks stands there too.",
+            "The file of --basic is as htpasswd makes it: bcrypt (-B), apr1 (-m), SHA-1 (-s), SHA-2 (-2, -5). A "
+            "password found right is remembered for five minutes, and forgotten when the file changes. The file "
+            "of --api-key has a line for each key, NAME sha256:HASH and then the key's scopes; --new-key NAME "
+            "prints a key and its line. Both are read again as they change and on SIGHUP; what is wrong then is "
+            "told, and what was before goes on. One that others can write is refused. Credentials go on to the "
+            "backend, as they do through nginx, unless ',hide' says otherwise.",
+            "Claims are what is said of who asks: sub is always there; scope is of a key; cn, san and fingerprint "
+            "of a certificate; others as a token has them. An --allow is an expression in CEL: claims, user, "
+            "scopes (a list), method, path (as it is decided by), params (of the route), query, headers (names in "
+            "lower case), ip and now. What is not true refuses: false, an error, a value that is not there. "
+            "--pass-identity X-User=sub tells the backend; the values of an array have commas between them, and "
+            "%2C for a comma within one.",
         ),
         examples=(
             (
                 "netfront gateway /users=:3001,:3002 'GET /reports=:3004' --limit 100/s:ip --timeout '/reports: 2m'",
                 "two services, and no client asks more than 100 times a second",
+            ),
+            (
+                "netfront gateway /api=:3001 --api-key @keys --token-scope '/api/orders: orders' "
+                "--pass-identity X-User=sub",
+                "API keys, of which some may order, and the backend is told whose they are",
             ),
         ),
         common=("listen", "jwt", "api_key", "limit", "compose", "cors", "timeout", "verbose", "explain"),

@@ -36,19 +36,31 @@ Respond = Annotated[
 
 Public = Annotated[
     list[str] | None,
-    flag("--public", AUTH, "here no authentication or authorization of a wider scope applies", "SCOPE"),
+    flag(
+        "--public",
+        AUTH,
+        "here no authentication or authorization of a wider scope applies; none may stand inside it",
+        "SCOPE",
+    ),
 ]
 Basic = Annotated[
     list[str] | None,
-    flag("--basic", AUTH, "user and password, from a file as htpasswd makes it", "[SCOPE: ]@FILE"),
+    flag(
+        "--basic",
+        AUTH,
+        "user and password, by a file as htpasswd makes it (bcrypt, apr1, SHA); with ',hide' the backend does not "
+        "see them",
+        "[SCOPE: ]@FILE[,hide]",
+    ),
 ]
 ApiKey = Annotated[
     list[str] | None,
     flag(
         "--api-key",
         AUTH,
-        "a key in X-API-Key or in the header named; the file holds hashes, from --new-key",
-        "[SCOPE: ]@FILE[,header=NAME]",
+        "a key in X-API-Key or in the header named, by a file of hashes that --new-key makes; with ',hide' the "
+        "backend does not see it",
+        "[SCOPE: ]@FILE[,header=NAME][,hide]",
     ),
 ]
 NewKey = Annotated[
@@ -81,7 +93,12 @@ SessionKey = Annotated[
 ]
 Mtls = Annotated[
     list[str] | None,
-    flag("--mtls", AUTH, "a client certificate, verified by --client-ca, is asked for here", "SCOPE"),
+    flag(
+        "--mtls",
+        AUTH,
+        "a client certificate, verified by --client-ca, is demanded here and not elsewhere",
+        "SCOPE",
+    ),
 ]
 AuthUrl = Annotated[
     list[str] | None,
@@ -95,12 +112,26 @@ AuthUrl = Annotated[
 
 TokenScope = Annotated[
     list[str] | None,
-    flag("--token-scope", RULES, "scopes that a token or key must have", "[SCOPE: ]NAME,…"),
+    flag("--token-scope", RULES, "scopes that a token or key must have, all of them", "[SCOPE: ]NAME,…"),
 ]
 Claim = Annotated[
-    list[str] | None, flag("--claim", RULES, "a claim that must have this value", "[SCOPE: ]NAME=VALUE")
+    list[str] | None,
+    flag(
+        "--claim",
+        RULES,
+        "a claim that must have this value, or hold it if it is an array; a.b is b within a",
+        "[SCOPE: ]NAME=VALUE",
+    ),
 ]
-Ip = Annotated[list[str] | None, flag("--ip", RULES, "networks that may come in", "[SCOPE: ]CIDR,…")]
+Ip = Annotated[
+    list[str] | None,
+    flag(
+        "--ip",
+        RULES,
+        "networks that clients may come from, behind --trust-proxy their own",
+        "[SCOPE: ]CIDR,…",
+    ),
+]
 Allow = Annotated[
     list[str] | None,
     flag(
