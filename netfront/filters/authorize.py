@@ -173,11 +173,19 @@ def _query(request: Request, text: str) -> dict[str, str]:
     return found
 
 
+def _field_text(value: bytes) -> str:
+    """Give a field's value as text: UTF-8, as all who write more than ASCII do, else byte for byte."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 def _headers(request: Request) -> dict[str, str]:
     """Give the fields by name, in lower case; the lines of one name are one value (RFC 9110 §5.3)."""
     found: dict[str, str] = {}
     for row in request.fields.rows:
-        name, value = row.name.decode("latin-1"), row.value.decode("latin-1")
+        name, value = row.name.decode("latin-1"), _field_text(row.value)
         found[name] = f"{found[name]}, {value}" if name in found else value
     if request.authority:
         found["host"] = request.authority.decode("latin-1")

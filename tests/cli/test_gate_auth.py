@@ -209,6 +209,8 @@ def test_a_file_that_others_can_write_is_refused_and_one_they_can_read_told_of(t
         (0o600, False, False),
         (0o644, False, True),
         (0o666, True, False),
+        (0o660, True, False),
+        (0o640, False, False),
         (0o602, True, False),
     ):
         told.clear()

@@ -97,14 +97,22 @@ def expressed(text, request, address=b"10.0.0.1"):
         'method == "POST" && path == "/a%20b/c"',
         'params.id == "7"',
         'query.q == "x y" && query.e == "" && query.a == "é"',
-        'headers["x-a"] == "1, 2" && headers.host == "a.test"',
+        'headers["x-a"] == "1, 2" && headers.host == "a.test" && headers["x-u"] == "ü" && headers["x-l"] == "\xff"',
         'ip == "10.0.0.1"',
         'now > timestamp("2025-01-01T00:00:00Z") && now < timestamp("2026-01-01T00:00:00Z")',
     ],
 )
 def test_an_expression_reads_the_request(text):
     target = b"/a%20b//c?q=x+y&e=&a=%C3%A9&d=1&d=2"
-    request = by(ANN, (b"X-A", b"1"), (b"x-a", b"2"), method=b"POST", target=target)
+    request = by(
+        ANN,
+        (b"X-A", b"1"),
+        (b"x-a", b"2"),
+        (b"X-U", "ü".encode()),
+        (b"X-L", b"\xff"),
+        method=b"POST",
+        target=target,
+    )
     request.params = {"id": b"7"}
     assert expressed(text, request) is None
 

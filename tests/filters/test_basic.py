@@ -1,8 +1,12 @@
 """Basic authentication: what is one, what is remembered, what is kept from the backend."""
 
+import contextlib
 from base64 import b64encode
 
 import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netfront.errors import Refusal
 from netfront.filters.basic import Basic
@@ -89,6 +93,20 @@ async def test_a_bad_credential_is_401(value):
     refused = await refusal(Basic(Users(), Clock()), value)
     assert refused.status == 401
     assert "secret" not in refused.why
+
+
+LINES = st.lists(st.sampled_from([*range(0x20, 0x7F), *range(0x80, 0x100)]), max_size=60).map(bytes)
+"""What may stand in a field."""
+
+
+@given(st.one_of(LINES, st.text(max_size=30).map(lambda text: b64encode(text.encode()))))
+def test_garbage_is_refused_or_no_credential(rest):
+    async def ask():
+        for value in (rest, b"Basic " + rest, b"basic" + rest):
+            with contextlib.suppress(Refusal):
+                assert await check(Basic(Users(), Clock()), value) is None
+
+    trio.run(ask)
 
 
 async def test_a_right_one_is_remembered_for_a_while_and_a_wrong_one_is_not():

@@ -49,7 +49,7 @@ def read_guarded(path: str, what: str, tell: Tell) -> str:
             raise UsageError.of(
                 what, f"it belongs to another user (uid {found.st_uid})", "make it yours, or root's"
             )
-        if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != os.getegid()):
+        if found.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
             raise UsageError.of(what, "others can write it, and so let themselves in", f"chmod 600 {path}")
         if found.st_mode & stat.S_IROTH:
             tell(f"{what}: others can read it; chmod 600 {path}")
