@@ -115,17 +115,35 @@ GATE = {
     "cors": ["/x: https://app.example"],
     "secure_headers": True,
     "request_id": False,
+    "compose": ["/whole = x:/x/a + y[]?=0:/x/{x.ids[]} | {z: z}"],
+    "compose_each": ["GET /whole$: 3"],
+    "compose_status": ["GET /whole$: pass"],
+    "compose_timeout": ["GET /whole$: 7s"],
+    "compose_part": ["GET /whole$: 7k"],
+    "compose_cookie": ["GET /whole$: session"],
+    "server_timing": True,
 }
 """Those of the gateway alone."""
 UNREAD = {
-    "oidc", "session_key", "compose", "compose_each", "compose_status", "compose_timeout",
-    "compose_part", "compose_cookie", "server_timing",
+    "oidc", "session_key",
 }  # fmt: skip
 """Those that nothing reads yet."""
+COMPOSED = {"compose": ["/whole = x:/x/a + y[]:/x/{x.ids[]}"]}
 NEEDS = {
     "redis": {"limit": ["/x: 9/m"]},
     "redis_password": {"limit": ["/x: 9/m"], "redis": "redis://other"},
     "redis_down": {"limit": ["/x: 9/m"], "redis": "redis://other"},
+    **dict.fromkeys(
+        (
+            "compose_each",
+            "compose_status",
+            "compose_timeout",
+            "compose_part",
+            "compose_cookie",
+            "server_timing",
+        ),
+        COMPOSED,
+    ),
     "mtls": {"client_ca": "ca"},
     "public": {"basic": ["/x: @htpasswd"]},
     "token_scope": {"api_key": ["/x: @keys"]},

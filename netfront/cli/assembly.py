@@ -16,6 +16,8 @@ from netfront.cli.application import App, Front
 from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
 from netfront.cli.gate.assembly import answering, gate, rewriting
+from netfront.cli.gate.compose import compose_notes
+from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.credentials import Credentials
 from netfront.cli.gate.edging import Edging
 from netfront.cli.gate.guarding import Makers, credentials_of, makers_of, stripping
@@ -138,6 +140,8 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
     demo = kept.demo if kept is not None else None
     if demo is None and any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets):
         demo = Demo()
+    for line in compose_notes(plan):
+        console.note(line)
     services: dict[str, Service] = {}
     renewed: list[Callable[[], None]] = []
     if kept is not None:
@@ -254,13 +258,14 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
     address_of = request_key("ip", trusted=parts.trusted if plan.tell.trust_proxy else None)
     dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
     edging = Edging(plan.edges, routes, parts.trusted)
+    composing = Composing(lambda request: ours(request), parts.outward, tasks.begin)
 
     def service(route: RoutePlan, settings: Settings) -> Handler:
         return stack(
             edging.inner(settings.gate.cors),
             *gate(settings.gate, parts.makers, address_of, parts.limiting),
             limit_body(settings.most_body) if settings.most_body is not None else None,
-            then=answering(route.answer, edits_of(settings))
+            then=answering(route.answer, settings, edits_of(settings), composing)
             if route.answer is not None
             else forwarding(route, settings),
         )
@@ -338,6 +343,10 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
 
     table = Table([(place.scope, placed(place)) for place in places(routes)], may_be_passed_over)
     shown = tuple(route.named for route in routes)
+    ours = stack(
+        stripping(plan),  # of what tells who asks: no client says that itself
+        then=router(table, guarded=guarded(plan.rules)),
+    )
     return stack(
         *edging.outer(),  # so that a 401, 429 or 502 has their fields too, and preflights need no credentials
         answer_errors(explains=listener.is_loopback, routes=shown),
@@ -349,8 +358,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
             rfc7239=plan.tell.forwarded,
             identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
         ),
-        stripping(plan),  # of what tells who asks: no client says that itself
-        then=router(table, guarded=guarded(plan.rules)),
+        then=ours,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.gate.auth import check_auth
+from netfront.cli.gate.compose import check_compositions
 from netfront.cli.gate.limits import check_limits
 from netfront.cli.gate.rules import check_rules
 from netfront.cli.listening import is_local_name, secure_schemes
@@ -51,6 +52,7 @@ def find_contradictions(
     check_auth(flags, policies, listeners, faults)
     check_rules(routes, faults)
     check_limits(flags, faults)
+    check_compositions(flags, policies, routes, faults)
     _check_parts(routes, faults)
     _check_http_only(command, flags, listeners, faults)
     _check_balancing(flags, routes, pools, faults)

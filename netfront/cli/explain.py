@@ -136,7 +136,7 @@ def _served(
             break
     backends = plan.targets(route)
     dialled = [("dial", _dialled(route, settings, backend, target, authority)) for backend in backends]
-    answer = explain_answer(route, params)
+    answer = explain_answer(route, params, settings)
     return [*_settings(plan, route, settings), *_backends(plan, route), *answer, *dialled]
 
 

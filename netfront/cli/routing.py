@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from netfront.cli.argv import Word, as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.compose import read_compositions
 from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.routes import AnswerArg, read_answers, read_matches
 from netfront.cli.grammar import RouteArg, parse_argument
@@ -95,7 +96,7 @@ def plan_routes(
             key = str(scope), index, kind, arg.condition
             service = services.setdefault(key, _Service(scope, index, kind, name, condition=arg.condition))
             service.targets += targets  # who is named twice counts once; the pool's members say so
-    for answer in read_answers(flags, faults):
+    for answer in (*read_answers(flags, faults), *read_compositions(flags, faults)):
         if "http" not in kinds:
             faults.add(
                 answer.given, "no listener is for requests", "add --listen http://:PORT", word=answer.word

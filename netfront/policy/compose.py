@@ -88,11 +88,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """A rule: which requests, and the parts of their answer in the order of their keys."""
+    """A rule: which requests, and the parts of their answer in the order of their keys.
+
+    Args:
+        methods: those of the scope that were written.
+    """
 
     scope: Scope
     parts: tuple[Part, ...]
-    text: str
+    methods: tuple[str, ...] = ()
 
     @property
     def takes(self) -> frozenset[str]:
@@ -116,7 +120,7 @@ def parse_composition(text: str) -> Composition:
         )
     scope = replace(scope, is_exact=True)
     parts = tuple(_link(text, scope, list(_read_parts(text, len(head) + 1))))
-    composition = Composition(scope, parts, text)
+    composition = Composition(scope, parts, scope.methods)
     if not scope.methods:
         methods = _WITH_BODY if "body" in composition.takes else ("GET",)
         composition = replace(composition, scope=replace(scope, methods=methods))

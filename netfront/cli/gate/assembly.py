@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.guarding import AddressOf, Makers, admission, authentication, authorization
 from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.passing import passes
 from netfront.cli.gate.plan import AnswerPlan, GatePlan
+from netfront.cli.plan import Settings
 from netfront.cli.scoped import Policy
 from netfront.filters.respond import respond, send_elsewhere
 from netfront.filters.rewrite import rewrite
@@ -41,12 +43,19 @@ def rewriting(plan: GatePlan, rules: Sequence[Policy]) -> Filter | None:
     return rewrite(plan.rewrite.of, passes(rules, plan) if rules else None)
 
 
-def answering(plan: AnswerPlan, edits: Sequence[Callable[[Request, Response], None]]) -> Handler:
+def answering(
+    plan: AnswerPlan,
+    settings: Settings,
+    edits: Sequence[Callable[[Request, Response], None]],
+    composing: Composing,
+) -> Handler:
     """Give what answers where a route has no pool.
 
     Args:
         edits: made to its answers.
     """
+    if plan.compose is not None:
+        return composing.handler(plan.compose, settings, edits)
     if plan.redirect is not None:
         return send_elsewhere(plan.redirect.status, plan.redirect.url.fill, edits=edits)
     assert plan.respond is not None

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
+from netfront.cli.gate.compose import explain_composition
 from netfront.cli.gate.guards import guarded, guarded_hosts
-from netfront.cli.plan import RoutePlan, ServePlan
+from netfront.cli.plan import RoutePlan, ServePlan, Settings
 
 __all__ = ["explain_answer", "explain_guarded", "is_guarded"]
 
@@ -22,10 +23,13 @@ def explain_guarded(plan: ServePlan) -> Iterator[tuple[str, str]]:
         yield "paths", f"those{where} are forwarded normalised, as rules guard some; what cannot be is 400"
 
 
-def explain_answer(route: RoutePlan, params: Mapping[str, bytes] | None = None) -> Iterator[tuple[str, str]]:
+def explain_answer(
+    route: RoutePlan, params: Mapping[str, bytes] | None = None, settings: Settings | None = None
+) -> Iterator[tuple[str, str]]:
     """Tell what we answer by ourselves.
 
     Args:
+        settings: those that hold; None for those of the route.
         params: of the request, where there is one.
     """
     answer = route.answer
@@ -35,6 +39,8 @@ def explain_answer(route: RoutePlan, params: Mapping[str, bytes] | None = None) 
         text = answer.respond.text.encode(errors="surrogateescape")
         said = f", {len(text)} bytes of {answer.respond.content_type}" if text else ""
         yield "answer", f"{answer.respond.status}{said}, by ourselves"
+    if answer.compose is not None:
+        yield from explain_composition(answer.compose, settings or route.settings)
     if answer.redirect is not None:
         url = answer.redirect.url
         place = url.text if params is None else url.fill(params).decode("latin-1")

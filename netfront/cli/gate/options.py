@@ -196,7 +196,9 @@ Compose = Annotated[
     flag(
         "--compose",
         COMPOSING,
-        "one answer of several parts: '/home = user:/users/me + orders:/orders?u={user.id} + ads?:/ads/top'",
+        "one JSON answer of several parts: '/home = user:/users/me + orders:/orders?u={user.id} + ads?:/ads/top'; "
+        "?=JSON is a default, name[] runs over an array, ... spreads an object, ' < ' sends and ' | ' picks by "
+        "JMESPath",
         "RULE",
     ),
 ]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from netfront.cli.gate.answer import RedirectPlan, RespondPlan
+from netfront.cli.gate.compose_plan import USUAL, ComposePlan, ComposeSettings
 from netfront.cli.gate.edge_plan import CorsPlan
 from netfront.cli.gate.limit_plan import LimitPlan, SeatPlan
 from netfront.cli.gate.restrictions import AuthGroup, PassedField, RulePlan
@@ -12,7 +13,7 @@ from netfront.policy.scope import Scope
 
 __all__ = ["NO_GATE", "AnswerPlan", "GatePlan"]
 
-_OPEN = frozenset({"cors", "passed", "public", "rewrite", "ways"})
+_OPEN = frozenset({"compose", "cors", "passed", "public", "rewrite", "ways"})
 """The fields of a GatePlan that let every request in: settings. All others restrict, so that who adds one and forgets
 to say what it is has paths normalised that need not be, and nothing left open."""
 
@@ -33,6 +34,7 @@ class GatePlan:
         cors: whose scripts may read its answers; None leaves that to the backend.
         limits, seats: how often and how many at once; the widest scope's first.
         rewrite: of what is sent to backends.
+        compose: how answers are composed.
     """
 
     auth: tuple[AuthGroup, ...] = ()
@@ -44,6 +46,7 @@ class GatePlan:
     seats: tuple[SeatPlan, ...] = ()
     rewrite: Rewriting | None = None
     cors: CorsPlan | None = None
+    compose: ComposeSettings = USUAL
 
     @property
     def is_guarded(self) -> bool:
@@ -81,6 +84,7 @@ class AnswerPlan:
     ways: tuple[Way, ...] = ()
     respond: RespondPlan | None = None
     redirect: RedirectPlan | None = None
+    compose: ComposePlan | None = None
 
 
 def _has_passed(mine: object, theirs: object, nothing: object) -> bool:

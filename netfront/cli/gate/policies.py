@@ -4,6 +4,7 @@ from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import auth_policies
 from netfront.cli.gate.auth_url import auth_url_policies
+from netfront.cli.gate.compose import compose_policies
 from netfront.cli.gate.edges import edge_policies
 from netfront.cli.gate.limits import limit_policies
 from netfront.cli.gate.routes import rewrite_policies
@@ -24,4 +25,5 @@ def gate_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
         *limit_policies(flags, faults),
         *rewrite_policies(flags, faults),
         *edge_policies(flags, faults),
+        *compose_policies(flags, faults),
     ]

@@ -43,22 +43,24 @@ class AnswerArg:
     Args:
         scope: as written.
         given: with its flag.
+        methods: of its route, where the scope names none.
     """
 
     scope: Scope
     plan: AnswerPlan
     given: str
     word: str
+    methods: tuple[str, ...] = ()
 
     @property
     def served(self) -> Scope:
         """The scope of its route, which is exact."""
-        return replace(self.scope, is_exact=True)
+        return replace(self.scope, is_exact=True, methods=self.scope.methods or self.methods)
 
 
 def make_routes(flags: ServeFlags) -> bool:
     """Tell whether flags make a route, so that no target need be named."""
-    return any((flags.match, flags.redirect, flags.respond))
+    return any((flags.match, flags.redirect, flags.respond, flags.compose))
 
 
 def read_matches(flags: ServeFlags, faults: Faults) -> list[tuple[Word, RouteArg]]:

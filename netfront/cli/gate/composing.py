@@ -1,0 +1,117 @@
+"""From a ComposePlan to the handler that stands for it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from netfront.cli.gate.compose import way_of
+from netfront.cli.gate.compose_plan import ComposePlan
+from netfront.cli.gate.outward import Outward
+from netfront.cli.plan import Settings
+from netfront.filters.compose import Ask, Asked, Begin, ComposeRules, PartAnswer, compose
+from netfront.http.ask import ask, collect, request_of
+from netfront.http.message import Handler, Request, Response
+from netfront.net.lane import clock
+from netfront.policy.compose import Part
+
+__all__ = ["Composing"]
+
+_MOST_BODY = 10 << 20
+"""Bytes of a request's body that a part takes, where --max-body does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composing:
+    """Makes the handlers of compositions.
+
+    Args:
+        ours: answers requests to paths of this gateway, as those of clients once their fields are in order.
+        outward: leads to URLs.
+        begin: runs a part beside the composed request.
+    """
+
+    ours: Handler
+    outward: Outward
+    begin: Begin
+
+    def handler(
+        self, plan: ComposePlan, settings: Settings, edits: Sequence[Callable[[Request, Response], None]]
+    ) -> Handler:
+        """Make the handler.
+
+        Args:
+            edits: made to its answers.
+        """
+        held = settings.gate.compose
+        rules = ComposeRules(
+            each=held.each,
+            passes_status=held.passes_status,
+            timeout=held.timeout,
+            most_part=held.most_part,
+            most_body=settings.most_body if settings.most_body is not None else _MOST_BODY,
+            cookies=frozenset(name.encode() for name in held.cookies),
+            tells_time=plan.tells_time,
+        )
+        parts = plan.composition.parts
+        asks = [
+            self._out(part, held.most_part, settings.timeout) if part.place else self._in(held.most_part)
+            for part in parts
+        ]
+        return _edited(compose(parts, asks, self.begin, rules), edits)
+
+    def _in(self, most: int) -> Ask:
+        """Give what asks a route of ours: on behalf of the same client, with what is known of them."""
+        ours = self.ours
+
+        async def ask_ours(asked: Asked) -> PartAnswer:
+            whole = asked.whole
+            request = request_of(
+                asked.method,
+                asked.target,
+                scheme=whole.scheme,
+                authority=whole.authority,
+                fields=asked.fields,
+                body=asked.body,
+                client=asked.client,
+            )
+            request.identity = whole.identity
+            request.counted = whole.counted
+            request.forwarded = whole.forwarded
+            request.id = whole.id
+            request.depth = whole.depth + 1
+            return await collect(ours, request, most=most, until=asked.until)
+
+        return ask_ours
+
+    def _out(self, part: Part, most: int, timeout: float) -> Ask:
+        """Give what asks a URL."""
+        way = way_of(part)
+        handler = self.outward.handler(way)
+
+        async def ask_url(asked: Asked) -> PartAnswer:
+            return await ask(
+                handler,
+                asked.method,
+                asked.target,
+                scheme=way.scheme,
+                authority=way.authority,
+                fields=asked.fields,
+                body=asked.body,
+                client=asked.client,
+                most=most,
+                until=min(asked.until, clock() + timeout),
+            )
+
+        return ask_url
+
+
+def _edited(handler: Handler, edits: Sequence[Callable[[Request, Response], None]]) -> Handler:
+    if not edits:
+        return handler
+
+    async def handle(request: Request) -> Response:
+        response = await handler(request)
+        for edit in edits:
+            edit(request, response)
+        return response
+
+    return handle
