@@ -17,6 +17,7 @@ from netfront.cli.plan import ListenerPlan, PoolPlan, RoutePlan, ServePlan
 from netfront.cli.scoped import Policy
 from netfront.cli.targets import follows_name
 from netfront.endpoint import Endpoint, is_loopback_name
+from netfront.policy.scope import Near
 
 __all__ = ["find_contradictions", "refuse_local_hsts"]
 
@@ -79,9 +80,10 @@ def refuse_local_hsts(plan: ServePlan, routed: Iterable[str], faults: Faults) ->
 
 def _check_policies(policies: Iterable[Policy], routes: Sequence[RoutePlan], faults: Faults) -> None:
     """A policy that guards nothing is a typing error that would leave something open."""
+    near = Near((route.scope, route.scope) for route in routes)
     for policy in policies:
         scope = policy.scope
-        if scope is not None and not any(scope.meets(route.scope) for route in routes):
+        if scope is not None and not any(map(scope.meets, near.of(scope))):
             routed = ", ".join(dict.fromkeys(str(route.scope) for route in routes))
             faults.add(policy.given, "its scope meets no route", f"the routes are {routed}", word=policy.word)
 

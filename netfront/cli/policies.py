@@ -29,7 +29,9 @@ from netfront.units import parse_count, parse_duration, parse_size
 
 __all__ = ["in_order", "read_policies", "settle"]
 
-_MOST_VARIANTS = 1024
+_MOST_VARIANTS = 4096
+"""Of a route; of those that a request's path may lie in, at most so many:"""
+_MOST_MET = 1024
 
 
 def read_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
@@ -75,13 +77,20 @@ def settle(
     scope: Scope, policies: Sequence[Policy], defaults: Settings, faults: Faults
 ) -> tuple[Settings, tuple[Variant, ...]]:
     """Work out what holds in a route: its settings, and the variants for narrower scopes within it."""
-    wider = [policy for policy in policies if policy.scope is None or policy.scope.covers(scope)]
-    met = [policy.scope for policy in policies if policy.scope is not None and policy.scope.meets(scope)]
-    narrower = [inner for inner in dict.fromkeys(met) if not inner.covers(scope)]
+    wider, met = [], []
+    for policy in policies:
+        if policy.scope is None or policy.scope.covers(scope):
+            wider.append(policy)
+        elif policy.scope.meets(scope):
+            met.append(policy.scope)
+    everywhere = {id(policy) for policy in wider}
+    by_scope: dict[Scope | None, list[Policy]] = {}
+    for policy in policies:
+        by_scope.setdefault(policy.scope, []).append(policy)
     variants = []
-    for scopes in _combinations(narrower, faults):
-        held = [policy for policy in policies if policy in wider or policy.scope in scopes]
-        variants.append(Variant(scopes, _merge(held, defaults)))
+    for scopes in _combinations(list(dict.fromkeys(met)), faults):
+        held = [policy for inner in scopes for policy in by_scope[inner] if id(policy) not in everywhere]
+        variants.append(Variant(scopes, _merge([*wider, *held], defaults)))
     variants.sort(key=lambda variant: -len(variant.scopes))
     return _merge(wider, defaults), tuple(variants)
 
@@ -89,15 +98,34 @@ def settle(
 def _combinations(scopes: Sequence[Scope], faults: Faults) -> list[tuple[Scope, ...]]:
     """List the sets of scopes that one request can be in, each as a tuple.
 
-    A set counts only if its scopes meet in pairs, and if it holds every scope that covers one of its own.
+    A set counts only if its scopes meet in pairs, and if it holds every scope that covers one of its own. Those whose
+    paths begin with text are held against others of the same text alone, as no others meet them.
     """
-    found: list[tuple[Scope, ...]] = [()]
+    order = {scope: at for at, scope in enumerate(scopes)}
+    loose = [scope for scope in scopes if scope.first is None]
+    by_text: dict[str, list[Scope]] = {}
     for scope in scopes:
-        found += [(*chosen, scope) for chosen in found if all(scope.meets(other) for other in chosen)]
-        if len(found) > _MOST_VARIANTS:
+        if scope.first is not None:
+            by_text.setdefault(scope.first, []).append(scope)
+    common = _grown([()], loose)
+    found = [chosen for chosen in common if chosen and _is_closed(chosen, loose)]
+    for alike in (*by_text.values(), []):
+        grown = _grown(common, alike)
+        found += [chosen for chosen in grown[len(common) :] if _is_closed(chosen, [*loose, *alike])]
+        if len(found) > _MOST_VARIANTS or len(grown) > _MOST_MET:
             faults.add("the scopes of policies", "they overlap in too many ways", "give fewer, or wider ones")
             return []
-    return [chosen for chosen in found if chosen and _is_closed(chosen, scopes)]
+    return [tuple(sorted(chosen, key=order.__getitem__)) for chosen in found]
+
+
+def _grown(sets: Sequence[tuple[Scope, ...]], scopes: Iterable[Scope]) -> list[tuple[Scope, ...]]:
+    """Give these sets, and all that they make with scopes added which meet all of a set; a few more than the limit."""
+    found = list(sets)
+    for scope in scopes:
+        found += [(*chosen, scope) for chosen in found if all(scope.meets(other) for other in chosen)]
+        if len(found) > _MOST_MET:
+            break
+    return found
 
 
 def _is_closed(chosen: tuple[Scope, ...], scopes: Iterable[Scope]) -> bool:

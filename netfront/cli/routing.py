@@ -1,6 +1,6 @@
 """Routes and pools: from the arguments of a command line to its RoutePlans and PoolPlans."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from netfront.cli.argv import Word, as_word
@@ -24,7 +24,7 @@ from netfront.cli.scoped import Policy
 from netfront.cli.targets import plan_target
 from netfront.errors import UsageError
 from netfront.policy.condition import Condition
-from netfront.policy.route import Scope, parse_scope
+from netfront.policy.scope import Near, Scope, parse_scope
 
 __all__ = ["plan_routes", "read_arguments"]
 
@@ -96,21 +96,23 @@ def plan_routes(
             key = str(scope), index, kind, arg.condition
             service = services.setdefault(key, _Service(scope, index, kind, name, condition=arg.condition))
             service.targets += targets  # who is named twice counts once; the pool's members say so
+    answers: list[AnswerArg] = []
     for answer in (*read_answers(flags, faults), *read_compositions(flags, faults)):
         if "http" not in kinds:
             faults.add(
                 answer.given, "no listener is for requests", "add --listen http://:PORT", word=answer.word
             )
             lost = True
-        _refuse_answered(answer, services.values(), faults)
         service = _Service(answer.served, None, "http", str(answer.served), answer=answer.plan)
         services[str(answer.served), None, "http", answer.given] = service
+        answers.append(answer)
+    _refuse_answered(answers, services.values(), faults)
     _refuse_alike(services.values(), faults)
     routes, pools = [], []
     heeded: list[BalancePlan] = []
+    held = _policies_of(services.values(), policies)
     for service in sorted(services.values(), key=lambda service: service.kind != "http"):
-        held = [policy for policy in policies if _is_for(policy, service, services.values())]
-        settings, variants = settle(service.scope, held, defaults, faults)
+        settings, variants = settle(service.scope, held[id(service)], defaults, faults)
         if service.kind == "http":
             heeded += [settings.balance, *(variant.settings.balance for variant in variants)]
         else:
@@ -139,26 +141,22 @@ def plan_routes(
     return tuple(routes), tuple(pools), lost
 
 
-def _refuse_answered(answer: AnswerArg, services: Iterable[_Service], faults: Faults) -> None:
-    """Refuse a scope that is forwarded too, or answered twice."""
-    for service in services:
-        if service.kind != "http" or service.condition is not None:
-            continue
-        if service.answer is not None:
-            if service.scope.meant == answer.served.meant:
-                faults.add(
-                    answer.given, f"{answer.scope} is answered twice", "give it once", word=answer.word
-                )
-        elif service.scope.meant in (answer.scope.meant, answer.served.meant):
+def _refuse_answered(answers: Iterable[AnswerArg], services: Iterable[_Service], faults: Faults) -> None:
+    """Refuse scopes that are forwarded too, or answered twice."""
+    plain = [service for service in services if service.kind == "http" and service.condition is None]
+    forwarded = {service.scope.meant: service.scope for service in plain if service.answer is None}
+    answered: set[object] = set()
+    for answer in answers:
+        if answer.served.meant in answered:
+            faults.add(answer.given, f"{answer.scope} is answered twice", "give it once", word=answer.word)
+        answered.add(answer.served.meant)
+        scope = forwarded.get(answer.scope.meant) or forwarded.get(answer.served.meant)
+        if scope is not None:
             hint = f"to forward only what lies below, write '{answer.served}: …'"
-            if answer.scope.is_exact or service.scope.is_exact:
+            if answer.scope.is_exact or scope.is_exact:
                 hint = "give it once"
-            faults.add(
-                answer.given,
-                f"{answer.scope} is forwarded, and answered by ourselves",
-                hint,
-                word=answer.word,
-            )
+            why = f"{answer.scope} is forwarded, and answered by ourselves"
+            faults.add(answer.given, why, hint, word=answer.word)
 
 
 def _refuse_alike(services: Iterable[_Service], faults: Faults) -> None:
@@ -242,30 +240,47 @@ def _for_bytes(
     return replace(settings, balance=balance)
 
 
+def _policies_of(services: Collection[_Service], policies: Sequence[Policy]) -> dict[int, list[Policy]]:
+    """Give the policies that say something of each service, by its id."""
+    held: dict[int, list[Policy]] = {id(service): [] for service in services}
+    near = Near((service.scope, service) for service in services)
+    for policy in policies:
+        scope, met = policy.scope, near.of(policy.scope)
+        takers = [
+            other
+            for other in met
+            if scope is not None and other.condition is None and other.scope.covers(scope)
+        ]
+        for service in met:
+            if _is_for(policy, service, services) and not _is_taken(service, takers):
+                held[id(service)].append(policy)
+    return held
+
+
 def _is_for(policy: Policy, service: _Service, services: Iterable[_Service]) -> bool:
-    """Tell whether a policy says anything of a route."""
-    same_kind = [other for other in services if other.kind == service.kind]
+    """Tell whether a policy may say anything of a route of this kind."""
     scope = policy.scope
-    if service.kind != "http" and scope is not None:
-        if scope.methods or scope.segments or scope.is_exact:
-            return False
-        if scope.host != service.scope.host and any(
-            other.kind == "http" and other.scope.host == scope.host for other in services
-        ):
-            return False
-    return not _is_taken(policy, service, same_kind)
+    if service.kind == "http" or scope is None:
+        return True
+    if scope.methods or scope.segments or scope.is_exact:
+        return False
+    return scope.host == service.scope.host or not any(
+        other.kind == "http" and other.scope.host == scope.host for other in services
+    )
 
 
-def _is_taken(policy: Policy, service: _Service, services: Iterable[_Service]) -> bool:
-    """Tell whether every request of a policy's scope goes to a more specific route than this one."""
-    scope = policy.scope
-    return scope is not None and any(
-        service.scope.covers(other.scope)
-        and other.scope.covers(scope)
-        and other.condition is None
+def _is_taken(service: _Service, takers: Iterable[_Service]) -> bool:
+    """Tell whether every request of a policy's scope goes to a more specific route than this one.
+
+    Args:
+        takers: the routes that cover that scope.
+    """
+    return any(
+        other.kind == service.kind
+        and service.scope.covers(other.scope)
         and (other.scope.host, other.scope.segments) != (service.scope.host, service.scope.segments)
         and other.listener in (None, service.listener)
-        for other in services
+        for other in takers
     )
 
 

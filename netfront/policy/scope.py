@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from operator import eq
+from typing import Generic, TypeVar
 
 from netfront.errors import BadMessage, UsageError
 from netfront.wire.target import canonical
 
-__all__ = ["Scope", "is_text", "parse_scope", "with_head"]
+__all__ = ["Near", "Scope", "is_text", "parse_scope", "with_head"]
 
+T = TypeVar("T")
 _METHODS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:,[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 _USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
@@ -61,6 +63,11 @@ class Scope:
                 break
             literal.append(segment)
         return "/" + "/".join(literal)
+
+    @property
+    def first(self) -> str | None:
+        """The text in lower case that all paths in it begin with; None where they need not."""
+        return self.segments[0].lower() if self.segments and is_text(self.segments[0]) else None
 
     @property
     def has_path(self) -> bool:
@@ -122,6 +129,29 @@ class Scope:
             return not has_path or find(path) is not None
 
         return matches
+
+
+class Near(Generic[T]):
+    """Values by their scopes, so that a scope need not be held against those that it cannot meet.
+
+    Scopes whose paths begin with different text never meet, nor does one of them cover the other.
+    """
+
+    def __init__(self, items: Iterable[tuple[Scope | None, T]]) -> None:
+        self._all: list[T] = []
+        self._by_text: dict[str, list[int]] = {}
+        self._loose: list[int] = []
+        for at, (scope, value) in enumerate(items):
+            self._all.append(value)
+            text = scope.first if scope is not None else None
+            (self._loose if text is None else self._by_text.setdefault(text, [])).append(at)
+
+    def of(self, scope: Scope | None) -> list[T]:
+        """Give, in order, all whose scope may meet this one; None meets all, and is met by all."""
+        text = scope.first if scope is not None else None
+        if text is None:
+            return self._all
+        return [self._all[at] for at in sorted((*self._loose, *self._by_text.get(text, ())))]
 
 
 def is_text(segment: str) -> bool:

@@ -140,3 +140,10 @@ def test_request_is_told_where_it_is_sent():
     assert rows(explain_request(made, "POST /x/7"), "answer") == ["405: Allow: GET, HEAD, OPTIONS"]
     assert rows(explain_request(made, "OPTIONS /x/7"), "answer") == ["200: Allow: GET, HEAD, OPTIONS"]
     assert "200, 2 bytes" in explain_request(made, "GET /y")
+
+
+def test_each_of_a_thousand_rules_makes_one_part_of_the_route_they_lie_in():
+    scopes = [f"/r{number}" for number in range(1000)]
+    made = plan("/=:3000", *(f"{scope}=:3001" for scope in scopes), ip=[f"{scope}: ::1" for scope in scopes])
+    assert [len(route.variants) for route in made.routes] == [1000, *[0] * 1000]
+    assert made.routes[7].settings.gate.is_guarded

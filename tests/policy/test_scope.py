@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netfront.errors import UsageError
-from netfront.policy.scope import Scope, parse_scope
+from netfront.policy.scope import Near, Scope, parse_scope
 from tests.policy.test_route import PATHS, SCOPES
 
 
@@ -219,3 +219,12 @@ def test_scopes_that_ignore_case_cover_and_meet_what_is_written_otherwise():
 )
 def test_scopes_that_mean_the_same_are_known(one, other, same):
     assert (parse_scope(one).meant == parse_scope(other).meant) == same
+
+
+@given(st.lists(SCOPES, max_size=8), SCOPES, st.booleans())
+def test_near_are_all_that_a_scope_meets(scopes, scope, ignores_case):
+    wanted = replace(scope, ignores_case=ignores_case)
+    near = Near((one, at) for at, one in enumerate(scopes)).of(wanted)
+    assert near == sorted(near)
+    assert {at for at, one in enumerate(scopes) if one.meets(wanted)} <= {*near}
+    assert Near((one, at) for at, one in enumerate(scopes)).of(None) == [*range(len(scopes))]
