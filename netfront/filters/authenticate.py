@@ -147,12 +147,8 @@ def _challenging(error: Refusal, group: Sequence[Method], index: int) -> Refusal
 
 
 def _refuse_several(request: Request) -> None:
-    seen = False
-    for row in request.fields.rows:
-        if row.name == b"authorization":
-            if seen:
-                raise Refusal(400, "several lines of Authorization")
-            seen = True
+    if len(request.fields.get_all(b"authorization")) > 1:
+        raise Refusal(400, "several lines of Authorization")
 
 
 async def _answer(response: Response) -> Response:

@@ -100,6 +100,7 @@ _GENERATION_BYTES = 1 << 20
 _SIGHTS = 8192
 _NAMES = 1024
 _LONGEST_NAME = 64
+_NAMES_ASKED = 64
 _SPACE = 0x20
 
 
@@ -170,7 +171,7 @@ class Edit:
 class Layout:
     """Which parts of a head of known shape make up a section: (place among the parts, a row like the one there)."""
 
-    __slots__ = ("_narrowed", "kinds", "places", "take")
+    __slots__ = ("_found", "_narrowed", "kinds", "places", "take")
 
     def __init__(self, places: Sequence[tuple[int, Field]]) -> None:
         self.places = places
@@ -183,6 +184,16 @@ class Layout:
             self.take = lambda parts: [parts[at] for at in only]
         self._narrowed: dict[object, Layout] = {}
         """By what an edit drops; the edits are those of flags, so they are few."""
+        self._found: dict[bytes, tuple[int, ...]] = {}
+
+    def at(self, name: bytes) -> tuple[int, ...]:
+        """Give the places of all parts of this name. What is asked for is remembered: filters ask for few names."""
+        found = self._found.get(name)
+        if found is None:
+            found = tuple([at for at, row in self.places if row.name == name])
+            if len(self._found) < _NAMES_ASKED:
+                self._found[name] = found
+        return found
 
     def without(self, edit: Edit) -> "Layout":
         """Give what an edit leaves of it."""
@@ -268,14 +279,26 @@ class Fields:
 
     def get(self, name: bytes) -> bytes | None:
         """Give the value of the first field of this name (lower case), or None."""
-        for row in self.rows:
+        rows = self._rows
+        if rows is None:
+            for at in self._layout.at(name):
+                return self._parts[at][len(name) + 2 : -2]
+            rows = self._added
+        for row in rows:
             if row.name == name:
                 return row.value
         return None
 
     def get_all(self, name: bytes) -> list[bytes]:
         """Give the values of every field of this name (lower case), in order."""
-        return [row.value for row in self.rows if row.name == name]
+        rows, values = self._rows, []
+        if rows is None:
+            values = [self._parts[at][len(name) + 2 : -2] for at in self._layout.at(name)]
+            rows = self._added
+        for row in rows:
+            if row.name == name:
+                values.append(row.value)
+        return values
 
     def plus(self, *added: Field) -> "Fields":
         """Give the section with these fields at its end."""
