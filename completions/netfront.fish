@@ -252,7 +252,7 @@ complete -c netfront -n '__fish_seen_subcommand_from gateway' -l concurrency -x 
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l redis -x -d 'share the counts of --limit by this Redis or Valkey: redis://, rediss:// (TLS, also with ,ca=FILE), redis+sentinel://HOSTS/NAME, redis+cluster://HOSTS or unix://PATH'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l redis-password -r -F -d 'the password of --redis'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l redis-down -x -d 'while Redis is down: each process counts by itself, all pass, or 503 (default local)'
-complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose -x -d 'one answer of several parts: \'/home = user:/users/me + orders:/orders?u={user.id} + ads?:/ads/top\''
+complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose -x -d 'one JSON answer of several parts: \'/home = user:/users/me + orders:/orders?u={user.id} + ads?:/ads/top\'; ?=JSON is a default, name[] runs over an array, ... spreads an object, \' < \' sends and \' | \' picks by JMESPath'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-each -x -d 'of a part for each item, requests at once (default 16)'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-status -x -d 'pass: a part\'s own 4xx becomes the answer\'s'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-timeout -x -d 'for all parts together (default 30s)'

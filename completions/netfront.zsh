@@ -139,7 +139,7 @@ _netfront_gateway() {
         '--redis=[share the counts of --limit by this Redis or Valkey\: redis\://, rediss\:// (TLS, also with ,ca=FILE), redis+sentinel\://HOSTS/NAME, redis+cluster\://HOSTS or unix\://PATH]:value: ' \
         '--redis-password=[the password of --redis]:secret:_files' \
         '--redis-down=[while Redis is down\: each process counts by itself, all pass, or 503 (default local)]:value: ' \
-        '*--compose=[one answer of several parts\: '\''/home = user\:/users/me + orders\:/orders?u={user.id} + ads?\:/ads/top'\'']:value: ' \
+        '*--compose=[one JSON answer of several parts\: '\''/home = user\:/users/me + orders\:/orders?u={user.id} + ads?\:/ads/top'\''; ?=JSON is a default, name\[\] runs over an array, ... spreads an object, '\'' < '\'' sends and '\'' | '\'' picks by JMESPath]:value: ' \
         '*--compose-each=[of a part for each item, requests at once (default 16)]:value: ' \
         '*--compose-status=[pass\: a part'\''s own 4xx becomes the answer'\''s]:value: ' \
         '*--compose-timeout=[for all parts together (default 30s)]:value: ' \
