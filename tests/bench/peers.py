@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -56,7 +56,14 @@ class Bench:
 
     @contextmanager
     def running(
-        self, peer: str, *, tls: bool = False, routes: int = 0, blind: bool = False, backends: int = 0
+        self,
+        peer: str,
+        *,
+        tls: bool = False,
+        routes: int = 0,
+        blind: bool = False,
+        backends: int = 0,
+        gateway: Sequence[str] = (),
     ) -> Iterator[Proxy]:
         """Run a proxy, pinned to its core.
 
@@ -65,15 +72,21 @@ class Bench:
             routes: so many `/rN` instead of one route for all.
             blind: it relays TCP, and knows nothing of HTTP.
             backends: netfront balances among so many, which are all the origin under other addresses.
+            gateway: netfront is a gateway with these words; {origin} in them is the origin.
         """
         name = f"{peer}-{routes}-{blind:d}-{backends}"
-        place = self.place / name
-        place.mkdir(exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.place))
+        place.chmod(0o755)
         port, tls_port = free_port(), free_port()
         whole = (self, place, port, tls_port, routes)
         line = BLIND_PEERS[peer](*whole[:3]) if blind else PEERS[peer](*whole)
         if backends:
             line = _netfront_balance(self, port, backends)
+        if gateway:
+            words = [word.replace("{origin}", f"127.0.0.1:{self.origin}") for word in gateway]
+            profile = ["-m", "cProfile", "-o", self.profile] if self.profile else []
+            line = [sys.executable, *profile, "-m", "netfront", "gateway", *words, "-q"]
+            line += ["-l", f"http://127.0.0.1:{port}"]
         if peer == "netfront" and tls:
             certificate = ["--cert", str(self.place / "cert.pem"), "--key", str(self.place / "key.pem")]
             line += ["-l", f"https://127.0.0.1:{tls_port}", *certificate]

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from tests.bench.peers import BACKENDS, BLIND_PEERS, ROUTES, Bench, Proxy
 __all__ = ["ROWS", "Invalid", "Measured", "Options", "Row"]
 
 IDLE = 5000
+_THOUSAND = [f"/r{number}={{origin}}" for number in range(1000)]
 
 
 class Invalid(Exception):
@@ -203,6 +204,22 @@ def _balance(first: int, second: int) -> Callable[[Bench, Options], Measured]:
     return measure
 
 
+def _gateway(one: Sequence[str], other: Sequence[str], path: str) -> Callable[[Bench, Options], Measured]:
+    """Make the measurement of a gateway with these words against one with those; none is `netfront proxy`."""
+
+    def measure(bench: Bench, options: Options) -> Measured:
+        with ExitStack() as stack:
+            cases: dict[str, Callable[[float], float]] = {}
+            for name, words in (("gateway", one), ("against", other)):
+                proxy = stack.enter_context(bench.running("netfront", gateway=words))
+                cases[name] = partial(_cost, bench, proxy, _plain(path))
+            measured = _interleaved(cases, options)
+        measured.verdict = _ratio(measured, "gateway", "against")
+        return measured
+
+    return measure
+
+
 def _latency(bench: Bench, options: Options) -> Measured:
     """The median answer time of one connection, in microseconds."""
 
@@ -286,6 +303,14 @@ _ALL = (
     ),
     Row("idle", f"{IDLE} idle connections beside / without", 1.15, 1.05, _beside_idle),
     Row("routes", f"{ROUTES} routes / one", 1.1, 1.02, _routes),
+    Row("gateway", "a gateway with one route / proxy", 1.05, 1.0, _gateway(["/={origin}"], (), "/")),
+    Row(
+        "gateway-routes",
+        f"a gateway with {len(_THOUSAND)} routes / one",
+        1.05,
+        1.0,
+        _gateway(_THOUSAND, _THOUSAND[-1:], "/r999/x"),
+    ),
     Row("balance", "balance of 2 backends / proxy", 1.05, 1.0, _balance(2, 0)),
     Row("backends", f"{BACKENDS} backends / 2", 1.1, 1.02, _balance(BACKENDS, 2)),
     Row("latency", "p50 of a lone connection", 1.25, 1.25, _latency),
