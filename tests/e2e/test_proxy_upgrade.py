@@ -63,8 +63,8 @@ def test_what_the_client_sends_behind_its_request_waits_for_the_101():
         except TimeoutError:
             early.append(None)
         connection.socket.settimeout(10)
-        connection.send(SWITCHED)
         going.set()
+        connection.send(SWITCHED)
         connection.send(connection.read_exactly(len(EVIL)))
 
     with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
