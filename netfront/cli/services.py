@@ -100,9 +100,9 @@ class Service:
 
     def stick(self, request: Request, response: Response) -> None:
         """Have the client come back to the backend that answered."""
-        member = request.exchange.dialled
-        if self.stickiness is not None and member is not None:
-            self.stickiness.set_cookie(request, response, str(member.endpoint).encode())
+        backend = request.exchange.backend
+        if self.stickiness is not None and backend is not None:
+            self.stickiness.set_cookie(request, response, backend.name)
 
     def start(self, nursery: trio.Nursery, follower: Follower, turns: Turns, redialler: Redialler) -> None:
         """Follow names, probe backends and dial those that are down, in tasks of this nursery."""

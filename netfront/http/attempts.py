@@ -173,10 +173,9 @@ class Attempts:
         request = self.request
         status = response.status
         while True:
-            dialled = request.exchange.dialled
-            self.tried += [
-                one for one in self._pool.backends if one.member is dialled and one not in self.tried
-            ]
+            backend = request.exchange.backend
+            if backend is not None and backend not in self.tried:
+                self.tried.append(backend)
             if not self._may_repeat() or request.method not in IDEMPOTENT or len(self.tried) >= TRIES:
                 return response
             if not self._pool.may_spend(clock()):
@@ -264,10 +263,9 @@ class Attempts:
             lease, connection = await self._open(lease)
         backend = lease.backend
         try:
-            exchange.dialled = member = backend.member
-            return await connection.exchange(
-                request, self._render(request, member), self._patience, lease, late, hedge
-            )
+            exchange.backend = backend
+            head = self._render(request, backend.member)
+            return await connection.exchange(request, head, self._patience, lease, late, hedge)
         except BackendError as error:
             self._hand_back(lease, error)
             raise _Failed(error, backend) from error
@@ -365,7 +363,7 @@ class _Opening:
         self._why = SILENT
         backend = lease.backend
         self._leases[backend] = lease, backend.generation, clock()
-        self._exchange.dialled = backend.member
+        self._exchange.backend = backend
         return backend
 
     def failed(self, backend: Backend, error: BackendError) -> None:

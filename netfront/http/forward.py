@@ -112,9 +112,10 @@ def forward(
             backend = lease.backend
             try:
                 exchange.attempts = 1
-                exchange.dialled = member = backend.member
+                exchange.backend = backend
                 connection = transport.kept(backend, request)
                 if connection is not None and request.body.__class__ is bytes:
+                    member = backend.member
                     head = request_head(request, member, mounts[member.base] if mounts else None)
                     response = await connection.exchange(request, head, patience, lease, late, hedger)
                 else:
@@ -138,8 +139,8 @@ def forward(
             hung.record(now - exchange.asked, now)
             if tail is not None:
                 tail.record(now - began, now)
-        if follows_latency:
-            pool.answered(exchange.dialled, now - exchange.asked, now)
+        if follows_latency and exchange.backend is not None:
+            exchange.backend.answered(now - exchange.asked, now)
         for edit in edits:
             edit(request, response)
         return response

@@ -313,7 +313,7 @@ class _Service:
         flow.lease = lease
         backend = lease.backend
         passage.tries += 1
-        passage.member = backend.member
+        passage.backend = backend
         flow.tried.append(backend)
         flow.addresses = 0
         if not backend.addresses:

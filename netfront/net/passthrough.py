@@ -178,7 +178,7 @@ class _Tries:
         self._tried.append(backend)
         passage = self._passage
         passage.tries += 1
-        passage.member = backend.member
+        passage.backend = backend
         self.has_more = passage.tries < TRIES
         return backend
 
@@ -191,7 +191,7 @@ class _Tries:
         """Note who is connected. Those that were silent for so long that another was dialled have failed."""
         now = clock()
         passage = self._passage
-        passage.member = backend.member
+        passage.backend = backend
         passage.connected = now
         chosen, since = self._leases[backend]
         self._seconds = now - since

@@ -323,12 +323,6 @@ class Pool:
         elif not backend.is_up:
             self._note_trials()
 
-    def answered(self, member: Member | None, seconds: float, now: float) -> None:
-        """Note how long a backend took to begin its answer, where somebody picks by it."""
-        for backend in self.backends:
-            if backend.member is member:
-                backend.answered(seconds, now)
-
     def dialled(self, backend: Backend, why: str, now: float) -> None:
         """Heed what came of dialling one that is down: `why` is empty where it went well."""
         was_up = backend.is_up

@@ -104,6 +104,16 @@ class Rig:
         return self.exchanges[-1]
 
 
+async def test_how_long_an_answer_took_is_known_of_the_backend_that_gave_it(nursery):
+    """Where somebody picks by it: and not of one that was tried before."""
+    with closed_port() as refusing, origin(answering(GOOD)) as good:
+        rig = Rig(nursery, refusing, good.port, lb="latency")
+        while not rig.pool.backends[0].failures:
+            assert await rig.ask() == (200, b"good")
+        assert rig.pool.backends[0].latency == 0.0
+        assert 0.0 < rig.pool.backends[1].latency < 5.0
+
+
 @pytest.mark.parametrize("method", METHODS)
 async def test_what_is_refused_goes_elsewhere_whatever_its_method(nursery, method):
     with closed_port() as refusing, origin(answering(GOOD)) as good:
@@ -168,7 +178,7 @@ async def test_without_an_answer_what_may_be_repeated_goes_elsewhere(nursery, sc
         assert await rig.ask(method, b"abc") == (200, b"good")
         assert [seen.body for seen in good.requests] == [b"abc"]
     assert rig.pool.backends[0].failures == 1
-    assert (rig.last.attempts, rig.last.dialled) == (2, rig.pool.backends[1].member)
+    assert (rig.last.attempts, rig.last.backend) == (2, rig.pool.backends[1])
 
 
 async def test_what_an_interim_answer_was_passed_on_of_is_not_asked_for_again(nursery):
@@ -296,7 +306,7 @@ async def test_an_answer_of_a_status_that_was_named_is_tried_elsewhere(nursery, 
         assert await rig.ask(method, b"abc") == (200, b"good")
         assert [seen.body for seen in good.requests] == [b"abc"]
     assert (rig.last.attempts, rig.last.retried) == (2, "retried: answered 503")
-    assert rig.last.dialled is rig.pool.backends[1].member
+    assert rig.last.backend is rig.pool.backends[1]
     assert rig.pool.backends[0].failures == 0
 
 

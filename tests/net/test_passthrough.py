@@ -133,7 +133,7 @@ async def test_a_connection_goes_to_a_backend_and_is_told_of(mode):
             assert await ask(front_port) == b"a:"
     assert seen(passages) == [(1, 5, 7, (), ""), (1, 0, 2, (), "")]
     told = passages[0]
-    assert told.member.label == f"b{port}"
+    assert told.backend.member.label == f"b{port}"
     assert told.started <= told.connected <= told.ended
     assert told.facts.peer[0] == "127.0.0.1"
     assert (pool.backends[0].in_flight, pool.backends[0].served) == (0, 2)
