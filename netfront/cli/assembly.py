@@ -42,7 +42,6 @@ from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
 from netfront.http.message import Handler, Observer, Request, Response, stack
-from netfront.http.outbound import Mount
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
 from netfront.net.backend import Member
@@ -218,15 +217,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
     dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
 
     def service(route: RoutePlan, settings: Settings) -> Handler:
-        behind, targets = parts.services[route.pool], plan.pool(route.pool).targets
-        mounts: dict[bytes, Mount | None] | None = None
-        if any(target.endpoint.base for target in targets):
-            mounts = {
-                (base := target.endpoint.base.encode()): Mount(route.scope.prefix.encode(), base)
-                if base
-                else None
-                for target in targets
-            }
+        behind = parts.services[route.pool]
         answers: list[ResponseEdit] = [
             public_names
         ]  # before anything a flag adds: it looks for what the backend said
@@ -254,7 +245,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
                 transport,
                 dialling=dialling,
                 patience=patience,
-                mounts=mounts,
+                prefix=route.scope.prefix.encode(),
                 edits=answers,
                 retry=RetryRules(settings.retry.resets, settings.retry.statuses, settings.retry_body),
                 hedging=_hedging(settings, tasks) if may_have_several(plan.pool(route.pool)) else None,

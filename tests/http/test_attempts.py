@@ -114,6 +114,16 @@ async def test_how_long_an_answer_took_is_known_of_the_backend_that_gave_it(nurs
         assert 0.0 < rig.pool.backends[1].latency < 5.0
 
 
+async def test_the_base_of_a_backend_that_came_meanwhile_holds_for_what_goes_to_it(nursery):
+    """A reload gives a pool members that were not there when the handler was made."""
+    with origin(answering(GOOD)) as good:
+        rig = Rig(nursery, 1)
+        place = Endpoint("http", "127.0.0.1", good.port, base="/v2")
+        rig.pool.replace([Member(place, "b", b"b", base=b"/v2")])
+        assert await rig.ask() == (200, b"good")
+        assert good.requests[0].target == b"/v2/x"
+
+
 @pytest.mark.parametrize("method", METHODS)
 async def test_what_is_refused_goes_elsewhere_whatever_its_method(nursery, method):
     with closed_port() as refusing, origin(answering(GOOD)) as good:
