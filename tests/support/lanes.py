@@ -97,6 +97,8 @@ async def listening(
     kind = socket.SOCK_DGRAM if datagrams is not None else socket.SOCK_STREAM
     sockets = open_sockets(host, 0, None, shown=host, kind=kind)
     listener = Listener("front", sockets, handler or refuse, datagrams=datagrams)
+    accepting = accepting or Accepting()
+    accepting.add(listener)
     stop = Signal()
 
     async def drained() -> None:
@@ -107,12 +109,11 @@ async def listening(
         nursery.start_soon(
             partial(
                 serve,
-                (listener,),
+                accepting,
                 admission=Admission(1000, 1000, lambda _: True),
                 stop=stop,
                 lane=lane,
                 drained=drained,
-                accepting=accepting,
             )
         )
         await trio.lowlevel.checkpoint()
