@@ -3,6 +3,7 @@
 import random
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from netfront.cli.plan import ListenerPlan, ServePlan
 from netfront.cli.render import Console, url_of
 from netfront.cli.services import Demo, Service
 from netfront.errors import BackendError, CannotListen
+from netfront.http.message import Observer
 from netfront.http.server import HttpServer
 from netfront.http.transport import Transport
 from netfront.http.watch import Turns
@@ -29,6 +31,7 @@ from netfront.net.listen import (
     close_listeners,
 )
 from netfront.net.logfile import LogFile
+from netfront.net.passage import Passage
 from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
 from netfront.net.redial import Redialler
@@ -38,10 +41,25 @@ from netfront.net.tasks import Tasks
 if TYPE_CHECKING:
     from netfront.cli.certificates import Certificates
 
-__all__ = ["App", "Front"]
+__all__ = ["App", "Front", "Observers"]
 
 _PROBE_WAIT = 0.3
 """Seconds that the banner waits for the backends' first answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Who is told of what has ended: of requests, and of connections and flows that were passed on."""
+
+    exchanges: tuple[Observer, ...] = ()
+    tcp: tuple[Callable[[Passage], None], ...] = ()
+    udp: tuple[Callable[[Passage], None], ...] = ()
+
+    def and_also(self, figures: Figures) -> "Observers":
+        """Give these and the figures."""
+        return Observers(
+            (*self.exchanges, figures.exchange), (*self.tcp, figures.passage), (*self.udp, figures.passage)
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -68,12 +86,29 @@ class Front:
             return len(self.passthrough.open)
         return self.datagrams.open if self.datagrams is not None else 0
 
+    def retire(self, successor: "Front | None", observers: Observers) -> None:
+        """Serve what is open here as the front that stands at the same endpoint by now.
+
+        Where there is none requests under way are answered, and what is passed on goes on; the new observers are told.
+        """
+        if self.server is not None:
+            if successor is not None and successor.server is not None:
+                self.server.become(successor.server)
+            else:
+                self.server.observers = observers.exchanges
+                self.server.drain()
+        if self.passthrough is not None:
+            self.passthrough.observers = observers.tcp
+        if self.datagrams is not None:
+            self.datagrams.observers = observers.udp
+
 
 class App:
     """All that serves a plan.
 
     Args:
         ports: of the fronts, in their order; filled in as they open, as redirects name them.
+        opened: closes what was opened for this one alone, should it never take over.
         figures: counted for --live.
         renewed: what is to be done to services that are kept when this takes over.
     """
@@ -90,6 +125,8 @@ class App:
         trusted: Callable[[str], bool],
         tasks: Tasks,
         pipes: Pipes,
+        observers: Observers,
+        opened: ExitStack,
         demo: Demo | None,
         figures: Figures | None,
         renewed: list[Callable[[], None]],
@@ -111,6 +148,9 @@ class App:
         self._renewed = renewed
         self._left: list[Service] = []
         """Of plans before: what they began goes on, and they get nothing more."""
+        self._observers = observers
+        self._opened = opened
+        self._redialler: Redialler | None = None
         self._start: Callable[[Service], None] | None = None
 
     @property
@@ -164,8 +204,10 @@ class App:
     def take_over(self, old: "App") -> list[Listener]:
         """Go on in place of another app, whose listeners are open here already; give those that are of no use any more.
 
-        Connections that are open go on, and answer their next request by this plan.
+        Connections that are open go on, and answer their next request by this plan. Where it does not listen any more
+        they end with what is under way.
         """
+        self._opened.pop_all()
         for renew in self._renewed:
             renew()
         self._renewed.clear()
@@ -180,12 +222,11 @@ class App:
                 front.datagrams = before.datagrams
         by_endpoint = {front.plan.endpoint: front for front in self._fronts}
         for front in (*old._retired, *old._fronts):
-            successor = by_endpoint.get(front.plan.endpoint)
-            if front.server is not None and successor is not None and successor.server is not None:
-                front.server.handler = successor.server.handler
-                front.server.observers = successor.server.observers
+            front.retire(by_endpoint.get(front.plan.endpoint), self._observers)
         self._retired = [front for front in (*old._retired, *old._fronts) if _is_used(front)]
-        self._start = old._start
+        self._start, self._redialler = old._start, old._redialler
+        if self._redialler is not None:
+            self._redialler.timeout = self.plan.limits.connect_timeout
         if self._start is not None:
             for service in self.services.values():
                 if service not in old.services.values():
@@ -199,6 +240,10 @@ class App:
             if log not in self.logs:
                 log.close()
         return [one for one in old.listeners if one not in self.listeners]
+
+    def give_up(self) -> None:
+        """Close what was opened for this one alone: it does not take over."""
+        self._opened.close()
 
     def is_spared(self, address: str) -> bool:
         """Tell whether an address is not held to the bound for one address."""
@@ -262,7 +307,7 @@ class App:
     def start(self, nursery: trio.Nursery, console: Console) -> None:
         """Follow names, probe backends and dial those that are down, in tasks of this nursery."""
         limits = self.plan.limits
-        redialler = Redialler(nursery, timeout=limits.connect_timeout)
+        redialler = self._redialler = Redialler(nursery, timeout=limits.connect_timeout)
         follower = Follower(
             Resolver(self.plan.resolver, hosts=HostsFile()), nursery, rng=random.Random(), tell=console.note
         )

@@ -7,12 +7,13 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from netfront.cli.application import App, Front
+from netfront.cli.application import App, Front, Observers
 from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
@@ -48,7 +49,7 @@ from netfront.net.backend import Member
 from netfront.net.datagram import Datagrams
 from netfront.net.dial import proxy_line
 from netfront.net.inbound import ends_tls, expects_proxy
-from netfront.net.listen import StreamHandler
+from netfront.net.listen import StreamHandler, close_listeners
 from netfront.net.logfile import LogFile
 from netfront.net.passage import Passage
 from netfront.net.passthrough import Passthrough
@@ -67,21 +68,6 @@ __all__ = ["build"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Observers:
-    """Who is told of what has ended: of requests, and of connections and flows that were passed on."""
-
-    exchanges: tuple[Observer, ...] = ()
-    tcp: tuple[Callable[[Passage], None], ...] = ()
-    udp: tuple[Callable[[Passage], None], ...] = ()
-
-    def and_also(self, figures: Figures) -> "_Observers":
-        """Give these and the figures."""
-        return _Observers(
-            (*self.exchanges, figures.exchange), (*self.tcp, figures.passage), (*self.udp, figures.passage)
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Parts:
     """What the fronts are made of."""
 
@@ -95,7 +81,7 @@ class _Parts:
     trusted: Callable[[str], bool]
     ports: list[int]
     certificates: "Certificates | None"
-    observers: "_Observers"
+    observers: Observers
 
 
 def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
@@ -108,9 +94,15 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
     Raises:
         UsageError: a file of the plan is wrong.
     """
+    with ExitStack() as opened:
+        return _build(plan, console, kept, opened)
+
+
+def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStack) -> App:
+    """Put everything together; `opened` closes what it opens, and is the app's own in the end."""
     limits = plan.limits
     heads = HeadLimits(limits.max_line, limits.max_field, limits.max_head, limits.max_fields)
-    certificates, contexts, logs, observers = _read_files(plan, console, kept)
+    certificates, contexts, logs, observers = _read_files(plan, console, kept, opened)
     figures = kept.figures if kept is not None else None
     if kept is None and plan.log.live and sys.stderr.isatty():
         figures = Figures()
@@ -119,6 +111,7 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
     demo = kept.demo if kept is not None else None
     if demo is None and any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets):
         demo = Demo()
+        opened.callback(close_listeners, (demo.listener,))
     services: dict[str, Service] = {}
     renewed: list[Callable[[], None]] = []
     if kept is not None:
@@ -157,6 +150,8 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         parts.trusted,
         parts.tasks,
         parts.pipes,
+        observers,
+        opened.pop_all(),
         demo,
         figures,
         renewed,
@@ -333,14 +328,14 @@ def _server_limits(plan: ServePlan, heads: HeadLimits) -> ServerLimits:
 
 
 def _read_files(
-    plan: ServePlan, console: Console, kept: App | None
-) -> tuple["Certificates | None", "BackendContexts", list[LogFile], _Observers]:
+    plan: ServePlan, console: Console, kept: App | None, opened: ExitStack
+) -> tuple["Certificates | None", "BackendContexts", list[LogFile], Observers]:
     """Read and open every file of the plan. Raises UsageError: of all that is wrong with any of them."""
     faults = Faults()
     certificates = None
     contexts: BackendContexts = {}
     logs: list[LogFile] = []
-    observers = _Observers()
+    observers = Observers()
     if plan.tls is not None:
         from netfront.cli.certificates import Certificates
 
@@ -356,7 +351,11 @@ def _read_files(
 
         contexts = backend_contexts(spoken_to_backends(plan), faults)
     try:
-        logs, observers = _observers(plan, console, kept.logs if kept is not None else ())
+        known_logs = kept.logs if kept is not None else []
+        logs, observers = _observers(plan, console, known_logs)
+        for log in logs:
+            if log not in known_logs:
+                opened.callback(log.close)
     except OSError as error:
         faults.add(f"--access-log {plan.log.access_log}", words(error))
     faults.raise_any()
@@ -365,7 +364,7 @@ def _read_files(
 
 def _observers(
     plan: ServePlan, console: Console, known: Sequence[LogFile]
-) -> tuple[list[LogFile], _Observers]:
+) -> tuple[list[LogFile], Observers]:
     logs: list[LogFile] = []
     exchanges: list[Observer] = []
     tcp: list[Callable[[Passage], None]] = []
@@ -382,7 +381,7 @@ def _observers(
         exchanges.append(console.exchange)
         tcp.append(console.passage)
         udp.append(console.passage)
-    return logs, _Observers(tuple(exchanges), tuple(tcp), tuple(udp))
+    return logs, Observers(tuple(exchanges), tuple(tcp), tuple(udp))
 
 
 def _wall(_: float) -> float:

@@ -154,6 +154,7 @@ class Service:
     def leave(self) -> None:
         """Follow, probe and dial nobody any more; what is under way ends as it will."""
         self._scope.cancel()
+        self.pool.leave()
         self.members.close()
         if self._watch is not None:
             self._watch.close()

@@ -222,7 +222,11 @@ class _Run:
             plan = self._plan_again()
             self._watch.change(_watched(plan))  # what is named anew is read below
             app = build(plan, self._console, old)
-            opened = app.open_listeners(old)
+            try:
+                opened = app.open_listeners(old)
+            except CannotListen:
+                app.give_up()
+                raise
         except (UsageError, CannotListen) as error:
             self._console.refused(error.faults)
             return

@@ -98,6 +98,12 @@ class HttpServer:
         """Serve one connection until it ends; closes the stream."""
         return _Connection(self, stream).serve()
 
+    def become(self, other: "HttpServer") -> None:
+        """Serve what comes next on open connections as another one would; how long a head may be stays."""
+        self.handler, self.limits, self.refuse, self.observers = (
+            other.handler, other.limits, other.refuse, other.observers,
+        )  # fmt: skip
+
     def drain(self) -> None:
         """Answer what is under way and no more: idle connections end at once, the others after their answer."""
         self.is_draining = True
@@ -202,7 +208,6 @@ class _Connection:
                     stream.stop_receiving()
                 due.which = "idle"
                 due.at = clock() + patience
-                patience = server.limits.idle_time
                 if not stream.readable.is_set:
                     await ready(stream.readable)
                 while (more := stream.receive_now()) is None:
@@ -211,6 +216,7 @@ class _Connection:
                     return
                 data = more
                 self.is_idle = False
+                patience = server.limits.idle_time
             try:
                 parsed = parse(data)
                 if parsed is None:

@@ -20,7 +20,15 @@ from netfront.net.lane import Lane, Signal, breathe, clock, deadline, first, pla
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tasks import Tasks
 
-__all__ = ["Accepting", "Admission", "DatagramHandler", "Listener", "StreamHandler", "serve"]
+__all__ = [
+    "Accepting",
+    "Admission",
+    "DatagramHandler",
+    "Listener",
+    "StreamHandler",
+    "close_listeners",
+    "serve",
+]
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
 DatagramHandler = Callable[[socket.socket, Lane | None, str], Awaitable[None]]

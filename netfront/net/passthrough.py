@@ -63,7 +63,7 @@ class Passthrough:
         self._idle = idle
         self._hello_time = hello_time
         self._pipes = pipes
-        self._observers = tuple(observers)
+        self.observers = tuple(observers)
         self.open: set[Passage] = set()
         """The connections under way."""
 
@@ -103,7 +103,7 @@ class Passthrough:
                 stream.reset()  # or what was cut would look complete
             self.open.discard(passage)
             passage.ended = clock()
-            for observe in self._observers:
+            for observe in self.observers:
                 observe(passage)
 
     def _unheard(self, passage: Passage) -> "_Tries":

@@ -338,11 +338,12 @@ class Pool:
 
     def unprobed(self, now: float) -> None:
         """Heed that nobody is probed any more: what the probes said last is worth nothing from here on."""
-        for backend in self.backends:
+        for backend in (*self.backends, *self.leaving):  # one that leaves may come back
             was_up = backend.is_up
             backend.probed = ""
             backend.health.unprobed(now)
-            self._settle(backend, was_up=was_up)
+            if backend not in self.leaving:
+                self._settle(backend, was_up=was_up)
 
     def drain(self, backend: Backend, *, is_drained: bool) -> None:
         """Take one out by hand, or bring it back; what it has under way ends as it will."""
@@ -411,6 +412,14 @@ class Pool:
         self._arrange(_now())
         self.changed.set()
         self.renewed.set()
+
+    def leave(self) -> None:
+        """Take note that nobody comes here any more: connections are closed as they turn idle, flows go elsewhere.
+
+        What is under way may still be tried again, so all members stay.
+        """
+        for backend in self.backends:
+            backend.generation += 1
 
     def _enter(self, members: Sequence[Member]) -> None:
         known = {backend.member.identity: backend for backend in (*self.leaving, *self.backends)}

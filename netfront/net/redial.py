@@ -20,12 +20,12 @@ class Redialler:
     """Dials the backends of pools that are down.
 
     Args:
-        timeout: seconds for one dial.
+        timeout: seconds for one dial; may change.
     """
 
     def __init__(self, nursery: trio.Nursery, *, timeout: float) -> None:
+        self.timeout = timeout
         self._nursery = nursery
-        self._timeout = timeout
         self._dialled: set[Backend] = set()
 
     async def watch(self, pool: Pool) -> None:
@@ -43,7 +43,7 @@ class Redialler:
         why = ""
         try:
             if backend.member.endpoint.scheme != "udp":  # where nothing is connected a trial alone can tell
-                stream = await dial(backend, timeout=self._timeout)
+                stream = await dial(backend, timeout=self.timeout)
                 stream.abort()
         except BackendError as error:
             why = error.why

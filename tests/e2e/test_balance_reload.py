@@ -230,6 +230,7 @@ def test_listeners_come_and_go(file):
             assert ask(bytes_port).body == b"a"
             with pytest.raises(ConnectionRefusedError):
                 ask(one)
+            assert kept.ends(), "an idle connection ends with its listener"
             assert ask(two).body == b"b"
 
 

@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import socket
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.support.certificates import make_ca, make_leaf, write_pem
 from tests.support.client import connect
 from tests.support.dns import dns_server
+from tests.support.echo import datagram_echo
 from tests.support.named import ask, get, named, until
 from tests.support.netfront import running
 from tests.support.origins import Connection
@@ -115,3 +117,73 @@ def waited_for(*clients):
 
 def has_bytes(client):
     return bool(select.select([client.socket], [], [], 0)[0])
+
+
+def test_what_connections_are_allowed_changes_for_those_that_are_open(file):
+    with named(1) as (a,):
+        file.write(a.place)
+        with running("balance", str(file)) as front, connect(front.port) as kept:
+            assert get(kept).body == b"a"
+            file.rewrite(front, a.place, "--idle-timeout 100ms", hup=True)
+            assert get(kept).body == b"a"
+            assert kept.ends()
+
+
+def test_what_is_under_way_at_a_listener_that_goes_is_finished_and_told_to_the_log_of_now(file, tmp_path):
+    """A request, a connection that is passed on and a UDP flow, each begun by a plan that logged elsewhere."""
+    going = threading.Event()
+
+    def play(connection: Connection) -> None:
+        seen = connection.read_request()
+        assert going.wait(10)
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + seen.target[-1:])
+        connection.read_request()
+
+    old, new = tmp_path / "old.log", tmp_path / "new.log"
+    http, tcp, udp = free_port(), free_port(), free_port()
+    with named(1) as (a,), datagram_echo(b"") as echo:
+        a.play(play)
+        file.write(
+            f"-l http://127.0.0.1:{http}", f"-l tcp://127.0.0.1:{tcp}", f"-l udp://127.0.0.1:{udp}",
+            f"http://{a.place}", f"tcp://{a.place}", f"udp://127.0.0.1:{echo.port}",
+            f"--access-log {old}", "--log-format logfmt",
+        )  # fmt: skip
+        with (
+            running("balance", str(file)) as front,
+            connect(http) as asking,
+            connect(tcp) as passed,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flow,
+        ):
+            flow.settimeout(10)
+            flow.connect(("127.0.0.1", udp))
+            flow.send(b"1")
+            assert flow.recv(10) == b"1"
+            asking.send(b"GET /1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            passed.send(b"GET /2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            until(lambda: len(a.requests) == 2)
+            file.rewrite(front, f"http://{a.place}", f"--access-log {new}", "--log-format logfmt")
+            going.set()
+            assert asking.read_answer().body == b"1"
+            assert asking.ends()
+            assert passed.read_answer().body == b"2"
+            passed.socket.close()
+            until(
+                lambda: all(word in new.read_text() for word in ("target=/1", "protocol=tcp", "protocol=udp"))
+            )
+        assert old.read_text() == ""
+
+
+def test_what_is_refused_leaves_nothing_open(file, tmp_path):
+    with named(1) as (a,), socket.create_server(("127.0.0.1", 0)) as taken:
+        file.write(a.place)
+        with running("balance", str(file)) as front:
+            assert ask(front.port).body == b"a"
+            descriptors = os.listdir(f"/proc/{front.process.pid}/fd")
+            for number in range(3):
+                file.rewrite(
+                    front, "demo:", f"--access-log {tmp_path / str(number)}",
+                    f"-l http://127.0.0.1:{taken.getsockname()[1]}",
+                    says="what was before goes on", hup=True,
+                )  # fmt: skip
+            assert len(os.listdir(f"/proc/{front.process.pid}/fd")) <= len(descriptors)
+            assert ask(front.port).body == b"a"

@@ -462,6 +462,20 @@ def test_one_that_comes_back_while_it_drains_is_the_same_and_is_dialled_if_it_is
     assert (backend.in_flight, backend.generation) == (0, 1)
 
 
+def test_what_probes_said_of_one_that_leaves_is_forgotten_too_when_nobody_is_probed_any_more(steps):
+    pool = pool_of(1, 2)
+    backend = pool.backends[0]
+    lease = take(pool, steps, pool.backends[1])
+    for _ in range(3):
+        pool.probed(backend, ok=False, why="503", now=steps.now)
+    pool.replace([member(2)])
+    pool.unprobed(steps.now)
+    pool.replace([member(1), member(2)])
+    assert pool.backends[0] is backend
+    assert backend.is_up
+    lease.done(DONE)
+
+
 def test_other_rules_hold_for_those_that_are_there(steps):
     pool = pool_of(1, 2)
     pool.rules = PoolRules(health=HealthRules(failures=1))
