@@ -17,7 +17,7 @@ from netfront.filters.sticky import Stickiness
 from netfront.http.message import Request, Response
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.watch import Turns, Watch
-from netfront.net.backend import Backend, Member
+from netfront.net.backend import BACKUP, Backend, Member
 from netfront.net.bind import open_sockets
 from netfront.net.follow import Follower
 from netfront.net.listen import Listener
@@ -212,7 +212,7 @@ def _member(target: TargetPlan, contexts: Contexts, demo: Demo | None) -> Member
         host=target.host.encode() if target.host is not None else None,
         base=target.endpoint.base.encode(),
         weight=target.weight,
-        backup=target.backup,
+        tier=BACKUP if target.backup else 0,
         max=target.max,
         tls=contexts[target.tls] if target.tls is not None else None,
         server_name=target.tls.server_name if target.tls is not None else None,

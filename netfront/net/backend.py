@@ -13,8 +13,10 @@ from netfront.endpoint import Endpoint
 from netfront.policy.health import Health, HealthRules
 from netfront.policy.latency import PeakEwma
 
-__all__ = ["SILENT", "Backend", "Member"]
+__all__ = ["BACKUP", "SILENT", "Backend", "Member"]
 
+BACKUP = 1 << 16
+"""The tier of one that is a backup by the word of a user: behind all that a service can have (RFC 2782: 16 bits)."""
 SILENT = "no answer"
 """What is wrong with one who neither connects nor refuses."""
 
@@ -29,6 +31,7 @@ class Member:
         host: None keeps the client's Host; else what is sent in its place.
         base: the path that replaces the route's prefix; empty keeps the path as it came.
         weight: its share of the requests; 0 drains it.
+        tier: it is picked only while nobody of a lower one is up; 0 is preferred.
         max: most requests at once; 0 is no limit.
         tls: how TLS is spoken to it; None for none.
         server_name: for SNI and for the certificate's check.
@@ -45,7 +48,7 @@ class Member:
     host: bytes | None = None
     base: bytes = b""
     weight: int = 1
-    backup: bool = False
+    tier: int = 0
     max: int = 0
     tls: ssl.SSLContext | None = field(default=None, compare=False)
     server_name: str | None = None
@@ -133,7 +136,7 @@ class Backend:
             return "down"
         if self.is_full:
             return "full"
-        return "backup" if self.member.backup else "up"
+        return "backup" if self.member.tier else "up"
 
     def answered(self, seconds: float, now: float) -> None:
         """Note how long an answer took to begin; only where somebody picks by it."""

@@ -277,9 +277,10 @@ class Pool:
         rest = [backend for backend in self.backends if backend not in tried and self._is_usable(backend)]
         up = [backend for backend in rest if backend.is_up]
         if up and not tried:  # those that are preferred are full; who has been turned away takes a backup
-            up = [backend for backend in up if not backend.member.backup] or up
+            best = min(backend.member.tier for backend in up)
+            up = [backend for backend in up if backend.member.tier == best]
         if free := [backend for backend in up or rest if not self._is_full(backend)]:
-            return min(free, key=lambda backend: (backend.member.backup, backend.in_flight))
+            return min(free, key=lambda backend: (backend.member.tier, backend.in_flight))
         if rest:
             raise NoBackend("all backends are busy", is_full=True)
         if any(map(self._is_usable, self.backends)):
@@ -453,12 +454,9 @@ class Pool:
         for backend in backends:
             backend.weight = backend.member.weight * backend.health.share(now)
         usable = [backend for backend in backends if self._is_usable(backend)]
-        for is_backup in (False, True):
-            arranged = [one for one in usable if one.is_up and one.member.backup is is_backup]
-            if arranged:
-                break
-        else:
-            arranged = usable
+        up = [backend for backend in usable if backend.is_up]
+        tier = min((backend.member.tier for backend in up), default=0)
+        arranged = [backend for backend in up if backend.member.tier == tier] or usable
         free = [backend for backend in arranged if not self._is_full(backend)]
         self._picker.arrange(free)
         self._follows_load = self._picker.follows_load

@@ -8,7 +8,7 @@ import trio
 from netfront.cli.figures import Figures
 from netfront.endpoint import Endpoint
 from netfront.http.message import Exchange
-from netfront.net.backend import Backend, Member
+from netfront.net.backend import BACKUP, Backend, Member
 from netfront.net.passage import Passage
 from netfront.net.pool import DONE, Pool, PoolRules
 from netfront.net.stream import Facts
@@ -149,7 +149,7 @@ async def test_one_that_leaves_is_shown_until_it_is_done(autojump_clock):
 
 async def test_states_are_told_with_what_brings_a_backend_back(autojump_clock):
     rules = PoolRules(health=HealthRules(fall=1, rise=1, failures=1))
-    pool = Pool("/", [member(1, max=1), member(2, backup=True), member(3)], rules=rules)
+    pool = Pool("/", [member(1, max=1), member(2, tier=BACKUP), member(3)], rules=rules)
     figures = figures_of(pool)
     assert [one.state for one in figures.rows(trio.current_time())] == ["up", "backup", "up"]
     lease = pool.again(pool.backends[0])

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from netfront.endpoint import Endpoint
-from netfront.net.backend import Member
+from netfront.net.backend import BACKUP, Member
 from netfront.net.certfile import load_certificate
 from netfront.net.inbound import ends_tls
 from netfront.net.passthrough import Passthrough
@@ -255,7 +255,7 @@ async def test_a_backend_that_breaks_off_breaks_off_the_client(mode):
 
     passages = []
     async with backend(play) as port, backend(naming(b"a")) as other:
-        pool = pool_of(port, member(other, backup=True))
+        pool = pool_of(port, member(other, tier=BACKUP))
         front = Passthrough([(Scope(), pool)], observers=[passages.append])
         async with listening(mode, front.serve) as front_port:
             with pytest.raises(trio.BrokenResourceError):
