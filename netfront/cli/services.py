@@ -215,6 +215,7 @@ def _member(target: TargetPlan, contexts: Contexts, demo: Demo | None) -> Member
         tier=BACKUP if target.backup else 0,
         max=target.max,
         tls=contexts[target.tls] if target.tls is not None else None,
+        tls_terms=target.tls,
         server_name=target.tls.server_name if target.tls is not None else None,
         proxy=target.proxy,
         alpn=target.alpn.encode() if target.alpn is not None else None,

@@ -34,6 +34,7 @@ class Member:
         tier: it is picked only while nobody of a lower one is up; 0 is preferred.
         max: most requests at once; 0 is no limit.
         tls: how TLS is spoken to it; None for none.
+        tls_terms: what that was made of, to be compared: a `tls` made anew is another object each time.
         server_name: for SNI and for the certificate's check.
         proxy: the version of the PROXY line sent first, or 0.
         alpn: takes only those TLS connections whose client offers this protocol; None takes all.
@@ -51,6 +52,7 @@ class Member:
     tier: int = 0
     max: int = 0
     tls: ssl.SSLContext | None = field(default=None, compare=False)
+    tls_terms: object = None
     server_name: str | None = None
     proxy: int = 0
     alpn: bytes | None = None
@@ -103,8 +105,8 @@ class Backend:
         self.addresses: Sequence[object] = ()
         """The dialler's own: where the name led last time."""
         self.generation = 0
-        """Counts how often it left the pool or an address of its name went: a connection of an earlier one may end
-        what it is doing, and is not used again."""
+        """Counts how often it left the pool, an address of its name went, or TLS came to be spoken on other terms: a
+        connection of an earlier one may end what it is doing, and is not used again."""
         self._ewma: PeakEwma | None = None
 
     @property

@@ -281,6 +281,8 @@ def _difference(was: Member, now: Member) -> str:
         said.append("is a backup" if now.tier else "is no backup")
     elif was.tier != now.tier:
         said.append("is an earlier backup" if now.tier < was.tier else "is a later backup")
+    if was.tls_terms != now.tls_terms:
+        said.append("is spoken to by other terms of TLS")
     return " and ".join(said)
 
 

@@ -439,6 +439,8 @@ class Pool:
                     backend.addresses = ()
                     if not set(backend.member.addresses) <= set(member.addresses):
                         backend.generation += 1
+                if backend.member.tls_terms != member.tls_terms:
+                    backend.generation += 1
                 backend.health.follow(rules)
             backend.member = member
             self.backends.append(backend)

@@ -92,6 +92,22 @@ def test_files_that_are_named_anew_are_watched_too(file, tmp_path):
             until(lambda: ask(front.port).body == b"a")
 
 
+def test_a_backend_whose_certificate_is_to_be_verified_from_now_on_is_connected_to_anew(file, tmp_path):
+    """A connection that was made without a look at it is not used for long."""
+    pem, key = write_pem(tmp_path, "site", make_leaf(make_ca(), "127.0.0.1"))
+    with (
+        named(1) as (a,),
+        running("balance", a.place, "-l", "https://127.0.0.1:0", "--cert", pem, "--key", key) as behind,
+    ):
+        place = f"https://127.0.0.1:{behind.port}"
+        file.write(f"{place}+insecure")
+        with running("balance", str(file)) as front:
+            assert ask(front.port).body == b"a"
+            file.rewrite(front, place, hup=True)
+            until(lambda: ask(front.port).status == 502)
+            assert "is spoken to by other terms of TLS" in front.stderr
+
+
 def test_how_many_connections_are_let_in_changes_at_once_and_back_to_what_it_is_without_the_flag(file):
     with named(1) as (a,):
         file.write(a.place, "--max-connections 1")
