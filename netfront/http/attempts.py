@@ -24,7 +24,7 @@ from netfront.http.replay import Replay
 from netfront.http.transport import Transport
 from netfront.net.backend import SILENT, Backend, Member
 from netfront.net.dial import BESIDE, dial, dial_any
-from netfront.net.lane import clock, first
+from netfront.net.lane import Signal, clock, first
 from netfront.net.pool import GIVEN_UP, Lease, Pool
 from netfront.policy.chance import Chance
 from netfront.policy.retry import IDEMPOTENT, TRIES, backoff
@@ -384,6 +384,15 @@ class _Opening:
     def preamble(self, member: Member) -> bytes:
         """Make the PROXY line to send first."""
         return self._attempts.dialling.preamble(self._attempts.request, member)
+
+    @property
+    def gone(self) -> Signal:
+        """The client's."""
+        return self._attempts.request.client.gone
+
+    def has_left(self) -> bool:
+        """Tell whether the client has."""
+        return self._attempts.request.client.has_left()
 
     def connected(self, backend: Backend) -> tuple[Lease, int]:
         """Give the lease of the one that is connected, and its generation when it was dialled; hand back the others.

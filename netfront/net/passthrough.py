@@ -10,10 +10,10 @@ side is the end of the other: an EOF an EOF, a reset a reset.
 
 from collections.abc import Callable, Container, Iterable
 
-from netfront.errors import BackendError, BadMessage, NoBackend, Overdue, words
+from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue, words
 from netfront.net.backend import SILENT, Backend, Member
 from netfront.net.dial import BESIDE, dial_any, proxy_line
-from netfront.net.lane import clock, first
+from netfront.net.lane import Signal, clock, first
 from netfront.net.passage import CLIENT, Passage
 from netfront.net.pipe import Pipes
 from netfront.net.pool import DONE, GIVEN_UP, Lease, Pool
@@ -72,7 +72,9 @@ class Passthrough:
         passage = Passage(stream.facts, clock(), outcome="cut")
         self.open.add(passage)
         try:
-            tries, early = await self._find(stream, passage) if self._hears else (self._unheard(passage), b"")
+            tries, early = (
+                await self._find(stream, passage) if self._hears else (self._unheard(stream, passage), b"")
+            )
             if not early:
                 early = stream.receive_now() or b""  # what is there goes into the handshake with the backend
             while not passage.ended:
@@ -98,6 +100,8 @@ class Passthrough:
             passage.outcome = str(error)
         except OSError as error:
             passage.outcome = f"{CLIENT}{words(error)}"
+        except ClientGone:
+            passage.outcome = f"{CLIENT}it left"
         finally:
             if passage.outcome:
                 stream.reset()  # or what was cut would look complete
@@ -106,10 +110,10 @@ class Passthrough:
             for observe in self.observers:
                 observe(passage)
 
-    def _unheard(self, passage: Passage) -> "_Tries":
+    def _unheard(self, stream: Stream, passage: Passage) -> "_Tries":
         if self._unnamed is None:
             raise NoBackend("no route")
-        return _Tries(self._unnamed, None, passage)
+        return _Tries(self._unnamed, None, stream, passage)
 
     async def _find(self, stream: Stream, passage: Passage) -> tuple["_Tries", bytes]:
         """Find the pool by what the client says; give also the bytes read for that."""
@@ -117,7 +121,7 @@ class Passthrough:
         found = self._table.find(b"", passage.name, b"/")
         if not isinstance(found, Match):
             raise NoBackend("no route")
-        return _Tries(found.value, protocols, passage), early
+        return _Tries(found.value, protocols, stream, passage), early
 
     async def _hear(self, stream: Stream) -> tuple[bytes, tuple[bytes, ...], bytes]:
         """Learn for what name and in which protocols a client asks; give also the bytes read for that."""
@@ -150,10 +154,13 @@ class _Tries:
         protocols: that the client speaks; None where nobody looked, as no backend minds.
     """
 
-    __slots__ = ("_leases", "_passage", "_pool", "_protocols", "_seconds", "_tried", "has_more")
+    __slots__ = ("_leases", "_passage", "_pool", "_protocols", "_seconds", "_stream", "_tried", "has_more")
 
-    def __init__(self, pool: Pool, protocols: tuple[bytes, ...] | None, passage: Passage) -> None:
+    def __init__(
+        self, pool: Pool, protocols: tuple[bytes, ...] | None, stream: Stream, passage: Passage
+    ) -> None:
         self._pool = pool
+        self._stream = stream
         self._protocols = protocols
         self._passage = passage
         self._tried: list[Backend] = []
@@ -225,6 +232,18 @@ class _Tries:
     def preamble(self, member: Member) -> bytes:
         """Give the PROXY line that a member wants to hear first."""
         return proxy_line(member, self._passage.facts)
+
+    @property
+    def gone(self) -> Signal:
+        """Set when the client has ended its sending, or is lost."""
+        return self._stream.hung
+
+    def has_left(self) -> bool:
+        """Tell whether the client is lost: one that has ended its sending may still want to hear."""
+        stream = self._stream
+        if not stream.is_lost:
+            stream.hung.clear()
+        return stream.is_lost
 
     def _take(self, now: float) -> Lease:
         """Take a lease: of those that want one of the client's protocols, its favourite first, else of the others."""

@@ -50,7 +50,7 @@ class Rig:
             then=forward(
                 self.pool,
                 self.transport,
-                dialling=Dialling(2.0, lambda request, member: b"", random.Random(0)),
+                dialling=Dialling(kinds.get("timeout", 2.0), lambda request, member: b"", random.Random(0)),
                 patience=Patience(kinds.get("patience", 5.0), 5.0, 5.0),
                 retry=retry,
             ),
@@ -430,6 +430,24 @@ async def test_a_client_that_leaves_while_a_backend_thinks_hands_its_lease_back(
         await gone_quiet(rig)
         go.set()
     assert rig.pool.backends[0].failures == 0
+
+
+async def test_a_client_that_leaves_while_a_backend_is_dialled_is_not_dialled_for_any_more(nursery):
+    """Nobody has failed: those that are silent may be only slow."""
+    with full_queue() as one, full_queue() as other:
+        rig = Rig(nursery, one, other, timeout=60.0)
+        client = await rig.connect()
+        await client.send_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        with trio.fail_after(10):
+            while [backend.in_flight for backend in rig.pool.backends] != [1, 1]:
+                await trio.sleep(0.005)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await client.aclose()
+            while not rig.exchanges:
+                await trio.sleep(0.005)
+    rig.is_clean()
+    assert [backend.failures for backend in rig.pool.backends] == [0, 0]
+    assert (rig.last.status, rig.last.outcome) == (499, "the client left")
 
 
 async def test_cancelled_while_it_is_dialled_it_hands_all_leases_back(nursery):

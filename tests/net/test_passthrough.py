@@ -514,3 +514,30 @@ async def test_a_passthrough_needs_no_lane_under_it_to_relay_over_memory():
         while got := await far.receive_some():
             answer += got
         assert answer == b"a:hello"
+
+
+@both_modes
+@pytest.mark.parametrize("resets", [True, False])
+async def test_a_client_that_is_lost_while_a_backend_is_dialled_is_not_dialled_for_any_more(
+    mode, resets, nursery
+):
+    """One that has only ended its sending is waited for."""
+    passages = []
+    with silent() as port, silent() as other:
+        pool = pool_of(port, other)
+        front = Passthrough([(Scope(), pool)], connect_time=60.0, observers=[passages.append])
+        async with listening(mode, front.serve) as front_port:
+            client = await connect(front_port)
+            with trio.fail_after(10):
+                while [one.in_flight for one in pool.backends] != [1, 1]:
+                    await trio.sleep(0.005)
+                if resets:
+                    await resetting(client)
+                    await told(passages)
+                    assert seen(passages) == [(2, 0, 0, (), "client: it left")]
+                else:
+                    await client.send_eof()
+                    await trio.sleep(0.1)
+                    assert passages == []
+                    await client.aclose()
+    assert [(one.in_flight, one.failures) for one in pool.backends] == [(0, 0), (0, 0)]
