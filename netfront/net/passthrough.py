@@ -11,9 +11,10 @@ side is the end of the other: an EOF an EOF, a reset a reset.
 from collections.abc import Callable, Container, Iterable
 
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue, words
-from netfront.net.backend import SILENT, Backend, Member
-from netfront.net.dial import BESIDE, dial_any, proxy_line
+from netfront.net.backend import Backend, Member
+from netfront.net.dial import dial_any, proxy_line
 from netfront.net.lane import Signal, clock, first
+from netfront.net.leases import Leases
 from netfront.net.passage import CLIENT, Passage
 from netfront.net.pipe import Pipes
 from netfront.net.pool import DONE, GIVEN_UP, Lease, Pool
@@ -95,7 +96,7 @@ class Passthrough:
                         raise BackendError("stream", retry_safe=False, why=outcome) from error
                     early = relay.unsent
                 finally:
-                    tries.done(backend, out, relay, outcome)
+                    tries.done(out, relay, outcome)
         except (BackendError, NoBackend, Overdue) as error:
             passage.outcome = str(error)
         except OSError as error:
@@ -148,13 +149,23 @@ class Passthrough:
 
 
 class _Tries:
-    """The tries of one connection: who was dialled, and the leases that are out for that.
+    """The tries of one connection: who is dialled, and whose lease it has then.
 
     Args:
         protocols: that the client speaks; None where nobody looked, as no backend minds.
     """
 
-    __slots__ = ("_leases", "_passage", "_pool", "_protocols", "_seconds", "_stream", "_tried", "has_more")
+    __slots__ = (
+        "_lease",
+        "_leases",
+        "_passage",
+        "_pool",
+        "_protocols",
+        "_seconds",
+        "_stream",
+        "_tried",
+        "has_more",
+    )
 
     def __init__(
         self, pool: Pool, protocols: tuple[bytes, ...] | None, stream: Stream, passage: Passage
@@ -164,7 +175,8 @@ class _Tries:
         self._protocols = protocols
         self._passage = passage
         self._tried: list[Backend] = []
-        self._leases: dict[Backend, tuple[Lease, float]] = {}
+        self._leases = Leases()
+        self._lease: Lease | None = None
         self._seconds = 0.0
         self.has_more = True
 
@@ -172,16 +184,14 @@ class _Tries:
         """Pick the next to dial; None when it is enough, or there is none. Raises NoBackend if none ever was."""
         if not self.has_more:
             return None
-        now = clock()
         try:
-            lease = self._take(now)
+            lease = self._take(clock())
         except NoBackend:
             self.has_more = False
             if self._tried:
                 return None
             raise
-        backend = lease.backend
-        self._leases[backend] = lease, now
+        backend = self._leases.add(lease)
         self._tried.append(backend)
         passage = self._passage
         passage.tries += 1
@@ -192,23 +202,19 @@ class _Tries:
     def failed(self, backend: Backend, error: BackendError) -> None:
         """Hand back the lease of one that could not be dialled."""
         self._passage.why += (error.why,)
-        self._leases.pop(backend)[0].done(error.why, connected=False)
+        self._leases.failed(backend, error)
 
     def won(self, backend: Backend) -> None:
-        """Note who is connected. Those that were silent for so long that another was dialled have failed."""
+        """Note who is connected."""
         now = clock()
         passage = self._passage
         passage.backend = backend
         passage.connected = now
-        chosen, since = self._leases[backend]
+        self._lease, _, since = self._leases.won(backend)
         self._seconds = now - since
-        chosen.answered()  # what is passed on may go on for days
-        if len(self._leases) > 1:
-            for other in [one for one in self._leases if one is not backend]:
-                lease, since = self._leases.pop(other)
-                lease.done(SILENT if now - since >= BESIDE else GIVEN_UP, connected=False)
+        self._lease.answered()  # what is passed on may go on for days
 
-    def done(self, backend: Backend, out: Stream, relay: Relay, outcome: str) -> None:
+    def done(self, out: Stream, relay: Relay, outcome: str) -> None:
         """Close the backend's side, count, and hand back the lease."""
         passage = self._passage
         received = relay.received
@@ -221,13 +227,13 @@ class _Tries:
             if outcome is not GIVEN_UP:
                 passage.why += (outcome,)
         # one that has answered is well, whatever came then
-        self._leases.pop(backend)[0].done(DONE if received else outcome, seconds=self._seconds)
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.done(DONE if received else outcome, seconds=self._seconds)
 
     def gave_up(self) -> None:
         """Hand back what is out still: nothing was connected."""
-        while self._leases:
-            _, (lease, _) = self._leases.popitem()
-            lease.done(GIVEN_UP)
+        self._leases.gave_up()
 
     def preamble(self, member: Member) -> bytes:
         """Give the PROXY line that a member wants to hear first."""
