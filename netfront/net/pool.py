@@ -146,7 +146,6 @@ class Pool:
         self._follows_load = False
         self._has_max = False
         self._has_room = True
-        self._is_plain = False
         self._trials: dict[Backend, float] = {}
         """Those that wait for a request to be tried by, and since when."""
         self._waiting: deque[Signal] = deque()
@@ -180,7 +179,7 @@ class Pool:
             return Lease(self, only)
         if self._waiting and not has_waited:
             raise NoBackend("all backends are busy", is_full=True)  # not past those who wait already
-        if self._is_plain and not self._trials:
+        if not self.follows and not self._trials:
             picked = self._picker.pick(key, tried, now)
             if picked is not None:
                 return Lease(self, picked)
@@ -204,7 +203,7 @@ class Pool:
         lease = Lease(self, backend)
         if self._follows_load:
             self._picker.moved(backend)
-        if self._has_max and self._is_full(backend):
+        if self._has_max and backend.is_full:
             self._arrange(_now())
         return lease
 
@@ -264,7 +263,7 @@ class Pool:
     def _trial(self, tried: Container[Backend], now: float, may_repeat: bool) -> Backend | None:
         """Give a backend that is down and wants to be tried, if this request may be the one."""
         for backend, since in self._trials.items():
-            if backend in tried or self._is_full(backend) or not self._is_usable(backend):
+            if backend in tried or backend.is_full or backend.takes_none:
                 continue
             if may_repeat or now > since + _PATIENT:
                 backend.health.begin_trial(now)
@@ -274,16 +273,16 @@ class Pool:
 
     def _last_resort(self, tried: Container[Backend]) -> Backend:
         """Pick where none of those that were arranged is left: another one, if that is better than to wait."""
-        rest = [backend for backend in self.backends if backend not in tried and self._is_usable(backend)]
+        rest = [backend for backend in self.backends if backend not in tried and not backend.takes_none]
         up = [backend for backend in rest if backend.is_up]
         if up and not tried:  # those that are preferred are full; who has been turned away takes a backup
             best = min(backend.member.tier for backend in up)
             up = [backend for backend in up if backend.member.tier == best]
-        if free := [backend for backend in up or rest if not self._is_full(backend)]:
+        if free := [backend for backend in up or rest if not backend.is_full]:
             return min(free, key=lambda backend: (backend.member.tier, backend.in_flight))
         if rest:
             raise NoBackend("all backends are busy", is_full=True)
-        if any(map(self._is_usable, self.backends)):
+        if not all(backend.takes_none for backend in self.backends):
             raise NoBackend("all backends were tried")
         raise NoBackend("no backend takes requests" if self.backends else "the pool is empty")
 
@@ -455,27 +454,18 @@ class Pool:
         backends = self.backends
         for backend in backends:
             backend.weight = backend.member.weight * backend.health.share(now)
-        usable = [backend for backend in backends if self._is_usable(backend)]
+        usable = [backend for backend in backends if not backend.takes_none]
         up = [backend for backend in usable if backend.is_up]
         tier = min((backend.member.tier for backend in up), default=0)
         arranged = [backend for backend in up if backend.member.tier == tier] or usable
-        free = [backend for backend in arranged if not self._is_full(backend)]
+        free = [backend for backend in arranged if not backend.is_full]
         self._picker.arrange(free)
         self._follows_load = self._picker.follows_load
         self.follows = self._follows_load or self._has_max
-        self._is_plain = not self.follows
         is_lone = len(backends) == 1 and len(usable) == 1 and not self._has_max
         self._only = backends[0] if is_lone else None
         self._has_room = bool(free) or not arranged  # where nobody is left there is nothing to wait for
         self._let_one_go_on()
-
-    @staticmethod
-    def _is_usable(backend: Backend) -> bool:
-        return not backend.takes_none
-
-    @staticmethod
-    def _is_full(backend: Backend) -> bool:
-        return backend.is_full
 
 
 def _now() -> float:
