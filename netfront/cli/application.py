@@ -4,35 +4,29 @@ import random
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
 from netfront.cli.figures import Figures, ListenerRow
+from netfront.cli.fronts import Front, Observers
 from netfront.cli.plan import ListenerPlan, ServePlan
 from netfront.cli.render import Console, url_of
 from netfront.cli.services import Demo, Service
 from netfront.errors import BackendError, CannotListen
-from netfront.http.message import Observer
-from netfront.http.server import HttpServer
 from netfront.http.transport import Transport
 from netfront.http.watch import Turns
 from netfront.net.backend import Backend
 from netfront.net.bind import free_port, open_sockets
-from netfront.net.datagram import Datagrams
 from netfront.net.dial import dial
 from netfront.net.follow import Follower
 from netfront.net.hosts import HostsFile
 from netfront.net.listen import (
     Admission,
     Listener,
-    StreamHandler,
     close_listeners,
 )
 from netfront.net.logfile import LogFile
-from netfront.net.passage import Passage
-from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
 from netfront.net.redial import Redialler
 from netfront.net.resolve import Resolver
@@ -41,66 +35,10 @@ from netfront.net.tasks import Tasks
 if TYPE_CHECKING:
     from netfront.cli.certificates import Certificates
 
-__all__ = ["App", "Front", "Observers"]
+__all__ = ["App"]
 
 _PROBE_WAIT = 0.3
 """Seconds that the banner waits for the backends' first answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observers:
-    """Who is told of what has ended: of requests, and of connections and flows that were passed on."""
-
-    exchanges: tuple[Observer, ...] = ()
-    tcp: tuple[Callable[[Passage], None], ...] = ()
-    udp: tuple[Callable[[Passage], None], ...] = ()
-
-    def and_also(self, figures: Figures) -> "Observers":
-        """Give these and the figures."""
-        return Observers(
-            (*self.exchanges, figures.exchange), (*self.tcp, figures.passage), (*self.udp, figures.passage)
-        )
-
-
-@dataclass(slots=True, eq=False)
-class Front:
-    """What serves one listener, and the listener once it is open.
-
-    Args:
-        server, passthrough, datagrams: one of them; who serves it.
-    """
-
-    plan: ListenerPlan
-    handler: StreamHandler
-    server: HttpServer | None = None
-    passthrough: Passthrough | None = None
-    datagrams: Datagrams | None = None
-    listener: Listener | None = None
-
-    @property
-    def open(self) -> int:
-        """Connections, or flows, that are open."""
-        if self.server is not None:
-            return len(self.server.open)
-        if self.passthrough is not None:
-            return len(self.passthrough.open)
-        return self.datagrams.open if self.datagrams is not None else 0
-
-    def retire(self, successor: "Front | None", observers: Observers) -> None:
-        """Serve what is open here as the front that stands at the same endpoint by now.
-
-        Where there is none requests under way are answered, and what is passed on goes on; the new observers are told.
-        """
-        if self.server is not None:
-            if successor is not None and successor.server is not None:
-                self.server.become(successor.server)
-            else:
-                self.server.observers = observers.exchanges
-                self.server.drain()
-        if self.passthrough is not None:
-            self.passthrough.observers = observers.tcp
-        if self.datagrams is not None:
-            self.datagrams.observers = observers.udp
 
 
 class App:

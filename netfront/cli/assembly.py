@@ -13,9 +13,10 @@ from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from netfront.cli.application import App, Front, Observers
+from netfront.cli.application import App
 from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
+from netfront.cli.fronts import Front, Observers
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
