@@ -95,6 +95,10 @@ class Stream(Protocol):
         """Send all of it."""
         ...
 
+    def end_now(self) -> bool:
+        """End our direction, the other one goes on; False where that waits for `writable`: then call it again."""
+        ...
+
     async def send_eof(self) -> None:
         """End our direction; the other one goes on."""
         ...
@@ -269,9 +273,14 @@ class SocketStream:
             if active.operations <= 0:
                 await breathe()
 
+    def end_now(self) -> bool:
+        """End our direction, the other one goes on: the kernel sends what it holds before."""
+        self._socket.shutdown(socket.SHUT_WR)
+        return True
+
     async def send_eof(self) -> None:
         """End our direction; the other one goes on."""
-        self._socket.shutdown(socket.SHUT_WR)
+        self.end_now()
 
     async def aclose(self) -> None:
         """Close the socket; the kernel sends what it still holds."""

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from netfront.errors import Overdue
-from netfront.net.lane import clock, first
+from netfront.net.lane import Signal, clock, first
 from netfront.net.pipe import Pipes
 from netfront.net.relay import Relay, relay
 from netfront.net.stream import Facts
@@ -61,6 +61,34 @@ async def test_a_half_close_passes_on_and_the_other_direction_goes_on(autojump_c
     assert await read_all(client) == b"soon answer, at last"
     await trio.testing.wait_all_tasks_blocked()
     assert moved == [(14, 20)]
+
+
+async def test_an_end_that_cannot_leave_yet_holds_nothing_up(autojump_clock, nursery):
+    class Full(TrioStream):
+        """Where TLS's own end has no room, until `writable` is set."""
+
+        def end_now(self):
+            return self.writable.is_set and super().end_now()
+
+    near, server = trio.testing.memory_stream_pair()
+    (one, client), other = memory(), Full(near, Facts(("", 0), ("", 0)))
+    other.writable = Signal(False)
+    moved = []
+
+    async def run():
+        moved.append(await relay(one, other, idle=60))
+
+    nursery.start_soon(run)
+    await client.send_eof()
+    await trio.testing.wait_all_tasks_blocked()
+    await server.send_all(b"meanwhile")
+    assert await client.receive_some() == b"meanwhile"
+    await server.send_eof()
+    assert await client.receive_some() == b""
+    other.writable.set()
+    assert await read_all(server) == b""
+    await trio.testing.wait_all_tasks_blocked()
+    assert moved == [(0, 9)]
 
 
 async def test_bytes_in_either_direction_put_the_idle_time_off(autojump_clock, nursery):

@@ -90,6 +90,12 @@ class TrioStream:
         self.send_now(data)
         await ready(self.writable)
 
+    def end_now(self) -> bool:
+        """End our direction, once all has left."""
+        if not self._unsent:
+            self._stream.send_stream.close()
+        return not self._unsent
+
     async def send_eof(self) -> None:
         """End our direction."""
         await self._stream.send_eof()
