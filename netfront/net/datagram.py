@@ -111,6 +111,7 @@ class _Flow:
         "is_answered",
         "is_due",
         "is_lost",
+        "is_marked",
         "last",
         "lease",
         "passage",
@@ -140,7 +141,7 @@ class _Flow:
         self.addresses = 0
         self.is_answered = True
         self.tried: list[Backend] = []
-        self.is_due = self.has_ended = self.is_lost = False
+        self.is_due = self.has_ended = self.is_lost = self.is_marked = False
         self.readable = Signal()
         self.readable.add(self)
         self.drained = Signal()
@@ -164,7 +165,7 @@ class _Ear:
         self.readable = Signal(True)
         self.readable.add(self)
         self.drained = Signal()
-        self.has_ended = self.is_lost = False
+        self.has_ended = self.is_lost = self.is_marked = False
 
     def wake(self) -> None:
         """Have the service look at it."""

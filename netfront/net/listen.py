@@ -237,6 +237,7 @@ class _Ear:
         self.hung = Signal()
         self.has_ended = False
         self.is_lost = False
+        self.is_marked = False
 
     async def _wait_readable(self) -> None:
         await trio.lowlevel.wait_readable(self._sock)

@@ -19,7 +19,7 @@ from netfront.net.passage import CLIENT, Passage
 from netfront.net.pipe import Pipes
 from netfront.net.pool import DONE, GIVEN_UP, Lease, Pool
 from netfront.net.relay import Relay
-from netfront.net.stream import Stream
+from netfront.net.stream import SocketStream, Stream
 from netfront.policy.retry import TRIES
 from netfront.policy.route import Match, Scope, Table
 from netfront.wire.clienthello import MOST_HELLO, parse_client_hello
@@ -81,6 +81,8 @@ class Passthrough:
             while not passage.ended:
                 backend, out = await dial_any(tries, timeout=self._connect_time, has_words=bool(early))
                 tries.won(backend)
+                if isinstance(out, SocketStream):
+                    out.keep_urgent()
                 relay = Relay(stream, out, idle=self._idle, from_one=early, pipes=self._pipes)
                 outcome = GIVEN_UP
                 try:

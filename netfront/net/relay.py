@@ -83,7 +83,13 @@ class _Way:
                     self.is_at_end = got is not None
                     return False
                 self.held = data = got  # should sending fail, nothing is lost that may go elsewhere
-                if plain is not None and plain.has_ended and len(got) < CHUNK and not plain.is_lost:
+                if (
+                    plain is not None
+                    and plain.has_ended
+                    and len(got) < CHUNK
+                    and not plain.is_lost
+                    and not plain.is_marked
+                ):
                     # the end had come before, so a short read has left nothing else, and need not be asked for
                     send, is_last = self._send_last, True
             try:
@@ -125,9 +131,12 @@ class _Way:
             if not pipe.held:
                 try:
                     if not pipe.fill(source.fd):
-                        self.is_at_end, more = True, False
-                        break
+                        return (
+                            self._go_on_reading()
+                        )  # which tells an end from urgent data; splice(2) stops at both
                 except BlockingIOError:
+                    if source.is_marked:
+                        return self._go_on_reading()
                     source.readable.is_set, more = False, False
                     break
                 except OSError:
@@ -144,9 +153,14 @@ class _Way:
                 raise
         self.is_reading = True
         self._little = self._little + 1 if self.moved - before < _LITTLE else 0
-        if self._little > 1 or self.is_at_end:
+        if self._little > 1:
             self.give_back()
         return more
+
+    def _go_on_reading(self) -> bool:
+        self.is_reading = self.source.readable.is_set = True
+        self.give_back()
+        return self.go_on()
 
     def end(self, *, is_last: bool) -> None:
         """Pass the end on, as far as it goes without waiting: the other direction must go on meanwhile.

@@ -149,6 +149,7 @@ class SocketStream:
         "has_ended",
         "hung",
         "is_lost",
+        "is_marked",
         "readable",
         "writable",
     )
@@ -163,6 +164,7 @@ class SocketStream:
         self.facts = facts
         self.has_ended = False
         self.is_lost = False
+        self.is_marked = False
         self._turn: trio.Lock | None = None
         if self._lane is not None:
             self.readable = Signal(is_readable)
@@ -217,8 +219,8 @@ class SocketStream:
         except BlockingIOError:
             self.readable.is_set = False
             return None
-        if len(data) < max_bytes and not self.has_ended:
-            # a short read has emptied the socket; only an end may share its edge with bytes
+        if len(data) < max_bytes and not self.has_ended and not self.is_marked:
+            # a short read has emptied the socket; only an end may share its edge with bytes, or urgent data stop it
             self.readable.is_set = self._lane is None  # where there are no edges one must try to know
         return data
 
@@ -314,6 +316,10 @@ class SocketStream:
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
+
+    def keep_urgent(self) -> None:
+        """Have urgent bytes stay among the others (RFC 6093 §6), as sockets that were accepted do."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
     @property
     def fd(self) -> int:

@@ -261,6 +261,42 @@ async def test_an_end_that_comes_before_the_last_bytes_can_leave_waits_for_them(
 
 @both_modes
 @pytest.mark.parametrize("most", [0, 2])
+@pytest.mark.parametrize("ends", [True, False], ids=["with its end", "before its end"])
+async def test_urgent_bytes_stop_nothing_that_comes_behind_them(mode, most, ends):
+    """As telnet and FTP send them; a read stops before each, and so does splice(2)."""
+    (one, client), (other, server) = tcp_pair(), tcp_pair()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    head = BULK[:100_000]
+    await client.send_all(head)
+    await client.socket.send(b"!", socket.MSG_OOB)
+    await client.send_all(b"behind")
+    if ends:
+        await client.send_eof()
+
+    async def run():
+        streams = stream_of(one), stream_of(other)
+        await Relay(*streams, idle=10.0, pipes=Pipes(most)).run()
+        for stream in streams:
+            stream.abort()
+
+    async with running(mode) as start:
+        start(run)
+        got = b""
+        while len(got) < len(head) + 7:
+            got += await server.receive_some()
+        assert got == head + b"!behind"
+        if not ends:
+            await client.send_all(b" more")
+            assert await server.receive_some() == b" more"
+            await client.send_eof()
+        assert await server.receive_some() == b""
+        await server.aclose()
+        assert await read_all(client) == b""
+        await client.aclose()
+
+
+@both_modes
+@pytest.mark.parametrize("most", [0, 2])
 async def test_a_reset_of_either_side_is_a_reset_of_the_other(mode, most):
     for side in (0, 1):
         async with running(mode) as start:
