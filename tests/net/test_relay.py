@@ -244,9 +244,12 @@ async def test_an_end_that_comes_before_the_last_bytes_can_leave_waits_for_them(
     await client.send_all(BULK[:size])
     await client.send_eof()  # it is there before anything is read, and the other side takes a few KiB
 
+    pipes = Pipes(most)
+
     async def run():
         streams = stream_of(one), stream_of(other)
-        await Relay(*streams, idle=10.0, pipes=Pipes(most)).run()
+        await Relay(*streams, idle=10.0, pipes=pipes).run()
+        pipes.close()
         for stream in streams:
             stream.abort()
 
@@ -273,9 +276,12 @@ async def test_urgent_bytes_stop_nothing_that_comes_behind_them(mode, most, ends
     if ends:
         await client.send_eof()
 
+    pipes = Pipes(most)
+
     async def run():
         streams = stream_of(one), stream_of(other)
-        await Relay(*streams, idle=10.0, pipes=Pipes(most)).run()
+        await Relay(*streams, idle=10.0, pipes=pipes).run()
+        pipes.close()
         for stream in streams:
             stream.abort()
 
