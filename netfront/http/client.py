@@ -299,7 +299,10 @@ class BackendConnection:
                     continue
                 if upload.moved != moved:
                     until = clock() + patience
-                if upload.failed is not None or upload.is_finished:
+                if upload.failed is not None:
+                    upload = None  # and never finished, so that this connection is not used again
+                    continue
+                if upload.is_finished:
                     upload = self._upload = None
                     continue
                 wait, due = upload.wait()
@@ -353,6 +356,11 @@ class BackendConnection:
         protocol = head.block.upgrade
         if request.upgrade is None or protocol is None:
             raise BackendError("head", retry_safe=False, why="switched protocols unasked")
+        upload = self._upload
+        if upload is not None and not upload.is_finished:
+            upload.go_on()
+            if not upload.is_finished:  # what the client sends is its body still (RFC 9110 §7.8)
+                raise BackendError("head", retry_safe=False, why="switched protocols within the request")
         if lease.is_trial:
             lease.answered()
         takeover = RelayTakeover(self.stream, rest, patience.stream, self._relayed(lease))

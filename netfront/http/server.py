@@ -350,7 +350,7 @@ class _Connection:
         exchange.status = response.status
         try:
             if response.status == 101 and not isinstance(body, bytes):
-                await self._switch(response, data)
+                await self._switch(response, data if asked is None else asked.rest)
                 return False, b""
             if isinstance(body, bytes):
                 if asked is not None:
@@ -448,6 +448,7 @@ class _Connection:
         await self._send(
             b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\n\r\n" % (reason, response.fields.rendered)
         )
+        self._has_begun = True
         await takeover.run(self.stream, data)  # type: ignore[union-attr]
         await self.stream.aclose()
 
