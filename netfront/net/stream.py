@@ -115,8 +115,8 @@ class Stream(Protocol):
         """Close so that the other side sees an error and no clean end (TCP's RST); idempotent."""
         ...
 
-    def stop_receiving(self) -> None:
-        """Let the next wait for bytes find the end, once what has come already is read."""
+    def wake_reader(self) -> None:
+        """Let whoever waits for bytes look again, though none may have come."""
         ...
 
     def raise_failure(self) -> None:
@@ -191,20 +191,31 @@ class SocketStream:
     async def _wait_readable(self) -> None:
         assert self._turn is not None
         async with self._turn:
-            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                await trio.lowlevel.wait_readable(self._socket)
+            except trio.ClosedResourceError:
+                if self._fd < 0:
+                    raise
 
     async def _wait_writable(self) -> None:
-        await trio.lowlevel.wait_writable(self._socket)
+        try:
+            await trio.lowlevel.wait_writable(self._socket)
+        except trio.ClosedResourceError:
+            if self._fd < 0:
+                raise
 
     async def _wait_hung(self) -> None:
-        if not self.has_ended:
+        while not self.has_ended:
             await self._wait_readable()
             try:
                 self.has_ended = not self._recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                continue
             except OSError:
                 self.has_ended = self.is_lost = True
             if self.has_ended:
                 return
+            break
         await trio.sleep_forever()
 
     def receive_now(self, max_bytes: int = CHUNK) -> bytes | None:
@@ -304,12 +315,12 @@ class SocketStream:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             self.abort()
 
-    def stop_receiving(self) -> None:
-        """Let the next wait for bytes find the end."""
-        try:
-            self._socket.shutdown(socket.SHUT_RD)
-        except OSError:
-            pass
+    def wake_reader(self) -> None:
+        """Let whoever waits for bytes look again."""
+        if self._lane is not None:
+            self.readable.set()
+        elif self._fd >= 0:
+            trio.lowlevel.notify_closing(self._socket)  # which wakes, and closes nothing
 
     def raise_failure(self) -> None:
         """Raise what the kernel holds against the socket, such as a reset that no call has met yet."""

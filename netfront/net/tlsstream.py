@@ -278,9 +278,9 @@ class TlsStream:
         """Close with RST; idempotent."""
         self._stream.reset()
 
-    def stop_receiving(self) -> None:
-        """Let the next wait for bytes find the end."""
-        self._stream.stop_receiving()
+    def wake_reader(self) -> None:
+        """As of the stream below."""
+        self._stream.wake_reader()
 
     def raise_failure(self) -> None:
         """Raise what has befallen the stream below, if anything has."""

@@ -115,8 +115,8 @@ class TrioStream:
         self.is_lost = True
         self.abort()
 
-    def stop_receiving(self) -> None:
-        """Find the end at once."""
+    def wake_reader(self) -> None:
+        """Have who waits find the end: a memory stream cannot be looked at."""
         self._ended = True
 
     def raise_failure(self) -> None:
