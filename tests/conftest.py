@@ -18,9 +18,13 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
+from hypothesis import HealthCheck, settings
 
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="netfront-tests-")  # nobody's own local CA is touched
 atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
+# how long an example takes depends on who else works here
+settings.register_profile("netfront", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("netfront")
 
 
 def pytest_xdist_auto_num_workers(config):

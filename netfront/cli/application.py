@@ -3,12 +3,13 @@
 import random
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import trio
 
 from netfront.cli.figures import Figures, ListenerRow
+from netfront.cli.fronts import Front, Observers
 from netfront.cli.gate.credentials import Credentials
 from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
@@ -16,23 +17,19 @@ from netfront.cli.plan import ListenerPlan, ServePlan
 from netfront.cli.render import Console, url_of
 from netfront.cli.services import Demo, Service
 from netfront.errors import BackendError, CannotListen
-from netfront.http.server import HttpServer
 from netfront.http.transport import Transport
 from netfront.http.watch import Turns
 from netfront.net.backend import Backend
 from netfront.net.bind import free_port, open_sockets
-from netfront.net.datagram import Datagrams
 from netfront.net.dial import dial
 from netfront.net.follow import Follower
 from netfront.net.hosts import HostsFile
 from netfront.net.listen import (
     Admission,
     Listener,
-    StreamHandler,
     close_listeners,
 )
 from netfront.net.logfile import LogFile
-from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
 from netfront.net.redial import Redialler
 from netfront.net.resolve import Resolver
@@ -42,35 +39,10 @@ if TYPE_CHECKING:
     from netfront.cli.certificates import Certificates
     from netfront.cli.gate.issuers import Tokens
 
-__all__ = ["App", "Front"]
+__all__ = ["App"]
 
 _PROBE_WAIT = 0.3
 """Seconds that the banner waits for the backends' first answers."""
-
-
-@dataclass(slots=True, eq=False)
-class Front:
-    """What serves one listener, and the listener once it is open.
-
-    Args:
-        server, passthrough, datagrams: one of them; who serves it.
-    """
-
-    plan: ListenerPlan
-    handler: StreamHandler
-    server: HttpServer | None = None
-    passthrough: Passthrough | None = None
-    datagrams: Datagrams | None = None
-    listener: Listener | None = None
-
-    @property
-    def open(self) -> int:
-        """Connections, or flows, that are open."""
-        if self.server is not None:
-            return len(self.server.open)
-        if self.passthrough is not None:
-            return len(self.passthrough.open)
-        return self.datagrams.open if self.datagrams is not None else 0
 
 
 class App:
@@ -78,6 +50,7 @@ class App:
 
     Args:
         ports: of the fronts, in their order; filled in as they open, as redirects name them.
+        opened: closes what was opened for this one alone, should it never take over.
         figures: counted for --live.
         renewed: what is to be done to services that are kept when this takes over.
         limiting: counts requests under limits; the same after a reload.
@@ -95,6 +68,8 @@ class App:
         trusted: Callable[[str], bool],
         tasks: Tasks,
         pipes: Pipes,
+        observers: Observers,
+        opened: ExitStack,
         demo: Demo | None,
         figures: Figures | None,
         renewed: list[Callable[[], None]],
@@ -125,6 +100,9 @@ class App:
         self._renewed = renewed
         self._left: list[Service] = []
         """Of plans before: what they began goes on, and they get nothing more."""
+        self._observers = observers
+        self._opened = opened
+        self._redialler: Redialler | None = None
         self._start: Callable[[Service], None] | None = None
 
     @property
@@ -178,8 +156,10 @@ class App:
     def take_over(self, old: "App") -> list[Listener]:
         """Go on in place of another app, whose listeners are open here already; give those that are of no use any more.
 
-        Connections that are open go on, and answer their next request by this plan.
+        Connections that are open go on, and answer their next request by this plan. Where it does not listen any more
+        they end with what is under way.
         """
+        self._opened.pop_all()
         for renew in self._renewed:
             renew()
         self._renewed.clear()
@@ -194,12 +174,11 @@ class App:
                 front.datagrams = before.datagrams
         by_endpoint = {front.plan.endpoint: front for front in self._fronts}
         for front in (*old._retired, *old._fronts):
-            successor = by_endpoint.get(front.plan.endpoint)
-            if front.server is not None and successor is not None and successor.server is not None:
-                front.server.handler = successor.server.handler
-                front.server.observers = successor.server.observers
+            front.retire(by_endpoint.get(front.plan.endpoint), self._observers)
         self._retired = [front for front in (*old._retired, *old._fronts) if _is_used(front)]
-        self._start = old._start
+        self._start, self._redialler = old._start, old._redialler
+        if self._redialler is not None:
+            self._redialler.timeout = self.plan.limits.connect_timeout
         if self._start is not None:
             for service in self.services.values():
                 if service not in old.services.values():
@@ -216,6 +195,10 @@ class App:
             if log not in self.logs:
                 log.close()
         return [one for one in old.listeners if one not in self.listeners]
+
+    def give_up(self) -> None:
+        """Close what was opened for this one alone: it does not take over."""
+        self._opened.close()
 
     def is_spared(self, address: str) -> bool:
         """Tell whether an address is not held to the bound for one address."""
@@ -279,7 +262,7 @@ class App:
     def start(self, nursery: trio.Nursery, console: Console) -> None:
         """Follow names, probe backends and dial those that are down, in tasks of this nursery."""
         limits = self.plan.limits
-        redialler = Redialler(nursery, timeout=limits.connect_timeout)
+        redialler = self._redialler = Redialler(nursery, timeout=limits.connect_timeout)
         follower = Follower(
             Resolver(self.plan.resolver, hosts=HostsFile()), nursery, rng=random.Random(), tell=console.note
         )

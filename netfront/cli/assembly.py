@@ -7,14 +7,16 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from netfront.cli.application import App, Front
+from netfront.cli.application import App
 from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
+from netfront.cli.fronts import Front, Observers
 from netfront.cli.gate.assembly import answering, gate, rewriting
 from netfront.cli.gate.compose import compose_notes
 from netfront.cli.gate.composing import Composing
@@ -53,14 +55,13 @@ from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
 from netfront.http.message import Handler, Observer, Request, Response, stack
-from netfront.http.outbound import Mount
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
 from netfront.net.backend import Member
 from netfront.net.datagram import Datagrams
 from netfront.net.dial import proxy_line
 from netfront.net.inbound import ends_tls, expects_proxy
-from netfront.net.listen import StreamHandler
+from netfront.net.listen import StreamHandler, close_listeners
 from netfront.net.logfile import LogFile
 from netfront.net.passage import Passage
 from netfront.net.passthrough import Passthrough
@@ -80,21 +81,6 @@ __all__ = ["build"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Observers:
-    """Who is told of what has ended: of requests, and of connections and flows that were passed on."""
-
-    exchanges: tuple[Observer, ...] = ()
-    tcp: tuple[Callable[[Passage], None], ...] = ()
-    udp: tuple[Callable[[Passage], None], ...] = ()
-
-    def and_also(self, figures: Figures) -> "_Observers":
-        """Give these and the figures."""
-        return _Observers(
-            (*self.exchanges, figures.exchange), (*self.tcp, figures.passage), (*self.udp, figures.passage)
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Parts:
     """What the fronts are made of."""
 
@@ -110,7 +96,7 @@ class _Parts:
     makers: Makers
     ports: list[int]
     certificates: "Certificates | None"
-    observers: "_Observers"
+    observers: Observers
     limiting: Limiting
 
     def behind(self, route: RoutePlan) -> Service:
@@ -129,9 +115,15 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
     Raises:
         UsageError: a file of the plan is wrong.
     """
+    with ExitStack() as opened:
+        return _build(plan, console, kept, opened)
+
+
+def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStack) -> App:
+    """Put everything together; `opened` closes what it opens, and is the app's own in the end."""
     limits = plan.limits
     heads = HeadLimits(limits.max_line, limits.max_field, limits.max_head, limits.max_fields)
-    certificates, contexts, credentials, logs, observers = _read_files(plan, console, kept)
+    certificates, contexts, credentials, logs, observers = _read_files(plan, console, kept, opened)
     figures = kept.figures if kept is not None else None
     if kept is None and plan.log.live and sys.stderr.isatty():
         figures = Figures()
@@ -140,6 +132,7 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
     demo = kept.demo if kept is not None else None
     if demo is None and any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets):
         demo = Demo()
+        opened.callback(close_listeners, (demo.listener,))
     for line in compose_notes(plan):
         console.note(line)
     services: dict[str, Service] = {}
@@ -196,6 +189,8 @@ def build(plan: ServePlan, console: Console, kept: App | None = None) -> App:
         parts.trusted,
         parts.tasks,
         parts.pipes,
+        observers,
+        opened.pop_all(),
         demo,
         figures,
         renewed,
@@ -284,16 +279,6 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
     def forwarding(route: RoutePlan, settings: Settings) -> Handler:
         behind, pool = parts.behind(route), plan.behind(route)
         assert pool is not None
-        targets = pool.targets
-        mounts: dict[bytes, Mount | None] | None = None
-        if any(target.endpoint.base for target in targets):
-            prefix = (
-                b"/" if settings.gate.rewrite is not None else route.scope.prefix.encode()
-            )  # it is gone by then
-            mounts = {
-                (base := target.endpoint.base.encode()): Mount(prefix, base) if base else None
-                for target in targets
-            }
         answers: list[ResponseEdit] = [
             public_names
         ]  # before anything a flag adds: it looks for what the backend said
@@ -314,7 +299,8 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
                 transport,
                 dialling=dialling,
                 patience=patience,
-                mounts=mounts,
+                # a rewritten path has none any more
+                prefix=b"/" if settings.gate.rewrite is not None else route.scope.prefix.encode(),
                 edits=answers,
                 retry=RetryRules(settings.retry.resets, settings.retry.statuses, settings.retry_body),
                 hedging=_hedging(settings, tasks) if may_have_several(pool) else None,
@@ -426,15 +412,15 @@ def _server_limits(plan: ServePlan, heads: HeadLimits) -> ServerLimits:
 
 
 def _read_files(
-    plan: ServePlan, console: Console, kept: App | None
-) -> tuple["Certificates | None", "BackendContexts", Credentials | None, list[LogFile], _Observers]:
+    plan: ServePlan, console: Console, kept: App | None, opened: ExitStack
+) -> tuple["Certificates | None", "BackendContexts", Credentials | None, list[LogFile], Observers]:
     """Read and open every file of the plan. Raises UsageError: of all that is wrong with any of them."""
     faults = Faults()
     certificates = None
     contexts: BackendContexts = {}
     credentials = None
     logs: list[LogFile] = []
-    observers = _Observers()
+    observers = Observers()
     if plan.tls is not None:
         from netfront.cli.certificates import Certificates
 
@@ -454,7 +440,11 @@ def _read_files(
     except UsageError as error:
         faults.take(error)
     try:
-        logs, observers = _observers(plan, console, kept.logs if kept is not None else ())
+        known_logs = kept.logs if kept is not None else []
+        logs, observers = _observers(plan, console, known_logs)
+        for log in logs:
+            if log not in known_logs:
+                opened.callback(log.close)
     except OSError as error:
         faults.add(f"--access-log {plan.log.access_log}", words(error))
     faults.raise_any()
@@ -463,7 +453,7 @@ def _read_files(
 
 def _observers(
     plan: ServePlan, console: Console, known: Sequence[LogFile]
-) -> tuple[list[LogFile], _Observers]:
+) -> tuple[list[LogFile], Observers]:
     logs: list[LogFile] = []
     exchanges: list[Observer] = []
     tcp: list[Callable[[Passage], None]] = []
@@ -480,7 +470,7 @@ def _observers(
         exchanges.append(console.exchange)
         tcp.append(console.passage)
         udp.append(console.passage)
-    return logs, _Observers(tuple(exchanges), tuple(tcp), tuple(udp))
+    return logs, Observers(tuple(exchanges), tuple(tcp), tuple(udp))
 
 
 def _wall(_: float) -> float:

@@ -1,7 +1,6 @@
 """What `--live` shows, as plain data: counted of exchanges and passages as they end, and read off the pools.
 
-Who was dialled is known by its member, and the same member may be in two pools; so figures are found by the member as
-an object, not by what it is equal to. A pool may give a backend another member at any time: the last two count for it.
+Figures belong to a backend of a pool, whatever member it has by then; they are forgotten when it has left.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,7 @@ from typing import Protocol
 
 from netfront.http.hedge import HEDGED
 from netfront.http.message import Exchange
-from netfront.net.backend import Backend, Member
+from netfront.net.backend import Backend
 from netfront.net.passage import Passage
 from netfront.net.pool import Pool
 from netfront.policy.stats import RecentHistogram
@@ -112,13 +111,12 @@ class View:
 class _Counts:
     """What is counted of one backend."""
 
-    __slots__ = ("backend", "errors", "members", "number", "pool", "recent")
+    __slots__ = ("backend", "errors", "number", "pool", "recent")
 
     def __init__(self, number: int, pool: Pool, backend: Backend, now: float) -> None:
         self.number = number
         self.pool = pool
         self.backend = backend
-        self.members: list[Member] = []
         self.recent = RecentHistogram(now)
         self.errors = 0
 
@@ -138,7 +136,6 @@ class Figures:
         self._retries = 0
         self._hedges = 0
         self._counts: dict[Backend, _Counts] = {}
-        self._by_member: dict[int, _Counts] = {}
         self._last = 0
 
     def begin(self, now: float) -> None:
@@ -159,7 +156,7 @@ class Figures:
                 self._hedges += 1
             else:
                 self._retries += exchange.attempts - 1
-        if exchange.source == "backend" and (counts := self._of(exchange.dialled, now)) is not None:
+        if exchange.source == "backend" and (counts := self._of(exchange.backend, now)) is not None:
             counts.recent.record((exchange.first or now) - exchange.asked, now)
             if status >= 500 and status not in counts.pool.rules.eject_on:  # the pool has counted those
                 counts.errors += 1
@@ -172,7 +169,7 @@ class Figures:
         if passage.outcome and not passage.client_broke:
             self._errors += 1
         self._retries += max(0, passage.tries - 1)
-        if passage.connected and (counts := self._of(passage.member, now)) is not None:
+        if passage.connected and (counts := self._of(passage.backend, now)) is not None:
             counts.recent.record(seconds, now)
 
     def find(self, number: int) -> tuple[Pool, Backend] | None:
@@ -225,12 +222,14 @@ class Figures:
             next="" if backend.is_up else _next(backend, now),
         )
 
-    def _of(self, member: Member | None, now: float) -> _Counts | None:
-        """Find the counts of whoever was dialled; None if it is nobody's member any more."""
-        counts = self._by_member.get(id(member))
-        if counts is None and member is not None and now - self._looked >= _LOOK:
+    def _of(self, backend: Backend | None, now: float) -> _Counts | None:
+        """Find the counts of a backend; None if it is in no pool any more."""
+        if backend is None:
+            return None
+        counts = self._counts.get(backend)
+        if counts is None and now - self._looked >= _LOOK:
             self._look(now)
-            counts = self._by_member.get(id(member))
+            counts = self._counts.get(backend)
         return counts
 
     def _present(self) -> Iterable[tuple[Pool, Backend]]:
@@ -251,11 +250,8 @@ class Figures:
             if counts is None:
                 self._last += 1
                 counts = _Counts(self._last, pool, backend, now)
-            if not any(member is backend.member for member in counts.members):
-                counts.members = [*counts.members[-1:], backend.member]
             present[backend] = counts
         self._counts = present
-        self._by_member = {id(member): counts for counts in present.values() for member in counts.members}
 
 
 def _next(backend: Backend, now: float) -> str:

@@ -76,7 +76,9 @@ PAGES = {
             "TARGET, ROUTE, SCOPE and @FILE are as netfront proxy has them, and so are all flags. Without "
             "--listen it serves http://localhost:8080.",
             "-l tcp://:PORT passes connections on byte for byte, tls:// ends TLS before that, udp:// passes "
-            "datagrams. A route of tcp:// may name a host: it is that of the client's TLS, which is not ended. "
+            "datagrams: those of one client go to one backend, until that has left or is down, or no datagram "
+            "has passed for as long as --udp-timeout says. A route of tcp:// may name a host: it is that of the "
+            "client's TLS, which is not ended. "
             ":PORT=TARGET belongs to the listener on that port.",
             "What may follow a target, beside what netfront proxy knows: weight=N (0 takes no new requests), "
             "backup (only when all others are down), max=N (requests at once), all (each address of the name "

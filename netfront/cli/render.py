@@ -110,18 +110,19 @@ class Console:
 
     def exchange(self, exchange: Exchange) -> None:
         """Say one line of a request that has ended (-v)."""
-        status, dialled = exchange.status, exchange.dialled
+        status, backend = exchange.status, exchange.backend
         color = _GREEN if status < 400 else _YELLOW if status < 500 else _RED
         target = shown(exchange.target.decode("latin-1"))
         method = shown(exchange.method.decode("latin-1"))
         milliseconds = (exchange.ended - exchange.started) * 1000
-        to = f" -> {dialled.label}" if dialled is not None else ""
+        label = backend.member.label if backend is not None else None
+        to = f" -> {label}" if label is not None else ""
         tries = _tries(exchange.attempts, exchange.retried)
         why = f" [{shown(exchange.outcome)}]" if exchange.outcome else ""
         if self._json:
             self._event(
                 "request", method=method, target=target, status=status, milliseconds=round(milliseconds, 3),
-                sent=exchange.sent, received=exchange.received, backend=dialled.label if dialled is not None else None,
+                sent=exchange.sent, received=exchange.received, backend=label,
                 tries=exchange.attempts, retried=exchange.retried, outcome=exchange.outcome,
             )  # fmt: skip
         self._say(
@@ -131,10 +132,10 @@ class Console:
 
     def passage(self, passage: Passage) -> None:
         """Say one line of a connection or flow that was passed on (-v)."""
-        member, peer = passage.member, passage.facts.peer
+        backend, peer = passage.backend, passage.facts.peer
         seconds = passage.ended - passage.started
         client = f"{peer[0]}:{peer[1]}" if peer[0] else "unix"
-        label = member.label if member is not None else None
+        label = backend.member.label if backend is not None else None
         if self._json:
             self._event(
                 "connection", client=client, name=passage.name.decode("latin-1"), backend=label, tries=passage.tries,

@@ -17,7 +17,7 @@ from netfront.filters.sticky import Stickiness
 from netfront.http.message import Request, Response
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.watch import Turns, Watch
-from netfront.net.backend import Backend, Member
+from netfront.net.backend import BACKUP, Backend, Member
 from netfront.net.bind import open_sockets
 from netfront.net.follow import Follower
 from netfront.net.listen import Listener
@@ -100,9 +100,9 @@ class Service:
 
     def stick(self, request: Request, response: Response) -> None:
         """Have the client come back to the backend that answered."""
-        member = request.exchange.dialled
-        if self.stickiness is not None and member is not None:
-            self.stickiness.set_cookie(request, response, str(member.endpoint).encode())
+        backend = request.exchange.backend
+        if self.stickiness is not None and backend is not None:
+            self.stickiness.set_cookie(request, response, backend.name)
 
     def start(self, nursery: trio.Nursery, follower: Follower, turns: Turns, redialler: Redialler) -> None:
         """Follow names, probe backends and dial those that are down, in tasks of this nursery."""
@@ -154,6 +154,7 @@ class Service:
     def leave(self) -> None:
         """Follow, probe and dial nobody any more; what is under way ends as it will."""
         self._scope.cancel()
+        self.pool.leave()
         self.members.close()
         if self._watch is not None:
             self._watch.close()
@@ -211,9 +212,10 @@ def _member(target: TargetPlan, contexts: Contexts, demo: Demo | None) -> Member
         host=target.host.encode() if target.host is not None else None,
         base=target.endpoint.base.encode(),
         weight=target.weight,
-        backup=target.backup,
+        tier=BACKUP if target.backup else 0,
         max=target.max,
         tls=contexts[target.tls] if target.tls is not None else None,
+        tls_terms=target.tls,
         server_name=target.tls.server_name if target.tls is not None else None,
         proxy=target.proxy,
         alpn=target.alpn.encode() if target.alpn is not None else None,

@@ -63,16 +63,19 @@ def serve(plan: ServePlan, plan_again: Callable[[], ServePlan]) -> int:
         plan = plan_again()  # or what was written between the first reading and the watch would never be seen
     console = Console.of(plan.log)
     app = build(plan, console)
-    most = plan.limits.max_connections
-    if most is None:
-        most = max(16, min(_MOST_CONNECTIONS, (descriptors - _RESERVED) // 2))
-    admission = Admission(most, plan.limits.max_per_address, app.is_spared)
-    listeners = app.open_listeners()
+    accepting = Accepting(app.open_listeners())
     try:
         _settle_collector()
-        return trio.run(_Run(plan, plan_again, watch, app, listeners, admission, console).run)
+        return trio.run(_Run(plan, plan_again, watch, app, accepting, descriptors, console).run)
     finally:
-        close_listeners(listeners)
+        close_listeners(accepting.listeners)
+
+
+def _most_connections(plan: ServePlan, descriptors: int) -> int:
+    """Tell how many connections are let in: as many as there are descriptors for, two each, unless it is said."""
+    if plan.limits.max_connections is not None:
+        return plan.limits.max_connections
+    return max(16, min(_MOST_CONNECTIONS, (descriptors - _RESERVED) // 2))
 
 
 def _settle_collector() -> None:
@@ -84,7 +87,7 @@ def _settle_collector() -> None:
 
 def _tell_ready(plan: ServePlan, listeners: tuple[Listener, ...]) -> None:
     """Write the ports to --port-file, whole and then renamed, and say so on --ready-fd."""
-    ports = "".join(f"{listener.port}\n" for listener in listeners if not listener.is_inner)
+    ports = "".join(f"{listener.port}\n" for listener in listeners)
     path = plan.ready.port_file
     if path is not None:
         try:
@@ -106,7 +109,12 @@ def _tell_ready(plan: ServePlan, listeners: tuple[Listener, ...]) -> None:
 
 
 class _Run:
-    """One run of the event loop."""
+    """One run of the event loop.
+
+    Args:
+        watch: of the files that the plan was made of.
+        descriptors: that this process may have.
+    """
 
     def __init__(
         self,
@@ -114,17 +122,18 @@ class _Run:
         plan_again: Callable[[], ServePlan],
         watch: FileWatch,
         app: App,
-        listeners: tuple[Listener, ...],
-        admission: Admission,
+        accepting: Accepting,
+        descriptors: int,
         console: Console,
     ) -> None:
         self._plan = plan
         self._plan_again = plan_again
         self._watch = watch
-        self._accepting = Accepting()
+        self._accepting = accepting
         self._app = app
-        self._listeners = listeners
-        self._admission = admission
+        self._descriptors = descriptors
+        most = _most_connections(plan, descriptors)
+        self._admission = Admission(most, plan.limits.max_per_address, app.is_spared)
         self._console = console
         self._stop = Signal()
         self._is_cut = False
@@ -135,7 +144,7 @@ class _Run:
         """Serve; give the exit code."""
         has_lane = hasattr(os, "eventfd") and not os.environ.get("NETFRONT_NO_LANE")
         with trio.open_signal_receiver(*_HEEDED) as received:
-            _tell_ready(self._plan, self._listeners)  # from here on a signal finds us ready for it
+            _tell_ready(self._plan, self._app.listeners)  # from here on a signal finds us ready for it
             return await self._serve(received, Lane() if has_lane else None)
 
     async def _serve(self, received: AsyncIterator[int], lane: Lane | None) -> int:
@@ -150,20 +159,19 @@ class _Run:
             nursery.start_soon(self._sweep)
             nursery.start_soon(self._flush)
             nursery.start_soon(self._watch_certificates)
-            if _watched(self._plan):
+            if self._watch.paths:
                 nursery.start_soon(watch_files, self._watch, self._reload_plan)
             self._app.start(nursery, self._console)
             nursery.start_soon(self._greet)
             # who connects by then waits, and is not told that nobody is there
             await self._app.wait_until_resolved(bytes_only=True)
             await accept_and_serve(
-                self._listeners,
+                self._accepting,
                 admission=self._admission,
                 stop=self._stop,
                 lane=lane,
                 drained=self._drained,
                 tasks=self._app.tasks,
-                accepting=self._accepting,
             )
             nursery.cancel_scope.cancel()
         self._app.close()
@@ -194,8 +202,11 @@ class _Run:
 
     def _reload(self) -> None:
         """Read everything again that may have changed (SIGHUP)."""
+        if self._stop.is_set:
+            self._console.note("nothing is reloaded: this is stopping")
+            return
         told = self._app.reload()
-        if _watched(self._plan):
+        if self._watch.paths:
             self._reload_plan()
         elif not told:
             told = ["nothing to reload"]
@@ -204,11 +215,18 @@ class _Run:
 
     def _reload_plan(self) -> None:
         """Take the plan that the command line and its files amount to by now, unless something is wrong with it."""
+        if self._stop.is_set:
+            return  # nothing is opened any more
         old = self._app
         try:
             plan = self._plan_again()
+            self._watch.change(_watched(plan))  # what is named anew is read below
             app = build(plan, self._console, old)
-            opened = app.open_listeners(old)
+            try:
+                opened = app.open_listeners(old)
+            except CannotListen:
+                app.give_up()
+                raise
         except (UsageError, CannotListen) as error:
             self._console.refused(error.faults)
             return
@@ -221,11 +239,8 @@ class _Run:
         self._app, self._plan = app, plan
         if self._live is not None:
             self._live.go_on(app)
-        self._listeners = app.listeners
-        if plan.limits.max_connections is not None:
-            self._admission.most = plan.limits.max_connections
-        self._admission.per_address = plan.limits.max_per_address
-        self._admission.spared = app.is_spared
+        most = _most_connections(plan, self._descriptors)
+        self._admission.go_by(most, plan.limits.max_per_address, app.is_spared)
 
     async def _drained(self) -> None:
         """Return when what was under way has ended, or --drain is over."""
@@ -261,7 +276,7 @@ class _Run:
             return
         await self._app.wait_until_resolved()
         verdicts = await self._app.probe_all()
-        self._console.banner(self._plan, self._listeners, verdicts, self._app.certificate_note)
+        self._console.banner(self._plan, self._app.listeners, verdicts, self._app.certificate_note)
 
 
 def _watched(plan: ServePlan) -> list[str]:
@@ -271,7 +286,14 @@ def _watched(plan: ServePlan) -> list[str]:
     """
     spoken = [target.tls for pool in plan.pools for target in pool.targets if target.tls is not None]
     named = [path for tls in spoken for path in (tls.ca, tls.cert, tls.key) if path is not None]
-    return [*plan.files, *(path for path in dict.fromkeys(named) if not stat.S_ISFIFO(os.stat(path).st_mode))]
+    return [*plan.files, *(path for path in dict.fromkeys(named) if not _is_pipe(path))]
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False  # whoever reads it says what is wrong
 
 
 def _fixed(old: ServePlan, new: ServePlan) -> list[str]:

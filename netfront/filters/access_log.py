@@ -127,7 +127,6 @@ def _combined(exchange: Exchange, stamp: _Stamp) -> bytes:
 
 
 def _facts(exchange: Exchange, stamp: _Stamp) -> dict[str, object]:
-    dialled = exchange.dialled
     facts: dict[str, object] = {
         "time": stamp.iso,
         "client": exchange.client.facts.peer[0] or "unix",
@@ -141,8 +140,8 @@ def _facts(exchange: Exchange, stamp: _Stamp) -> dict[str, object]:
     }
     if exchange.user:
         facts["user"] = exchange.user
-    if dialled is not None:
-        facts["backend"] = dialled.label
+    if exchange.backend is not None:
+        facts["backend"] = exchange.backend.member.label
         facts["tries"] = exchange.attempts
     if exchange.retried:
         facts["retried"] = exchange.retried
@@ -207,8 +206,8 @@ def _passage_facts(passage: Passage, kind: str, stamp: _Stamp) -> dict[str, obje
     }
     if passage.name:
         facts["name"] = passage.name.decode("latin-1")
-    if passage.member is not None:
-        facts["backend"] = passage.member.label
+    if passage.backend is not None:
+        facts["backend"] = passage.backend.member.label
         facts["tries"] = passage.tries
     if passage.retried:
         facts["retried"] = passage.retried

@@ -55,8 +55,8 @@ def answer_errors(*, explains: bool, routes: tuple[str, ...] = (), page: Page = 
 
 
 def _explain(request: Request, error: BackendError) -> Explanation:
-    member = request.exchange.dialled
-    place = member.label if member is not None else "the backend"
+    backend = request.exchange.backend
+    place = backend.member.label if backend is not None else "the backend"
     why = f"{place}: {error.why}"
     if error.stage == "connect":
         why = (

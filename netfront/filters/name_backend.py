@@ -10,9 +10,9 @@ __all__ = ["name_backend"]
 
 def name_backend(request: Request, response: Response) -> None:
     """Add X-Backend to an answer, in place of one that the backend sent."""
-    member = request.exchange.dialled
-    if member is not None:
-        response.fields = response.fields.edited(_edit(member.label))
+    backend = request.exchange.backend
+    if backend is not None:
+        response.fields = response.fields.edited(_edit(backend.member.label))
 
 
 @lru_cache(maxsize=1024)

@@ -25,9 +25,10 @@ def public_names(request: Request, response: Response) -> None:
     fields = response.fields
     if not fields.kinds & _NAMED:
         return
-    member, scope = request.exchange.dialled, request.route
-    if member is None or not isinstance(scope, Scope):
+    backend, scope = request.exchange.backend, request.route
+    if backend is None or not isinstance(scope, Scope):
         return
+    member = backend.member
     rows = [
         _rewritten(row, request, member, scope) if row.kind in (LOCATION, COOKIE) else row
         for row in fields.rows

@@ -23,8 +23,9 @@ from netfront.http.message import Request, Response
 from netfront.http.replay import Replay
 from netfront.http.transport import Transport
 from netfront.net.backend import SILENT, Backend, Member
-from netfront.net.dial import BESIDE, dial, dial_any
-from netfront.net.lane import clock, first
+from netfront.net.dial import dial, dial_any
+from netfront.net.lane import Signal, clock, first
+from netfront.net.leases import Leases
 from netfront.net.pool import GIVEN_UP, Lease, Pool
 from netfront.policy.chance import Chance
 from netfront.policy.retry import IDEMPOTENT, TRIES, backoff
@@ -173,10 +174,9 @@ class Attempts:
         request = self.request
         status = response.status
         while True:
-            dialled = request.exchange.dialled
-            self.tried += [
-                one for one in self._pool.backends if one.member is dialled and one not in self.tried
-            ]
+            backend = request.exchange.backend
+            if backend is not None and backend not in self.tried:
+                self.tried.append(backend)
             if not self._may_repeat() or request.method not in IDEMPOTENT or len(self.tried) >= TRIES:
                 return response
             if not self._pool.may_spend(clock()):
@@ -264,10 +264,9 @@ class Attempts:
             lease, connection = await self._open(lease)
         backend = lease.backend
         try:
-            exchange.dialled = member = backend.member
-            return await connection.exchange(
-                request, self._render(request, member), self._patience, lease, late, hedge
-            )
+            exchange.backend = backend
+            head = self._render(request, backend.member)
+            return await connection.exchange(request, head, self._patience, lease, late, hedge)
         except BackendError as error:
             self._hand_back(lease, error)
             raise _Failed(error, backend) from error
@@ -346,7 +345,7 @@ class _Opening:
         self._attempts = attempts
         self._exchange = attempts.request.exchange
         self._first: Lease | None = lease
-        self._leases: dict[Backend, tuple[Lease, int, float]] = {}
+        self._leases = Leases()
         self._why = SILENT
         """Why the next is dialled: the last one is silent, unless it is known to have failed."""
 
@@ -363,14 +362,12 @@ class _Opening:
             self._exchange.attempts += 1
             self._exchange.retried = f"retried: {self._why}"
         self._why = SILENT
-        backend = lease.backend
-        self._leases[backend] = lease, backend.generation, clock()
-        self._exchange.dialled = backend.member
+        backend = self._exchange.backend = self._leases.add(lease)
         return backend
 
     def failed(self, backend: Backend, error: BackendError) -> None:
         """Hand its lease back."""
-        self._leases.pop(backend)[0].done(error.why, connected=False)
+        self._leases.failed(backend, error)
         self._attempts.tried.append(backend)
         self._attempts.failures += 1
         self._why = error.why
@@ -379,24 +376,24 @@ class _Opening:
         """Hand back what is out still."""
         if self._first is not None:
             self._first.done(GIVEN_UP)
-        for lease, _, _ in self._leases.values():
-            lease.done(GIVEN_UP)
-        self._leases.clear()
+        self._leases.gave_up()
 
     def preamble(self, member: Member) -> bytes:
         """Make the PROXY line to send first."""
         return self._attempts.dialling.preamble(self._attempts.request, member)
 
-    def connected(self, backend: Backend) -> tuple[Lease, int]:
-        """Give the lease of the one that is connected, and its generation when it was dialled; hand back the others.
+    @property
+    def gone(self) -> Signal:
+        """The client's."""
+        return self._attempts.request.client.gone
 
-        Those that were silent for so long that another was dialled have failed.
-        """
-        chosen, generation, self._exchange.asked = self._leases.pop(backend)
-        if self._leases:
-            now = clock()
-            for lease, _, since in self._leases.values():
-                lease.done(SILENT if now - since >= BESIDE else GIVEN_UP, connected=False)
+    def has_left(self) -> bool:
+        """Tell whether the client has."""
+        return self._attempts.request.client.has_left()
+
+    def connected(self, backend: Backend) -> tuple[Lease, int]:
+        """Give the lease of the one that is connected, and its generation when it was dialled; hand back the others."""
+        chosen, generation, self._exchange.asked = self._leases.won(backend)
         return chosen, generation
 
 

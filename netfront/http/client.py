@@ -16,7 +16,7 @@ from netfront.http.body import BodyReader
 from netfront.http.message import Body, Client, Request, Response
 from netfront.http.upgrade import RelayTakeover
 from netfront.http.upload import Upload
-from netfront.net.lane import Signal, breathe, clock, either, first
+from netfront.net.lane import Signal, breathe, clock, either, first, ready
 from netfront.net.pool import DONE, GIVEN_UP, Lease
 from netfront.net.stream import Stream
 from netfront.policy.retry import IDEMPOTENT
@@ -299,7 +299,10 @@ class BackendConnection:
                     continue
                 if upload.moved != moved:
                     until = clock() + patience
-                if upload.failed is not None or upload.is_finished:
+                if upload.failed is not None:
+                    upload = None  # and never finished, so that this connection is not used again
+                    continue
+                if upload.is_finished:
                     upload = self._upload = None
                     continue
                 wait, due = upload.wait()
@@ -312,6 +315,18 @@ class BackendConnection:
                 raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True)
             if got is client.gone and client.has_left():
                 raise ClientGone
+
+    async def upload_until(self, wait: Signal) -> None:
+        """Wait for something else, and have the upload go on meanwhile. Raises what befalls the client's body."""
+        while not wait.is_set:
+            upload = self._upload
+            if upload is None or upload.failed is not None or upload.is_finished:
+                await ready(wait)
+            elif upload.go_on():
+                await breathe()
+            elif upload.failed is None and not upload.is_finished:
+                other, due = upload.wait()
+                await first(wait, other, until=due)
 
     def _response(
         self, request: Request, head: ResponseHead, rest: bytes, patience: Patience, lease: Lease
@@ -353,6 +368,11 @@ class BackendConnection:
         protocol = head.block.upgrade
         if request.upgrade is None or protocol is None:
             raise BackendError("head", retry_safe=False, why="switched protocols unasked")
+        upload = self._upload
+        if upload is not None and not upload.is_finished:
+            upload.go_on()
+            if not upload.is_finished:  # what the client sends is its body still (RFC 9110 §7.8)
+                raise BackendError("head", retry_safe=False, why="switched protocols within the request")
         if lease.is_trial:
             lease.answered()
         takeover = RelayTakeover(self.stream, rest, patience.stream, self._relayed(lease))
@@ -441,6 +461,13 @@ class ResponseBody:
                 self.abort(error)
                 raise
         return data
+
+    async def upload_until(self, wait: Signal) -> None:
+        """Wait for something else, and have the upload go on meanwhile; once ended its connection is another's."""
+        if self._lease is None:
+            await ready(wait)
+        else:
+            await self.connection.upload_until(wait)
 
     def abort(self, why: BaseException | None = None) -> None:
         """Close the connection it comes on; idempotent."""

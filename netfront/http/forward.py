@@ -4,8 +4,9 @@ The plain way is a connection that is there and an answer that comes; anything e
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from netfront.errors import BackendError, NoBackend
 from netfront.http.attempts import Attempts, Dialling, RetryRules
@@ -23,6 +24,8 @@ __all__ = ["Hedging", "KeyOf", "ResponseEdit", "forward"]
 
 _ONE_OF = 7
 """A mask: of many answers one of eight is learnt from; recording one costs 0.25 us."""
+_BASES = 64
+"""Paths of members that are kept ready; members come and go."""
 _LEAST = 0.001
 """Seconds under which no answer is late, however quick the others are."""
 
@@ -49,7 +52,7 @@ def forward(
     *,
     dialling: Dialling,
     patience: Patience,
-    mounts: Mapping[bytes, Mount | None] | None = None,
+    prefix: bytes = b"/",
     edits: Sequence[ResponseEdit] = (),
     retry: RetryRules | None = None,
     hedging: Hedging | None = None,
@@ -59,8 +62,7 @@ def forward(
 
     Args:
         dialling: how connections are opened.
-        mounts: what stands in place of the route's prefix, by the base path of the member; None where no member
-            has a base.
+        prefix: of the route: a member's base stands in its place.
         edits: made to what a backend said before anybody else sees it: a layer of its own would cost a coroutine.
         retry: when to try elsewhere what got an answer, or none.
         hedging: None where there is nobody to turn to.
@@ -74,8 +76,12 @@ def forward(
     hedger: Hedger | None = None
     follows_latency = pool.rules.lb == "latency"
 
+    @lru_cache(maxsize=_BASES)
+    def mount(base: bytes) -> Mount:
+        return Mount(prefix, base)
+
     def render(request: Request, member: Member) -> bytes:
-        return request_head(request, member, mounts[member.base] if mounts else None)
+        return request_head(request, member, mount(member.base) if member.base else None)
 
     def tries_of(request: Request) -> Attempts:
         return Attempts(pool, transport, dialling, patience, rules, render, key, request)
@@ -112,10 +118,11 @@ def forward(
             backend = lease.backend
             try:
                 exchange.attempts = 1
-                exchange.dialled = member = backend.member
+                exchange.backend = backend
                 connection = transport.kept(backend, request)
                 if connection is not None and request.body.__class__ is bytes:
-                    head = request_head(request, member, mounts[member.base] if mounts else None)
+                    member = backend.member
+                    head = request_head(request, member, mount(member.base) if member.base else None)
                     response = await connection.exchange(request, head, patience, lease, late, hedger)
                 else:
                     attempts = tries_of(request)
@@ -138,8 +145,8 @@ def forward(
             hung.record(now - exchange.asked, now)
             if tail is not None:
                 tail.record(now - began, now)
-        if follows_latency:
-            pool.answered(exchange.dialled, now - exchange.asked, now)
+        if follows_latency and exchange.backend is not None:
+            exchange.backend.answered(now - exchange.asked, now)
         for edit in edits:
             edit(request, response)
         return response

@@ -14,7 +14,6 @@ from copy import copy
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue
 from netfront.http.client import ResponseBody
 from netfront.http.message import Client, Request, Response
-from netfront.net.backend import Member
 from netfront.net.lane import Signal, clock, deadline
 from netfront.net.pool import GIVEN_UP, Lease, Pool
 from netfront.policy.retry import LearntLimit
@@ -134,9 +133,9 @@ class _Try:
         """Give the answer to the one who really asked."""
         response, self._response = self._response, None
         if response is not None:
-            exchange, member = request.exchange, self.member
+            exchange = request.exchange
             exchange.attempts += 1
-            exchange.dialled = member
+            exchange.backend = self._lease.backend
             exchange.retried = HEDGED
             exchange.asked = self._began
             if isinstance(response.body, ResponseBody):
@@ -154,11 +153,6 @@ class _Try:
         """Let it end as if its client had left."""
         self._client.gone.set()
         self._drop()
-
-    @property
-    def member(self) -> Member:
-        """Where it went."""
-        return self._lease.backend.member
 
     def _drop(self) -> None:
         response, self._response = self._response, None

@@ -17,7 +17,7 @@ from netfront.net.stream import Facts, Stream
 from netfront.wire.fields import EMPTY, Edit, Field, Fields
 
 if TYPE_CHECKING:
-    from netfront.net.backend import Member
+    from netfront.net.backend import Backend
     from netfront.policy.claims import Identity
     from netfront.wire.target import Target
 
@@ -126,16 +126,17 @@ class Exchange:
     """All about one request's passage. Times are of the lane's clock, in seconds; sizes in bytes.
 
     `source` says who answered: "backend", "cache" or "netfront"; `outcome` is empty when all went well, else
-    what went wrong in a few words, for the log alone. `retried` says why there was more than one try. `asked` is
-    when the try began that was answered in the end: what a backend took is counted from there. `user` is who asked,
-    where authentication found that out. `id` is the request's X-Request-Id, where there is one.
+    what went wrong in a few words, for the log alone. `backend` is who was asked last, or answered. `retried` says why
+    there was more than one try. `asked` is when the try began that was answered in the end: what a backend took is
+    counted from there. `user` is who asked, where authentication found that out. `id` is the request's X-Request-Id,
+    where there is one.
     """
 
     __slots__ = (
         "asked",
         "attempts",
+        "backend",
         "client",
-        "dialled",
         "ended",
         "first",
         "id",
@@ -170,7 +171,7 @@ class Exchange:
         self.sent = 0
         self.attempts = 0
         self.retried = ""
-        self.dialled: Member | None = None
+        self.backend: Backend | None = None
         self.source = "netfront"
         self.route: object = None
         self.id: bytes | None = None

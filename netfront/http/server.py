@@ -17,6 +17,7 @@ from http import HTTPStatus
 
 from netfront.errors import BackendError, BadMessage, ClientGone, Overdue
 from netfront.http.body import BodyReader, RequestBody
+from netfront.http.client import ResponseBody
 from netfront.http.date import DateLine
 from netfront.http.message import Body, Exchange, Handler, Observer, Request, Response
 from netfront.net.lane import Signal, breathe, clock, deadline, first, lane, ready
@@ -98,12 +99,18 @@ class HttpServer:
         """Serve one connection until it ends; closes the stream."""
         return _Connection(self, stream).serve()
 
+    def become(self, other: "HttpServer") -> None:
+        """Serve what comes next on open connections as another one would; how long a head may be stays."""
+        self.handler, self.limits, self.refuse, self.observers = (
+            other.handler, other.limits, other.refuse, other.observers,
+        )  # fmt: skip
+
     def drain(self) -> None:
         """Answer what is under way and no more: idle connections end at once, the others after their answer."""
         self.is_draining = True
         for connection in self.open:
             if connection.is_idle:
-                connection.stream.stop_receiving()
+                connection.stream.wake_reader()
 
     @property
     def busy(self) -> int:
@@ -180,11 +187,14 @@ class _Connection:
         server.open.add(self)
         try:
             await self._loop(server, stream)
+            await stream.aclose()
         except BadMessage as error:
             await self._refuse(error)
         except Overdue as error:
             if error.which == "head":
                 await self._refuse(BadMessage(408, "the request did not come in time"))
+            elif error.which == "idle":
+                await stream.aclose()
         except (OSError, ClientGone):
             pass
         finally:
@@ -198,19 +208,19 @@ class _Connection:
         while True:
             if not data:
                 self.is_idle = True
-                if server.is_draining:
-                    stream.stop_receiving()
                 due.which = "idle"
                 due.at = clock() + patience
-                patience = server.limits.idle_time
-                if not stream.readable.is_set:
+                if not stream.readable.is_set and not server.is_draining:
                     await ready(stream.readable)
                 while (more := stream.receive_now()) is None:
+                    if server.is_draining:
+                        return
                     await ready(stream.readable)
                 if not more:
                     return
                 data = more
                 self.is_idle = False
+                patience = server.limits.idle_time
             try:
                 parsed = parse(data)
                 if parsed is None:
@@ -227,6 +237,7 @@ class _Connection:
             body = response.body
             if self._body is None and isinstance(body, bytes) and response.status != 101:
                 if not await self._respond(request, response, body):
+                    await self._part(data)
                     return
             else:
                 keep, data = await self._respond_at_length(request, response, data)
@@ -344,7 +355,7 @@ class _Connection:
         exchange.status = response.status
         try:
             if response.status == 101 and not isinstance(body, bytes):
-                await self._switch(response, data)
+                await self._switch(response, data if asked is None else asked.rest)
                 return False, b""
             if isinstance(body, bytes):
                 if asked is not None:
@@ -364,7 +375,6 @@ class _Connection:
                     await self._linger()
                     return False, b""
                 data = asked.rest
-            return keep, data
         except BaseException as error:
             if not isinstance(body, bytes):
                 body.abort(error)
@@ -376,6 +386,9 @@ class _Connection:
             raise
         finally:
             self._observe(exchange)
+        if not keep:
+            await self._part(data)
+        return keep, data
 
     def _head(self, request: Request, response: Response, framing: bytes, keep: bool) -> bytes:
         status = response.status
@@ -419,7 +432,7 @@ class _Connection:
         while data:
             exchange.sent += len(data)
             part = encode_chunk(data) if chunked else data
-            await self._send(head + part if head else part)
+            await self._send(head + part if head else part, body)
             head = b""
             if active is not None:
                 active.operations -= 2
@@ -431,8 +444,6 @@ class _Connection:
         if head:
             await self._send(head)
         self._has_begun = False
-        if not keep and not self._is_11 and body.length is None:
-            await self.stream.aclose()
         return keep
 
     async def _switch(self, response: Response, data: bytes) -> None:
@@ -442,8 +453,8 @@ class _Connection:
         await self._send(
             b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\n\r\n" % (reason, response.fields.rendered)
         )
+        self._has_begun = True
         await takeover.run(self.stream, data)  # type: ignore[union-attr]
-        await self.stream.aclose()
 
     async def _refuse(self, error: BadMessage) -> None:
         """Answer what is no request, and close."""
@@ -472,31 +483,61 @@ class _Connection:
             pass
         self._observe(exchange)
 
-    async def _send(self, data: bytes) -> None:
-        """Send all of it; a client that takes nothing for `send_time` is given up."""
+    async def _send(self, data: bytes, of: Body | None = None) -> None:
+        """Send all of it; a client that takes nothing for `send_time` is given up.
+
+        Args:
+            of: the body it is of. Where that of the request is not all sent on, this goes on meanwhile: a client may
+                read no answer until it has sent its question.
+        """
         sent = self.stream.send_now(data)
         if sent < len(data) or self.stream.is_held_up:
-            await self._send_rest(data, sent)
+            await self._send_rest(data, sent, of)
 
-    async def _send_rest(self, data: bytes, sent: int) -> None:
+    async def _send_rest(self, data: bytes, sent: int, of: Body | None = None) -> None:
         stream, due, patience = self.stream, self.due, self._server.limits.send_time
+        wait = of.upload_until if isinstance(of, ResponseBody) else ready
         rest = memoryview(data)[sent:]
         due.which = "send"
         while rest or not stream.push():
             due.at = clock() + patience
-            await ready(stream.writable)
+            await wait(stream.writable)
             if rest:
                 rest = rest[stream.send_now(rest) :]
+        due.at = math.inf
+
+    async def _part(self, behind: bytes) -> None:
+        """End our sending behind the last answer, as far as that is more than to close.
+
+        What has come from the client and was not read would be answered by a reset, which may take the answer with
+        it. And TLS has an end of its own, which tells an answer that is whole from one that was cut (RFC 9112 §9.8).
+
+        Args:
+            behind: what was read behind the last request: who does not wait for answers has more on its way.
+        """
+        stream = self.stream
+        self.is_idle = True
+        if behind or (stream.readable.is_set and stream.receive_now()):
+            await self._linger()
+        elif self.facts.tls:
+            await self._end()
+
+    async def _end(self) -> None:
+        """End our sending. Raises Overdue."""
+        stream, due = self.stream, self.due
+        due.which = "send"
+        due.at = clock() + self._server.limits.send_time
+        while not stream.end_now():
+            await ready(stream.writable)
         due.at = math.inf
 
     async def _linger(self) -> None:
         """End our sending, then read and forget what still comes, for a bounded while (RFC 9112 §9.6)."""
         stream = self.stream
-        self.due.at = math.inf
-        until = clock() + _LINGER
         left = _LINGER_BYTES
         try:
-            await stream.send_eof()
+            await self._end()
+            until = clock() + _LINGER
             while left > 0:
                 data = stream.receive_now(CHUNK)
                 if data is None:

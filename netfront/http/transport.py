@@ -48,7 +48,10 @@ class Transport:
         return len(self._homes)
 
     def kept(self, backend: Backend, request: Request) -> BackendConnection | None:
-        """Give the last used connection to this backend that is still good; those that are not are closed."""
+        """Give the last used connection to this backend that is still good; those that are not are closed.
+
+        One of an earlier generation may still be given until `sweep` has closed it.
+        """
         idle: list[BackendConnection] = backend.idle  # type: ignore[assignment]  # ours; no pool looks into it
         look = request.method not in IDEMPOTENT or request.body.__class__ is not bytes
         while idle:

@@ -30,7 +30,10 @@ class RelayTakeover:
         self._done: Callable[[bool], None] | None = done
 
     async def run(self, stream: Stream, early: bytes) -> None:
-        """Relay until both ends have closed. Raises Overdue or OSError; the client's stream is the caller's."""
+        """Relay until both ends have closed. Raises Overdue or OSError; the client's stream is the caller's.
+
+        An end by error is a reset on our side: what was cut must not look complete there either.
+        """
         ended_well = False
         try:
             await relay(stream, self._stream, idle=self._idle, from_one=early, from_other=self._early)
@@ -45,5 +48,8 @@ class RelayTakeover:
     def _finish(self, ended_well: bool) -> None:
         done, self._done = self._done, None
         if done is not None:
-            self._stream.abort()
+            if ended_well:
+                self._stream.abort()
+            else:
+                self._stream.reset()
             done(ended_well)

@@ -31,11 +31,11 @@ class Upload:
     @property
     def is_finished(self) -> bool:
         """Whether all has left."""
-        return not self._rest and self._body is None and self._stream.push()
+        return not self._rest and self._body is None and not self._stream.is_held_up
 
     def wait(self) -> tuple[Wait, float]:
         """What it waits for, and until when."""
-        if self._rest or self._body is None or not self._stream.push():
+        if self._rest or self._body is None or self._stream.is_held_up:
             return self._stream.writable, math.inf
         return self._body.readable, self._body.due()
 

@@ -13,8 +13,10 @@ from netfront.endpoint import Endpoint
 from netfront.policy.health import Health, HealthRules
 from netfront.policy.latency import PeakEwma
 
-__all__ = ["SILENT", "Backend", "Member"]
+__all__ = ["BACKUP", "SILENT", "Backend", "Member"]
 
+BACKUP = 1 << 16
+"""The tier of one that is a backup by the word of a user: behind all that a service can have (RFC 2782: 16 bits)."""
 SILENT = "no answer"
 """What is wrong with one who neither connects nor refuses."""
 
@@ -29,8 +31,10 @@ class Member:
         host: None keeps the client's Host; else what is sent in its place.
         base: the path that replaces the route's prefix; empty keeps the path as it came.
         weight: its share of the requests; 0 drains it.
+        tier: it is picked only while nobody of a lower one is up; 0 is preferred.
         max: most requests at once; 0 is no limit.
         tls: how TLS is spoken to it; None for none.
+        tls_terms: what that was made of, to be compared: a `tls` made anew is another object each time.
         server_name: for SNI and for the certificate's check.
         proxy: the version of the PROXY line sent first, or 0.
         alpn: takes only those TLS connections whose client offers this protocol; None takes all.
@@ -45,9 +49,10 @@ class Member:
     host: bytes | None = None
     base: bytes = b""
     weight: int = 1
-    backup: bool = False
+    tier: int = 0
     max: int = 0
     tls: ssl.SSLContext | None = field(default=None, compare=False)
+    tls_terms: object = None
     server_name: str | None = None
     proxy: int = 0
     alpn: bytes | None = None
@@ -100,8 +105,8 @@ class Backend:
         self.addresses: Sequence[object] = ()
         """The dialler's own: where the name led last time."""
         self.generation = 0
-        """Counts how often it left the pool or an address of its name went: a connection of an earlier one may end
-        what it is doing, and is not used again."""
+        """Counts how often it left the pool, an address of its name went, or TLS came to be spoken on other terms: a
+        connection of an earlier one may end what it is doing, and is not used again."""
         self._ewma: PeakEwma | None = None
 
     @property
@@ -133,7 +138,7 @@ class Backend:
             return "down"
         if self.is_full:
             return "full"
-        return "backup" if self.member.backup else "up"
+        return "backup" if self.member.tier else "up"
 
     def answered(self, seconds: float, now: float) -> None:
         """Note how long an answer took to begin; only where somebody picks by it."""

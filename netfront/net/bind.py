@@ -128,6 +128,9 @@ def _open(family: int, host: str, port: int, shown: str, kind: int, *, both: boo
         if kind == socket.SOCK_STREAM:  # with datagrams the option would let two servers share a port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+            sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_OOBINLINE, 1
+            )  # urgent bytes stay in their place: RFC 6093 §6
         else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAMS)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _DATAGRAMS)

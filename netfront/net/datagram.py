@@ -4,6 +4,11 @@ A flow is a client's address and the backend that its datagrams go to, for as lo
 its own that is connected to the backend, so that what comes back on it is for this client, and an ICMP refusal is told
 on it as an error. Replies leave from the listening socket, that is from the address the client had written to.
 
+A client that never pauses would keep a backend for ever. So its next datagram goes elsewhere once the backend has left
+the pool, or is down while another is up: nobody can tell where in a protocol that is, but where it was nothing comes
+back from. (Envoy does so for a host that its probes take down; nginx keeps a session where it is.) One that is drained
+keeps its flows, as it keeps its connections; so does one that only replies, until its client speaks.
+
 Theory. Most flows of DNS are one datagram each way, so what a flow costs is what matters: it is no task, only a
 socket and an entry. One coroutine for each listening socket does everything: it waits for a single signal, which the
 listening socket and every flow's socket set (they are watched by the lane, and are their own waiters). Without a
@@ -43,6 +48,8 @@ _REPLIES = 16
 _LARGEST = 65535
 _MOST_HELD = 4096
 """Bytes of a datagram that is kept until it is answered; a larger one is not sent a second time."""
+_TRIAL = 1.0
+"""Seconds for which a flow stays with a backend that is down and is tried by it."""
 _MOST_WAITING = 256
 """Flows that wait for a name to be looked up, each with the one datagram held."""
 _LOOK_UP = 5.0
@@ -94,20 +101,24 @@ class _Flow:
 
     __slots__ = (
         "addresses",
+        "answered_at",
         "control",
         "drained",
+        "generation",
         "has_ended",
         "heard",
         "held",
         "is_answered",
         "is_due",
         "is_lost",
+        "is_marked",
         "last",
         "lease",
         "passage",
         "peer",
         "readable",
         "service",
+        "since",
         "socket",
         "tried",
     )
@@ -122,11 +133,15 @@ class _Flow:
         self.control: Control = ()
         self.held: bytes | None = None
         self.lease: Lease | None = None
+        self.since = self.answered_at = 0.0
+        """When the lease was taken, and when its backend answered first; 0.0 before it has."""
+        self.generation = 0
+        """The backend's when the lease was taken."""
         self.socket: socket.socket | None = None
         self.addresses = 0
         self.is_answered = True
         self.tried: list[Backend] = []
-        self.is_due = self.has_ended = self.is_lost = False
+        self.is_due = self.has_ended = self.is_lost = self.is_marked = False
         self.readable = Signal()
         self.readable.add(self)
         self.drained = Signal()
@@ -150,7 +165,7 @@ class _Ear:
         self.readable = Signal(True)
         self.readable.add(self)
         self.drained = Signal()
-        self.has_ended = self.is_lost = False
+        self.has_ended = self.is_lost = self.is_marked = False
 
     def wake(self) -> None:
         """Have the service look at it."""
@@ -253,8 +268,9 @@ class _Service:
                 self._refused(flow, error)
                 return False
             flow.last = clock()
-            if not passage.connected:
-                passage.connected = flow.last
+            if not flow.answered_at:
+                flow.answered_at = flow.last
+                passage.connected = passage.connected or flow.last
                 if flow.lease is not None:
                     flow.lease.answered()
             flow.held = None
@@ -290,10 +306,42 @@ class _Service:
             else:
                 self._settings.dropped += 1  # a name is being looked up, and one is held
             return
+        if self._is_outlived(flow) and self._move(flow, data):
+            return
         # where one datagram is answered before the next is sent, the one on its way may be sent again
         flow.held = data if flow.is_answered and len(data) <= _MOST_HELD else None
         flow.is_answered = False
         self._send(flow, data)
+
+    @staticmethod
+    def _is_outlived(flow: _Flow) -> bool:
+        """Tell whether a flow's backend is not what it was when it was picked: it has left, or is down."""
+        backend = flow.lease.backend if flow.lease is not None else None
+        return backend is not None and (backend.generation != flow.generation or not backend.is_up)
+
+    def _move(self, flow: _Flow, data: bytes) -> bool:
+        """Go on elsewhere with a flow whose backend has left or is down; tell whether there is such a place."""
+        lease, pool = flow.lease, self._settings.pool
+        assert lease is not None
+        backend, other = lease.backend, None
+        why = "it has left"
+        if backend.generation == flow.generation:
+            why, now = backend.why, clock()
+            if lease.is_trial and now <= flow.since + _TRIAL:
+                return False
+            other = pool.take_beside(flow.passage.facts.peer[0].encode(), backend, now)
+            if other is None:
+                return False  # it is as good as any
+        self._close(flow)
+        self._hand_back(flow)
+        flow.passage.why += (why,)
+        flow.held = data
+        flow.tried.clear()
+        if other is not None:
+            self._go_to(flow, other)
+        else:
+            self._pick(flow)
+        return True
 
     def _pick(self, flow: _Flow, *, is_new: bool = False) -> None:
         """Take a lease for a flow, open its socket and send what is held; a new datagram may go where one was lost."""
@@ -310,10 +358,14 @@ class _Service:
             flow.held = None
             self._settings.dropped += 1
             return
-        flow.lease = lease
-        backend = lease.backend
+        self._go_to(flow, lease)
+
+    def _go_to(self, flow: _Flow, lease: Lease) -> None:
+        """Open a socket to the backend of a lease, and send what is held."""
+        flow.lease, backend, passage = lease, lease.backend, flow.passage
+        flow.since, flow.answered_at, flow.generation = clock(), 0.0, backend.generation
         passage.tries += 1
-        passage.member = backend.member
+        passage.backend = backend
         flow.tried.append(backend)
         flow.addresses = 0
         if not backend.addresses:
@@ -391,6 +443,14 @@ class _Service:
                 flow.passage.why += (outcome,)
                 flow.passage.outcome = outcome
 
+    def _hand_back(self, flow: _Flow) -> None:
+        """Hand the lease back of a backend against which nothing is to be said."""
+        lease, flow.lease = flow.lease, None
+        if lease is not None:
+            answered_at = flow.answered_at
+            seconds = answered_at - flow.since if answered_at else 0.0
+            lease.done(DONE if answered_at else GIVEN_UP, seconds=seconds)
+
     def _close(self, flow: _Flow) -> None:
         sock, flow.socket = flow.socket, None
         if sock is not None:
@@ -405,14 +465,9 @@ class _Service:
     def _end(self, flow: _Flow) -> None:
         """End a flow that is out of the table."""
         self._close(flow)
-        passage, lease = flow.passage, flow.lease
-        if lease is not None:
-            flow.lease = None
-            answered = passage.connected > 0
-            lease.done(
-                DONE if answered else GIVEN_UP,
-                seconds=passage.connected - passage.started if answered else 0.0,
-            )
+        passage = flow.passage
+        if flow.lease is not None:
+            self._hand_back(flow)
             passage.outcome = ""
         self._settings.open -= 1
         passage.ended = clock()

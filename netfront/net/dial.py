@@ -17,7 +17,7 @@ from typing import Protocol
 import trio
 
 from netfront.endpoint import is_loopback_name
-from netfront.errors import BackendError, Overdue, words
+from netfront.errors import BackendError, ClientGone, Overdue, words
 from netfront.net.backend import SILENT, Backend, Member
 from netfront.net.lane import Signal, clock, first, in_trio
 from netfront.net.stream import Facts, SocketStream, Stream
@@ -84,6 +84,15 @@ class Candidates(Protocol):
         """Make the PROXY line to send first."""
         ...
 
+    @property
+    def gone(self) -> Signal:
+        """Set when whoever it is for may have left: then `has_left` tells."""
+        ...
+
+    def has_left(self) -> bool:
+        """Tell whether nobody wants the connection any more; if not, `gone` is clear again."""
+        ...
+
 
 async def dial_any(
     candidates: Candidates, *, timeout: float, has_words: bool = False
@@ -95,7 +104,9 @@ async def dial_any(
         has_words: whether bytes are in hand that will be sent as soon as there is a connection.
     Raises:
         BackendError: that of the last to fail, when none is left.
+        ClientGone: whoever it is for has left.
     """
+    gone = candidates.gone
     under_way: list[_Attempt] = []
     last: BackendError | None = None
     has_more, next_at, is_connected = True, 0.0, False
@@ -135,7 +146,9 @@ async def dial_any(
             if under_way and not (has_more and clock() >= next_at):
                 until = min(attempt.next_at for attempt in under_way)
                 waits = [signal for attempt in under_way for signal in attempt.waits]
-                await first(*waits, until=min(until, next_at) if has_more else until)
+                got = await first(*waits, gone, until=min(until, next_at) if has_more else until)
+                if got is gone and candidates.has_left():
+                    raise ClientGone
     finally:
         for attempt in under_way:
             attempt.abort()

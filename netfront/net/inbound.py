@@ -49,6 +49,7 @@ def expects_proxy(trusted: Callable[[str], bool], then: StreamHandler, *, timeou
                 return
             if line is not None:
                 break
+        due.at = float("inf")
         if line.source is not None:
             facts.peer = line.source
         if line.destination is not None:

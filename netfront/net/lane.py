@@ -110,7 +110,9 @@ _IN = (
 _OUT = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR if _IN else 0
 _HUNG = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR if _IN else 0
 _LOST = select.EPOLLHUP | select.EPOLLERR if _IN else 0
-_EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET if _IN else 0
+_MARKED = select.EPOLLPRI if _IN else 0
+_RARE = _HUNG | _MARKED
+_EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | _MARKED | select.EPOLLET if _IN else 0
 
 
 class Waiter(Protocol):
@@ -309,6 +311,8 @@ class Watched(Protocol):
     hung: Signal
     has_ended: bool
     is_lost: bool
+    is_marked: bool
+    """Whether urgent data has ever come: reads stop before it, though there is more (RFC 6093 §2)."""
 
 
 class Lane:
@@ -461,11 +465,14 @@ class Lane:
                 if fd == self._bell:
                     os.eventfd_read(fd)
                 continue
-            if event & _HUNG:
-                stream.has_ended = True
-                if event & _LOST:
-                    stream.is_lost = True
-                stream.hung.set()
+            if event & _RARE:
+                if event & _MARKED:
+                    stream.is_marked = True
+                if event & _HUNG:
+                    stream.has_ended = True
+                    if event & _LOST:
+                        stream.is_lost = True
+                    stream.hung.set()
             if event & _IN:
                 signal = stream.readable
                 signal.is_set = True

@@ -10,7 +10,7 @@ import math
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import trio
@@ -20,7 +20,15 @@ from netfront.net.lane import Lane, Signal, breathe, clock, deadline, first, pla
 from netfront.net.stream import Facts, SocketStream, Stream
 from netfront.net.tasks import Tasks
 
-__all__ = ["Accepting", "Admission", "DatagramHandler", "Listener", "StreamHandler", "serve"]
+__all__ = [
+    "Accepting",
+    "Admission",
+    "DatagramHandler",
+    "Listener",
+    "StreamHandler",
+    "close_listeners",
+    "serve",
+]
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
 DatagramHandler = Callable[[socket.socket, Lane | None, str], Awaitable[None]]
@@ -77,6 +85,11 @@ class Admission:
         self.rejected = 0
         self.freed = Signal()
 
+    def go_by(self, most: int, per_address: int, spared: Callable[[str], bool]) -> None:
+        """Go by other bounds from here on; who is in stays."""
+        self.most, self.per_address, self.spared = most, per_address, spared
+        self.freed.set()  # who waits to accept may go on, if there is more room by these
+
     @property
     def is_full(self) -> bool:
         """Whether the bound on all connections is reached."""
@@ -103,25 +116,23 @@ class Admission:
 
 
 async def serve(
-    listeners: tuple[Listener, ...],
+    accepting: "Accepting",
     *,
     admission: Admission,
     stop: Signal,
     lane: Lane | None,
     drained: Callable[[], Awaitable[None]],
     tasks: Tasks | None = None,
-    accepting: "Accepting | None" = None,
 ) -> None:
     """Accept and run connections until `stop` is set; then close the listeners, and await `drained`.
 
     When `drained` returns, the connections that are left are cancelled.
 
     Args:
+        accepting: the listeners; they may come and go meanwhile.
         lane: where connections run; None for plain trio tasks.
         tasks: opened where connections run.
-        accepting: through which listeners come and go meanwhile.
     """
-    changing = accepting if accepting is not None else Accepting()
     async with trio.open_nursery() as outer:
         if lane is not None:
             scope = trio.CancelScope(shield=True)
@@ -138,39 +149,47 @@ async def serve(
                             _accept_within, scope, listener, sock, connections, admission, lane
                         )
 
-                    changing.begin = begin
-                    for listener in listeners:
-                        changing.add(listener)
+                    accepting.open(begin)
                     await stop.wait_in_trio()
                     accepts.cancel_scope.cancel()
-                close_listeners(tuple(one for one in changing.listeners if not one.is_inner))
+                close_listeners(tuple(one for one in accepting.listeners if not one.is_inner))
                 await drained()
                 connections.cancel_scope.cancel()
         finally:
-            close_listeners(changing.listeners)
+            close_listeners(accepting.listeners)
             if lane is not None:
                 lane.stop()
 
 
 class Accepting:
-    """The listeners that are open while `serve` runs; they may come and go."""
+    """The listeners that are open, before `serve` runs and while it does; they may come and go at any time."""
 
-    def __init__(self) -> None:
-        self.begin: Callable[[Listener, socket.socket, trio.CancelScope], None] | None = None
+    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
+        self._begin: Callable[[Listener, socket.socket, trio.CancelScope], None] | None = None
         self._scopes: dict[Listener, list[trio.CancelScope]] = {}
+        for listener in listeners:
+            self.add(listener)
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """Those that are open."""
         return tuple(self._scopes)
 
+    def open(self, begin: Callable[[Listener, socket.socket, trio.CancelScope], None]) -> None:
+        """Have `begin` start what accepts on each socket, those of listeners to come included; called by `serve`."""
+        self._begin = begin
+        for listener in self._scopes:
+            self._begin_all(listener)
+
     def add(self, listener: Listener) -> None:
-        """Have its connections accepted, or its datagrams taken."""
-        if self.begin is None:
-            raise RuntimeError("nothing is being served")
-        scopes = self._scopes[listener] = [trio.CancelScope() for _ in listener.sockets]
-        for sock, scope in zip(listener.sockets, scopes, strict=True):
-            self.begin(listener, sock, scope)
+        """Have its connections accepted, or its datagrams taken, as soon as something is served."""
+        self._scopes[listener] = [trio.CancelScope() for _ in listener.sockets]
+        self._begin_all(listener)
+
+    def _begin_all(self, listener: Listener) -> None:
+        if self._begin is not None:
+            for sock, scope in zip(listener.sockets, self._scopes[listener], strict=True):
+                self._begin(listener, sock, scope)
 
     def remove(self, listener: Listener) -> None:
         """Accept no more of it and close it; connections that it had go on."""
@@ -218,6 +237,7 @@ class _Ear:
         self.hung = Signal()
         self.has_ended = False
         self.is_lost = False
+        self.is_marked = False
 
     async def _wait_readable(self) -> None:
         await trio.lowlevel.wait_readable(self._sock)
@@ -291,7 +311,7 @@ async def _accept_all(
     while True:
         await ready(ear.readable)
         for _ in range(_AT_ONCE):
-            if admission.is_full:
+            while admission.is_full:
                 admission.freed.clear()
                 await ready(admission.freed)
             try:

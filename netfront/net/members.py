@@ -5,8 +5,8 @@ A `Source` is what somebody wrote down; what it amounts to at a moment is a list
     fixed                the member itself
     a name               the member, with the name's addresses, which are tried in turn
     a name, each apart   a member for each address
-    a service (SRV)      a member for each record (or for each address of each), with its port and weight; those of the
-                         lowest priority are preferred, all others are backups
+    a service (SRV)      a member for each record (or for each address of each), with its port and weight, and a tier
+                         for each priority, the lowest first
 
 Who is Host, SNI and the name of the certificate stays as the source's member has it: DNS decides where is dialled,
 never as whom somebody is spoken to (RFC 9525 §6.1.1 wants names that come from the user).
@@ -167,7 +167,7 @@ class Members:
             self._changed(changes)
 
     def _merge(self) -> None:
-        """Put the sources together. Who is named twice counts once, as the first, but as a backup only if both are."""
+        """Put the sources together. Who is named twice counts once, as the first, in the better of their tiers."""
         merged: dict[object, Member] = {}
         doubled: dict[str, None] = {}
         for source in self._sources:
@@ -176,7 +176,7 @@ class Members:
                 if first is not member:
                     also = "" if member.label == first.label else f", also as {member.label}"
                     doubled[f"{first.label} is named twice{also}; it counts once"] = None
-                    if first.backup and not member.backup:
+                    if member.tier < merged[member.identity].tier:
                         merged[member.identity] = member
         for line in doubled:
             if line not in self._doubled:
@@ -222,11 +222,12 @@ def _at(member: Member, addresses: tuple[str, ...], *, apart: bool) -> list[Memb
 def _of_service(
     member: Member, places: Sequence[tuple[Service, tuple[str, ...]]], *, apart: bool
 ) -> list[Member]:
-    best = min((record.priority for record, _ in places), default=0)
-    weights = {
-        **_weights([record for record, _ in places if record.priority == best]),
-        **_weights([record for record, _ in places if record.priority != best]),
+    tiers = {
+        priority: tier for tier, priority in enumerate(sorted({record.priority for record, _ in places}))
     }
+    weights: dict[Service, int] = {}
+    for priority in tiers:
+        weights |= _weights([record for record, _ in places if record.priority == priority])
     made: list[Member] = []
     for record, addresses in places:
         each = replace(
@@ -234,7 +235,7 @@ def _of_service(
             endpoint=replace(member.endpoint, host=record.target, port=record.port),
             label=f"{member.label}@{record.target}:{record.port}",
             weight=weights[record],
-            backup=member.backup or record.priority != best,
+            tier=member.tier + tiers[record.priority],
         )
         made += _at(each, addresses, apart=apart)
     return made
@@ -276,8 +277,12 @@ def _difference(was: Member, now: Member) -> str:
         said.append(f"is at {' '.join(now.addresses[:_SHOWN])}{' …' if now.addresses[_SHOWN:] else ''}")
     if was.weight != now.weight:
         said.append(f"has weight {now.weight}")
-    if was.backup != now.backup:
-        said.append("is a backup" if now.backup else "is no backup")
+    if bool(was.tier) != bool(now.tier):
+        said.append("is a backup" if now.tier else "is no backup")
+    elif was.tier != now.tier:
+        said.append("is an earlier backup" if now.tier < was.tier else "is a later backup")
+    if was.tls_terms != now.tls_terms:
+        said.append("is spoken to by other terms of TLS")
     return " and ".join(said)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from netfront.net.backend import SILENT, Member
+from netfront.net.backend import SILENT, Backend
 from netfront.net.stream import Facts
 
 __all__ = ["CLIENT", "Passage"]
@@ -18,7 +18,7 @@ class Passage:
     Args:
         facts: of the client's connection.
         name: that it asked for, as far as that was looked at.
-        member: the backend that it went to; of several tried the last.
+        backend: that it went to; of several tried the last.
         tries: backends that were dialled.
         why: what was wrong with those that failed, in turn.
         received: from the client, and `sent` to it.
@@ -29,7 +29,7 @@ class Passage:
     facts: Facts
     started: float
     name: bytes = b""
-    member: Member | None = None
+    backend: Backend | None = None
     tries: int = 0
     why: tuple[str, ...] = ()
     received: int = 0

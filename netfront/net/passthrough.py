@@ -10,15 +10,16 @@ side is the end of the other: an EOF an EOF, a reset a reset.
 
 from collections.abc import Callable, Container, Iterable
 
-from netfront.errors import BackendError, BadMessage, NoBackend, Overdue, words
-from netfront.net.backend import SILENT, Backend, Member
-from netfront.net.dial import BESIDE, dial_any, proxy_line
-from netfront.net.lane import clock, first
+from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue, words
+from netfront.net.backend import Backend, Member
+from netfront.net.dial import dial_any, proxy_line
+from netfront.net.lane import Signal, clock, first
+from netfront.net.leases import Leases
 from netfront.net.passage import CLIENT, Passage
 from netfront.net.pipe import Pipes
 from netfront.net.pool import DONE, GIVEN_UP, Lease, Pool
 from netfront.net.relay import Relay
-from netfront.net.stream import Stream
+from netfront.net.stream import SocketStream, Stream
 from netfront.policy.retry import TRIES
 from netfront.policy.route import Match, Scope, Table
 from netfront.wire.clienthello import MOST_HELLO, parse_client_hello
@@ -63,7 +64,7 @@ class Passthrough:
         self._idle = idle
         self._hello_time = hello_time
         self._pipes = pipes
-        self._observers = tuple(observers)
+        self.observers = tuple(observers)
         self.open: set[Passage] = set()
         """The connections under way."""
 
@@ -72,12 +73,16 @@ class Passthrough:
         passage = Passage(stream.facts, clock(), outcome="cut")
         self.open.add(passage)
         try:
-            tries, early = await self._find(stream, passage) if self._hears else (self._unheard(passage), b"")
+            tries, early = (
+                await self._find(stream, passage) if self._hears else (self._unheard(stream, passage), b"")
+            )
             if not early:
                 early = stream.receive_now() or b""  # what is there goes into the handshake with the backend
             while not passage.ended:
                 backend, out = await dial_any(tries, timeout=self._connect_time, has_words=bool(early))
                 tries.won(backend)
+                if isinstance(out, SocketStream):
+                    out.keep_urgent()
                 relay = Relay(stream, out, idle=self._idle, from_one=early, pipes=self._pipes)
                 outcome = GIVEN_UP
                 try:
@@ -93,23 +98,25 @@ class Passthrough:
                         raise BackendError("stream", retry_safe=False, why=outcome) from error
                     early = relay.unsent
                 finally:
-                    tries.done(backend, out, relay, outcome)
+                    tries.done(out, relay, outcome)
         except (BackendError, NoBackend, Overdue) as error:
             passage.outcome = str(error)
         except OSError as error:
             passage.outcome = f"{CLIENT}{words(error)}"
+        except ClientGone:
+            passage.outcome = f"{CLIENT}it left"
         finally:
             if passage.outcome:
                 stream.reset()  # or what was cut would look complete
             self.open.discard(passage)
             passage.ended = clock()
-            for observe in self._observers:
+            for observe in self.observers:
                 observe(passage)
 
-    def _unheard(self, passage: Passage) -> "_Tries":
+    def _unheard(self, stream: Stream, passage: Passage) -> "_Tries":
         if self._unnamed is None:
             raise NoBackend("no route")
-        return _Tries(self._unnamed, None, passage)
+        return _Tries(self._unnamed, None, stream, passage)
 
     async def _find(self, stream: Stream, passage: Passage) -> tuple["_Tries", bytes]:
         """Find the pool by what the client says; give also the bytes read for that."""
@@ -117,7 +124,7 @@ class Passthrough:
         found = self._table.find(b"", passage.name, b"/")
         if not isinstance(found, Match):
             raise NoBackend("no route")
-        return _Tries(found.value, protocols, passage), early
+        return _Tries(found.value, protocols, stream, passage), early
 
     async def _hear(self, stream: Stream) -> tuple[bytes, tuple[bytes, ...], bytes]:
         """Learn for what name and in which protocols a client asks; give also the bytes read for that."""
@@ -144,20 +151,34 @@ class Passthrough:
 
 
 class _Tries:
-    """The tries of one connection: who was dialled, and the leases that are out for that.
+    """The tries of one connection: who is dialled, and whose lease it has then.
 
     Args:
         protocols: that the client speaks; None where nobody looked, as no backend minds.
     """
 
-    __slots__ = ("_leases", "_passage", "_pool", "_protocols", "_seconds", "_tried", "has_more")
+    __slots__ = (
+        "_lease",
+        "_leases",
+        "_passage",
+        "_pool",
+        "_protocols",
+        "_seconds",
+        "_stream",
+        "_tried",
+        "has_more",
+    )
 
-    def __init__(self, pool: Pool, protocols: tuple[bytes, ...] | None, passage: Passage) -> None:
+    def __init__(
+        self, pool: Pool, protocols: tuple[bytes, ...] | None, stream: Stream, passage: Passage
+    ) -> None:
         self._pool = pool
+        self._stream = stream
         self._protocols = protocols
         self._passage = passage
         self._tried: list[Backend] = []
-        self._leases: dict[Backend, tuple[Lease, float]] = {}
+        self._leases = Leases()
+        self._lease: Lease | None = None
         self._seconds = 0.0
         self.has_more = True
 
@@ -165,43 +186,37 @@ class _Tries:
         """Pick the next to dial; None when it is enough, or there is none. Raises NoBackend if none ever was."""
         if not self.has_more:
             return None
-        now = clock()
         try:
-            lease = self._take(now)
+            lease = self._take(clock())
         except NoBackend:
             self.has_more = False
             if self._tried:
                 return None
             raise
-        backend = lease.backend
-        self._leases[backend] = lease, now
+        backend = self._leases.add(lease)
         self._tried.append(backend)
         passage = self._passage
         passage.tries += 1
-        passage.member = backend.member
+        passage.backend = backend
         self.has_more = passage.tries < TRIES
         return backend
 
     def failed(self, backend: Backend, error: BackendError) -> None:
         """Hand back the lease of one that could not be dialled."""
         self._passage.why += (error.why,)
-        self._leases.pop(backend)[0].done(error.why, connected=False)
+        self._leases.failed(backend, error)
 
     def won(self, backend: Backend) -> None:
-        """Note who is connected. Those that were silent for so long that another was dialled have failed."""
+        """Note who is connected."""
         now = clock()
         passage = self._passage
-        passage.member = backend.member
+        passage.backend = backend
         passage.connected = now
-        chosen, since = self._leases[backend]
+        self._lease, _, since = self._leases.won(backend)
         self._seconds = now - since
-        chosen.answered()  # what is passed on may go on for days
-        if len(self._leases) > 1:
-            for other in [one for one in self._leases if one is not backend]:
-                lease, since = self._leases.pop(other)
-                lease.done(SILENT if now - since >= BESIDE else GIVEN_UP, connected=False)
+        self._lease.answered()  # what is passed on may go on for days
 
-    def done(self, backend: Backend, out: Stream, relay: Relay, outcome: str) -> None:
+    def done(self, out: Stream, relay: Relay, outcome: str) -> None:
         """Close the backend's side, count, and hand back the lease."""
         passage = self._passage
         received = relay.received
@@ -214,17 +229,29 @@ class _Tries:
             if outcome is not GIVEN_UP:
                 passage.why += (outcome,)
         # one that has answered is well, whatever came then
-        self._leases.pop(backend)[0].done(DONE if received else outcome, seconds=self._seconds)
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.done(DONE if received else outcome, seconds=self._seconds)
 
     def gave_up(self) -> None:
         """Hand back what is out still: nothing was connected."""
-        while self._leases:
-            _, (lease, _) = self._leases.popitem()
-            lease.done(GIVEN_UP)
+        self._leases.gave_up()
 
     def preamble(self, member: Member) -> bytes:
         """Give the PROXY line that a member wants to hear first."""
         return proxy_line(member, self._passage.facts)
+
+    @property
+    def gone(self) -> Signal:
+        """Set when the client has ended its sending, or is lost."""
+        return self._stream.hung
+
+    def has_left(self) -> bool:
+        """Tell whether the client is lost: one that has ended its sending may still want to hear."""
+        stream = self._stream
+        if not stream.is_lost:
+            stream.hung.clear()
+        return stream.is_lost
 
     def _take(self, now: float) -> Lease:
         """Take a lease: of those that want one of the client's protocols, its favourite first, else of the others."""

@@ -146,7 +146,6 @@ class Pool:
         self._follows_load = False
         self._has_max = False
         self._has_room = True
-        self._is_plain = False
         self._trials: dict[Backend, float] = {}
         """Those that wait for a request to be tried by, and since when."""
         self._waiting: deque[Signal] = deque()
@@ -180,7 +179,7 @@ class Pool:
             return Lease(self, only)
         if self._waiting and not has_waited:
             raise NoBackend("all backends are busy", is_full=True)  # not past those who wait already
-        if self._is_plain and not self._trials:
+        if not self.follows and not self._trials:
             picked = self._picker.pick(key, tried, now)
             if picked is not None:
                 return Lease(self, picked)
@@ -204,7 +203,7 @@ class Pool:
         lease = Lease(self, backend)
         if self._follows_load:
             self._picker.moved(backend)
-        if self._has_max and self._is_full(backend):
+        if self._has_max and backend.is_full:
             self._arrange(_now())
         return lease
 
@@ -264,7 +263,7 @@ class Pool:
     def _trial(self, tried: Container[Backend], now: float, may_repeat: bool) -> Backend | None:
         """Give a backend that is down and wants to be tried, if this request may be the one."""
         for backend, since in self._trials.items():
-            if backend in tried or self._is_full(backend) or not self._is_usable(backend):
+            if backend in tried or backend.is_full or backend.takes_none:
                 continue
             if may_repeat or now > since + _PATIENT:
                 backend.health.begin_trial(now)
@@ -274,15 +273,16 @@ class Pool:
 
     def _last_resort(self, tried: Container[Backend]) -> Backend:
         """Pick where none of those that were arranged is left: another one, if that is better than to wait."""
-        rest = [backend for backend in self.backends if backend not in tried and self._is_usable(backend)]
+        rest = [backend for backend in self.backends if backend not in tried and not backend.takes_none]
         up = [backend for backend in rest if backend.is_up]
         if up and not tried:  # those that are preferred are full; who has been turned away takes a backup
-            up = [backend for backend in up if not backend.member.backup] or up
-        if free := [backend for backend in up or rest if not self._is_full(backend)]:
-            return min(free, key=lambda backend: (backend.member.backup, backend.in_flight))
+            best = min(backend.member.tier for backend in up)
+            up = [backend for backend in up if backend.member.tier == best]
+        if free := [backend for backend in up or rest if not backend.is_full]:
+            return min(free, key=lambda backend: (backend.member.tier, backend.in_flight))
         if rest:
             raise NoBackend("all backends are busy", is_full=True)
-        if any(map(self._is_usable, self.backends)):
+        if not all(backend.takes_none for backend in self.backends):
             raise NoBackend("all backends were tried")
         raise NoBackend("no backend takes requests" if self.backends else "the pool is empty")
 
@@ -323,12 +323,6 @@ class Pool:
         elif not backend.is_up:
             self._note_trials()
 
-    def answered(self, member: Member | None, seconds: float, now: float) -> None:
-        """Note how long a backend took to begin its answer, where somebody picks by it."""
-        for backend in self.backends:
-            if backend.member is member:
-                backend.answered(seconds, now)
-
     def dialled(self, backend: Backend, why: str, now: float) -> None:
         """Heed what came of dialling one that is down: `why` is empty where it went well."""
         was_up = backend.is_up
@@ -344,11 +338,12 @@ class Pool:
 
     def unprobed(self, now: float) -> None:
         """Heed that nobody is probed any more: what the probes said last is worth nothing from here on."""
-        for backend in self.backends:
+        for backend in (*self.backends, *self.leaving):  # one that leaves may come back
             was_up = backend.is_up
             backend.probed = ""
             backend.health.unprobed(now)
-            self._settle(backend, was_up=was_up)
+            if backend not in self.leaving:
+                self._settle(backend, was_up=was_up)
 
     def drain(self, backend: Backend, *, is_drained: bool) -> None:
         """Take one out by hand, or bring it back; what it has under way ends as it will."""
@@ -418,6 +413,14 @@ class Pool:
         self.changed.set()
         self.renewed.set()
 
+    def leave(self) -> None:
+        """Take note that nobody comes here any more: connections are closed as they turn idle, flows go elsewhere.
+
+        What is under way may still be tried again, so all members stay.
+        """
+        for backend in self.backends:
+            backend.generation += 1
+
     def _enter(self, members: Sequence[Member]) -> None:
         known = {backend.member.identity: backend for backend in (*self.leaving, *self.backends)}
         rules = self.rules.health
@@ -435,6 +438,8 @@ class Pool:
                     backend.addresses = ()
                     if not set(backend.member.addresses) <= set(member.addresses):
                         backend.generation += 1
+                if backend.member.tls_terms != member.tls_terms:
+                    backend.generation += 1
                 backend.health.follow(rules)
             backend.member = member
             self.backends.append(backend)
@@ -449,30 +454,18 @@ class Pool:
         backends = self.backends
         for backend in backends:
             backend.weight = backend.member.weight * backend.health.share(now)
-        usable = [backend for backend in backends if self._is_usable(backend)]
-        for is_backup in (False, True):
-            arranged = [one for one in usable if one.is_up and one.member.backup is is_backup]
-            if arranged:
-                break
-        else:
-            arranged = usable
-        free = [backend for backend in arranged if not self._is_full(backend)]
+        usable = [backend for backend in backends if not backend.takes_none]
+        up = [backend for backend in usable if backend.is_up]
+        tier = min((backend.member.tier for backend in up), default=0)
+        arranged = [backend for backend in up if backend.member.tier == tier] or usable
+        free = [backend for backend in arranged if not backend.is_full]
         self._picker.arrange(free)
         self._follows_load = self._picker.follows_load
         self.follows = self._follows_load or self._has_max
-        self._is_plain = not self.follows
         is_lone = len(backends) == 1 and len(usable) == 1 and not self._has_max
         self._only = backends[0] if is_lone else None
         self._has_room = bool(free) or not arranged  # where nobody is left there is nothing to wait for
         self._let_one_go_on()
-
-    @staticmethod
-    def _is_usable(backend: Backend) -> bool:
-        return not backend.takes_none
-
-    @staticmethod
-    def _is_full(backend: Backend) -> bool:
-        return backend.is_full
 
 
 def _now() -> float:

@@ -12,6 +12,8 @@ from netfront.net.pool import Pool
 
 __all__ = ["Redialler"]
 
+_AT_ONCE = 64
+"""Dials at once, over all pools: a thousand backends that hang must not take the descriptors of others."""
 _LOOK = 0.05
 """Seconds between two looks while somebody is down. Health jitters what it asks for by more."""
 
@@ -20,13 +22,14 @@ class Redialler:
     """Dials the backends of pools that are down.
 
     Args:
-        timeout: seconds for one dial.
+        timeout: seconds for one dial; may change.
     """
 
     def __init__(self, nursery: trio.Nursery, *, timeout: float) -> None:
+        self.timeout = timeout
         self._nursery = nursery
-        self._timeout = timeout
         self._dialled: set[Backend] = set()
+        self._turns = trio.CapacityLimiter(_AT_ONCE)
 
     async def watch(self, pool: Pool) -> None:
         """Dial whoever is down in a pool, for ever."""
@@ -43,7 +46,8 @@ class Redialler:
         why = ""
         try:
             if backend.member.endpoint.scheme != "udp":  # where nothing is connected a trial alone can tell
-                stream = await dial(backend, timeout=self._timeout)
+                async with self._turns:
+                    stream = await dial(backend, timeout=self.timeout)
                 stream.abort()
         except BackendError as error:
             why = error.why

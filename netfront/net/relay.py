@@ -63,7 +63,7 @@ class _Way:
 
     def go_on(self) -> bool:
         """Move what can be moved without waiting; tell whether there may be more at once. Raises OSError."""
-        if self.has_ended:
+        if self.is_at_end:
             return False
         if self.pipe is not None:
             return self._go_on_splicing(self.pipe)
@@ -83,7 +83,13 @@ class _Way:
                     self.is_at_end = got is not None
                     return False
                 self.held = data = got  # should sending fail, nothing is lost that may go elsewhere
-                if plain is not None and plain.has_ended and len(got) < CHUNK and not plain.is_lost:
+                if (
+                    plain is not None
+                    and plain.has_ended
+                    and len(got) < CHUNK
+                    and not plain.is_lost
+                    and not plain.is_marked
+                ):
                     # the end had come before, so a short read has left nothing else, and need not be asked for
                     send, is_last = self._send_last, True
             try:
@@ -125,9 +131,12 @@ class _Way:
             if not pipe.held:
                 try:
                     if not pipe.fill(source.fd):
-                        self.is_at_end, more = True, False
-                        break
+                        return (
+                            self._go_on_reading()
+                        )  # which tells an end from urgent data; splice(2) stops at both
                 except BlockingIOError:
+                    if source.is_marked:
+                        return self._go_on_reading()
                     source.readable.is_set, more = False, False
                     break
                 except OSError:
@@ -144,17 +153,26 @@ class _Way:
                 raise
         self.is_reading = True
         self._little = self._little + 1 if self.moved - before < _LITTLE else 0
-        if self._little > 1 or self.is_at_end:
+        if self._little > 1:
             self.give_back()
         return more
 
-    async def end(self, *, is_last: bool) -> None:
-        """Pass the end on. The last one is left to the close that follows, where that says the same."""
-        self.has_ended = True
+    def _go_on_reading(self) -> bool:
+        self.is_reading = self.source.readable.is_set = True
+        self.give_back()
+        return self.go_on()
+
+    def end(self, *, is_last: bool) -> None:
+        """Pass the end on, as far as it goes without waiting: the other direction must go on meanwhile.
+
+        The last one is left to the close that follows, where that says the same.
+        """
         self.is_reading = False
-        if not (is_last and isinstance(self.sink, SocketStream)):
+        if is_last and isinstance(self.sink, SocketStream):
+            self.has_ended = True
+        else:
             try:
-                await self.sink.send_eof()
+                self.has_ended = self.sink.end_now()
             except OSError:
                 self.broke = self.sink
                 self.sink.raise_failure()  # what had befallen it says more than that it is not connected
@@ -251,11 +269,11 @@ class Relay:
                 if one.readable.is_set or not there.is_reading:
                     more = there.go_on()
                     if there.is_at_end and not there.has_ended:
-                        await there.end(is_last=back.has_ended)
+                        there.end(is_last=back.has_ended)
                 if other.readable.is_set or not back.is_reading:
                     more |= back.go_on()
                     if back.is_at_end and not back.has_ended:
-                        await back.end(is_last=there.has_ended)
+                        back.end(is_last=there.has_ended)
                 if there.moved + back.moved != moved:
                     moved = there.moved + back.moved
                     due.at = clock() + idle

@@ -95,6 +95,10 @@ class Stream(Protocol):
         """Send all of it."""
         ...
 
+    def end_now(self) -> bool:
+        """End our direction, the other one goes on; False where that waits for `writable`: then call it again."""
+        ...
+
     async def send_eof(self) -> None:
         """End our direction; the other one goes on."""
         ...
@@ -111,8 +115,8 @@ class Stream(Protocol):
         """Close so that the other side sees an error and no clean end (TCP's RST); idempotent."""
         ...
 
-    def stop_receiving(self) -> None:
-        """Let the next wait for bytes find the end, once what has come already is read."""
+    def wake_reader(self) -> None:
+        """Let whoever waits for bytes look again, though none may have come."""
         ...
 
     def raise_failure(self) -> None:
@@ -145,6 +149,7 @@ class SocketStream:
         "has_ended",
         "hung",
         "is_lost",
+        "is_marked",
         "readable",
         "writable",
     )
@@ -159,6 +164,7 @@ class SocketStream:
         self.facts = facts
         self.has_ended = False
         self.is_lost = False
+        self.is_marked = False
         self._turn: trio.Lock | None = None
         if self._lane is not None:
             self.readable = Signal(is_readable)
@@ -185,20 +191,31 @@ class SocketStream:
     async def _wait_readable(self) -> None:
         assert self._turn is not None
         async with self._turn:
-            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                await trio.lowlevel.wait_readable(self._socket)
+            except trio.ClosedResourceError:
+                if self._fd < 0:
+                    raise
 
     async def _wait_writable(self) -> None:
-        await trio.lowlevel.wait_writable(self._socket)
+        try:
+            await trio.lowlevel.wait_writable(self._socket)
+        except trio.ClosedResourceError:
+            if self._fd < 0:
+                raise
 
     async def _wait_hung(self) -> None:
-        if not self.has_ended:
+        while not self.has_ended:
             await self._wait_readable()
             try:
                 self.has_ended = not self._recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                continue
             except OSError:
                 self.has_ended = self.is_lost = True
             if self.has_ended:
                 return
+            break
         await trio.sleep_forever()
 
     def receive_now(self, max_bytes: int = CHUNK) -> bytes | None:
@@ -213,8 +230,8 @@ class SocketStream:
         except BlockingIOError:
             self.readable.is_set = False
             return None
-        if len(data) < max_bytes and not self.has_ended:
-            # a short read has emptied the socket; only an end may share its edge with bytes
+        if len(data) < max_bytes and not self.has_ended and not self.is_marked:
+            # a short read has emptied the socket; only an end may share its edge with bytes, or urgent data stop it
             self.readable.is_set = self._lane is None  # where there are no edges one must try to know
         return data
 
@@ -269,9 +286,14 @@ class SocketStream:
             if active.operations <= 0:
                 await breathe()
 
+    def end_now(self) -> bool:
+        """End our direction, the other one goes on: the kernel sends what it holds before."""
+        self._socket.shutdown(socket.SHUT_WR)
+        return True
+
     async def send_eof(self) -> None:
         """End our direction; the other one goes on."""
-        self._socket.shutdown(socket.SHUT_WR)
+        self.end_now()
 
     async def aclose(self) -> None:
         """Close the socket; the kernel sends what it still holds."""
@@ -293,18 +315,22 @@ class SocketStream:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             self.abort()
 
-    def stop_receiving(self) -> None:
-        """Let the next wait for bytes find the end."""
-        try:
-            self._socket.shutdown(socket.SHUT_RD)
-        except OSError:
-            pass
+    def wake_reader(self) -> None:
+        """Let whoever waits for bytes look again."""
+        if self._lane is not None:
+            self.readable.set()
+        elif self._fd >= 0:
+            trio.lowlevel.notify_closing(self._socket)  # which wakes, and closes nothing
 
     def raise_failure(self) -> None:
         """Raise what the kernel holds against the socket, such as a reset that no call has met yet."""
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
+
+    def keep_urgent(self) -> None:
+        """Have urgent bytes stay among the others (RFC 6093 §6), as sockets that were accepted do."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
     @property
     def fd(self) -> int:

@@ -34,7 +34,16 @@ class TlsStream:
     raised as ConnectionResetError. One owner encrypts and sends at a time, or records would be reordered.
     """
 
-    __slots__ = ("_incoming", "_is_dry", "_object", "_outgoing", "_stream", "_unsent", "facts")
+    __slots__ = (
+        "_has_said_close",
+        "_incoming",
+        "_is_dry",
+        "_object",
+        "_outgoing",
+        "_stream",
+        "_unsent",
+        "facts",
+    )
 
     def __init__(
         self, stream: Stream, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None
@@ -44,6 +53,7 @@ class TlsStream:
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
         self._unsent = b""
+        self._has_said_close = False
         self._is_dry = False
         """Whether OpenSSL has nothing: asking it then costs an exception, 2 us."""
         self.facts = stream.facts
@@ -123,16 +133,26 @@ class TlsStream:
             except ssl.SSLWantReadError:
                 data = None
             except ssl.SSLZeroReturnError:
-                return b""
+                data = b""
             except ssl.SSLEOFError:
                 raise ConnectionResetError("ended without TLS close") from None
             except ssl.SSLError as error:
                 raise _broken(error) from error
             self._is_dry = not incoming.pending  # one read takes all of a record, so OpenSSL holds none back
             if self._outgoing.pending:
-                self.push()
-            if data is not None:
+                self._answer()
+            if data:
                 return data
+            if data is not None:
+                self._is_dry = False  # so that the end, which no byte follows, is found by who asks again
+                return data
+
+    def _answer(self) -> None:
+        """Send what reading has called for; that it cannot be sent is for the next send to tell."""
+        try:
+            self.push()
+        except OSError:
+            pass
 
     async def receive_some(self, max_bytes: int = CHUNK) -> bytes:
         """Give the next bytes, at least one; b"" at the end."""
@@ -212,24 +232,39 @@ class TlsStream:
         while not self.push():
             await ready(self._stream.writable)
 
-    async def send_eof(self) -> None:
+    def end_now(self) -> bool:
         """Send TLS's close, then end our direction below (RFC 8446 §6.1: the other one goes on)."""
+        self._say_close()
+        return self.push() and self._stream.end_now()
+
+    async def send_eof(self) -> None:
+        """End our direction; the other one goes on."""
+        while not self.end_now():
+            await ready(self._stream.writable)
+
+    def _say_close(self) -> None:
+        """Encrypt TLS's close, once.
+
+        OpenSSL then looks for the peer's at once, and breaks off for good where it finds data in its place
+        (SSL_shutdown(3)). So what has come is kept from it meanwhile.
+        """
+        if self._has_said_close:
+            return
+        self._has_said_close = True
+        held = self._incoming.read()
         try:
             self._object.unwrap()
-        except ssl.SSLWantReadError:
+        except (ssl.SSLWantReadError, ssl.SSLEOFError):
             pass
         except ssl.SSLError as error:
             raise _broken(error) from error
-        await self._flush()
-        await self._stream.send_eof()
+        if held:
+            self._incoming.write(held)
 
     async def aclose(self) -> None:
         """Say TLS's close as far as it goes without waiting, and close."""
         try:
-            self._object.unwrap()
-        except (ssl.SSLError, ValueError):
-            pass
-        try:
+            self._say_close()
             self.push()
         except OSError:
             pass
@@ -243,9 +278,9 @@ class TlsStream:
         """Close with RST; idempotent."""
         self._stream.reset()
 
-    def stop_receiving(self) -> None:
-        """Let the next wait for bytes find the end."""
-        self._stream.stop_receiving()
+    def wake_reader(self) -> None:
+        """As of the stream below."""
+        self._stream.wake_reader()
 
     def raise_failure(self) -> None:
         """Raise what has befallen the stream below, if anything has."""

@@ -35,6 +35,17 @@ class FileWatch:
         self.missing: dict[str, str] = {}
         """At the last look: those that could not be read, and why."""
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files that are watched."""
+        return self._paths
+
+    def change(self, paths: Sequence[str]) -> None:
+        """Watch these from here on; what was seen of those that stay is kept. Call it before the others are read."""
+        known = dict(zip(self._paths, self._seen, strict=True))
+        self._paths = tuple(paths)
+        self._seen = [known.get(path) or _stamp(path) for path in self._paths]
+
     def changed(self) -> bool:
         """Tell whether any has changed since the last call.
 

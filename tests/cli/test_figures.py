@@ -8,8 +8,9 @@ import trio
 from netfront.cli.figures import Figures
 from netfront.endpoint import Endpoint
 from netfront.http.message import Exchange
+from netfront.net.backend import BACKUP, Backend, Member
 from netfront.net.passage import Passage
-from netfront.net.pool import DONE, Member, Pool, PoolRules
+from netfront.net.pool import DONE, Pool, PoolRules
 from netfront.net.stream import Facts
 from netfront.policy.health import HealthRules
 
@@ -36,11 +37,11 @@ def figures_of(*pools):
     return figures
 
 
-def exchange(member=None, *, took=0.5, status=200, tries=1, retried="", source="backend"):
+def exchange(backend=None, *, took=0.5, status=200, tries=1, retried="", source="backend"):
     now = trio.current_time()
     made = Exchange(now - took, Somebody(), b"GET", b"/", b"1")
     made.first = made.ended = now
-    made.status, made.attempts, made.retried, made.dialled = status, tries, retried, member
+    made.status, made.attempts, made.retried, made.backend = status, tries, retried, backend
     made.source = source
     return made
 
@@ -54,7 +55,7 @@ async def test_answers_are_counted_for_the_backend_that_gave_them(autojump_clock
     figures = figures_of(pool)
     figures.rows(trio.current_time())
     for _ in range(20):
-        figures.exchange(exchange(pool.backends[0].member))
+        figures.exchange(exchange(pool.backends[0]))
     await trio.sleep(2)
     assert row(figures, 1).rate == pytest.approx(10.0)
     assert row(figures, 1).p50 == pytest.approx(0.5, rel=0.04)
@@ -72,12 +73,12 @@ async def test_errors_are_tries_that_failed_and_answers_of_500_and_above(autojum
     pool.again(first).done("connection refused", connected=False)
     figures.rows(trio.current_time())
     for status in (200, 404, 500):
-        figures.exchange(exchange(first.member, status=status))
+        figures.exchange(exchange(first, status=status))
     lease = pool.again(first)
     lease.judge(503)
     lease.done(DONE)
-    figures.exchange(exchange(first.member, status=503))
-    figures.exchange(exchange(first.member, status=502, source="netfront"))
+    figures.exchange(exchange(first, status=503))
+    figures.exchange(exchange(first, status=502, source="netfront"))
     assert row(figures).errors == 3  # refused, 500, 503 once
     assert figures.totals(trio.current_time(), 0).errors == 3  # as clients saw it: 500, 503, 502
 
@@ -94,7 +95,7 @@ async def test_same_backend_in_two_pools_has_two_rows(autojump_clock):
     pools = Pool("/", [member()]), Pool("/api", [member()])
     figures = figures_of(*pools)
     figures.rows(trio.current_time())
-    figures.exchange(exchange(pools[1].backends[0].member))
+    figures.exchange(exchange(pools[1].backends[0]))
     rows = figures.rows(trio.current_time())
     assert [(one.number, one.pool, one.rate > 0) for one in rows] == [(1, "/", False), (2, "/api", True)]
 
@@ -103,16 +104,22 @@ async def test_backend_that_has_another_member_by_now_is_still_the_same(autojump
     pool = Pool("/", [member(), member(2)])
     figures = figures_of(pool)
     figures.rows(trio.current_time())
-    old = pool.backends[0].member
-    pool.replace([member(weight=5), member(2)])
-    await trio.sleep(1)
-    figures.exchange(exchange(pool.backends[0].member))
-    figures.exchange(exchange(old))
-    assert row(figures).rate == 2.0
-    for weight in range(6, 100):  # what is remembered does not grow with it
+    under_way = exchange(pool.backends[0])
+    for weight in range(5, 8):
         pool.replace([member(weight=weight), member(2)])
+    await trio.sleep(1)
+    figures.exchange(exchange(pool.backends[0]))
+    figures.exchange(under_way)
+    assert (row(figures).rate, row(figures).full_weight) == (2.0, 7)
+
+
+async def test_what_is_remembered_of_backends_does_not_grow(autojump_clock):
+    pool = Pool("/", [])
+    figures = figures_of(pool)
+    for port in range(1, 100):
+        pool.replace([member(port)])
         figures.rows(trio.current_time())
-    assert len(figures._by_member) == 4  # two of each; nothing public tells
+    assert len(figures._counts) == 1  # nothing public tells
 
 
 async def test_number_is_never_that_of_another(autojump_clock):
@@ -142,7 +149,7 @@ async def test_one_that_leaves_is_shown_until_it_is_done(autojump_clock):
 
 async def test_states_are_told_with_what_brings_a_backend_back(autojump_clock):
     rules = PoolRules(health=HealthRules(fall=1, rise=1, failures=1))
-    pool = Pool("/", [member(1, max=1), member(2, backup=True), member(3)], rules=rules)
+    pool = Pool("/", [member(1, max=1), member(2, tier=BACKUP), member(3)], rules=rules)
     figures = figures_of(pool)
     assert [one.state for one in figures.rows(trio.current_time())] == ["up", "backup", "up"]
     lease = pool.again(pool.backends[0])
@@ -170,19 +177,19 @@ async def test_connections_that_were_passed_on_are_counted_too(autojump_clock):
     figures = figures_of(pool)
     figures.rows(trio.current_time())
     now = trio.current_time()
-    passed = Passage(FACTS, now - 9, member=pool.backends[0].member, tries=1, connected=now - 8, ended=now)
+    passed = Passage(FACTS, now - 9, backend=pool.backends[0], tries=1, connected=now - 8, ended=now)
     figures.passage(passed)
     figures.passage(replace(passed, tries=2, outcome="client: connection reset by peer"))
-    figures.passage(replace(passed, member=None, connected=0.0, outcome="no route"))
+    figures.passage(replace(passed, backend=None, connected=0.0, outcome="no route"))
     assert row(figures).rate == 2.0
     assert row(figures).p50 == pytest.approx(1.0, rel=0.04)
     totals = figures.totals(now, 0)
     assert (totals.errors, totals.retries) == (1, 1)
 
 
-async def test_exchanges_without_a_backend_and_unknown_members_do_no_harm(autojump_clock):
+async def test_exchanges_without_a_backend_and_unknown_ones_do_no_harm(autojump_clock):
     figures = figures_of(Pool("/", []))
     figures.exchange(exchange(None, source="netfront", status=404))
-    figures.exchange(exchange(member(9)))
+    figures.exchange(exchange(Backend(member(9))))
     assert figures.rows(trio.current_time()) == ()
     assert figures.find(1) is None

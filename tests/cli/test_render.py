@@ -16,7 +16,7 @@ from netfront.cli.planning import plan_serving
 from netfront.cli.render import Console
 from netfront.endpoint import Endpoint
 from netfront.http.message import Exchange
-from netfront.net.backend import Member
+from netfront.net.backend import Backend, Member
 from netfront.net.members import Changes
 from netfront.net.pool import Pool, PoolRules
 from netfront.policy.health import HealthRules
@@ -152,7 +152,7 @@ def test_change_of_members_is_a_line_and_an_object(capsys):
 def test_a_request_says_where_it_went_and_why_it_went_there(capsys):
     exchange = Exchange(1.0, None, b"GET", b"/\x1b[31m", b"1")
     exchange.ended, exchange.status, exchange.attempts, exchange.retried = 1.5, 200, 2, "hedged"
-    exchange.dialled = Member(Endpoint("http", "b", 80), "b", b"b")
+    exchange.backend = Backend(Member(Endpoint("http", "b", 80), "b", b"b"))
     Console(quiet=False, json_events=True, color=False).exchange(exchange)
     said = capsys.readouterr()
     assert said.err == "200 GET /\\x1b[31m -> b (2 tries, hedged) 500.0 ms 0 B\n"

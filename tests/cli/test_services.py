@@ -10,6 +10,7 @@ from netfront.cli.planning import plan_serving
 from netfront.cli.render import Console
 from netfront.cli.services import Demo, Service, sources_of
 from netfront.http.watch import Turns
+from netfront.net.backend import BACKUP
 from netfront.net.follow import Follower
 from netfront.net.hosts import HostsFile
 from netfront.net.pool import DONE
@@ -66,8 +67,8 @@ def test_the_pool_is_as_the_plan_wants_it():
     assert (rules.lb, rules.queue, rules.queue_time, 502 in rules.eject_on) == ("least", 5, 2.0, True)
     assert (rules.health.slow_start, rules.health.rise, rules.health.fall) == (9.0, 4, 5)
     one, other = [backend.member for backend in pool.backends]
-    assert (one.weight, one.max, one.backup, one.host) == (3, 7, False, None)
-    assert (other.label, other.backup, other.host) == ("b", True, b"x")
+    assert (one.weight, one.max, one.tier, one.host) == (3, 7, 0, None)
+    assert (other.label, other.tier, other.host) == ("b", BACKUP, b"x")
 
 
 def test_a_backend_that_is_named_twice_is_one():

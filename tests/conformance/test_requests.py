@@ -197,4 +197,6 @@ def test_options_of_the_whole_server_is_answered_here(target: bytes, front: Runn
         assert b"GET" in (answer.get(b"allow") or b"")
         client.send(_PROBE)
         assert client.read_answer().status == 200
-    assert [seen.target for seen in behind.requests] == [b"/probe"]
+    # what an earlier row had under way when it was refused may come in only now
+    own = [seen.target for seen in behind.requests if seen.method == b"OPTIONS" or seen.target == b"/probe"]
+    assert own == [b"/probe"]

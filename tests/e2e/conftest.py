@@ -1,11 +1,13 @@
 """What the end-to-end tests share."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.netfront import Running, running
 from tests.support.origins import Origin, Script, answering, origin
+from tests.support.poolfile import PoolFile
 
 
 @pytest.fixture(scope="session", params=["lane", "plain"])
@@ -33,6 +35,12 @@ def stage(_pair: tuple[Origin, Running]) -> Iterator[Callable[[Script], tuple[Or
     faults = behind.faults
     assert faults == []
     assert front.process.poll() is None, front.stderr
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> PoolFile:
+    """Give an `@file` that is not written yet."""
+    return PoolFile(tmp_path / "pool.nf")
 
 
 @pytest.fixture(params=["lane", "plain"])

@@ -1,6 +1,5 @@
 """Issue 4, points 5 and 6: an @file written anew, or read again on SIGHUP, changes what serves and breaks nothing."""
 
-import os
 import signal
 import socket
 import ssl
@@ -20,35 +19,6 @@ from tests.support.origins import Connection
 from tests.support.servers import free_port
 
 UPGRADE = b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-
-
-class PoolFile:
-    """An @file, as a user edits it."""
-
-    def __init__(self, path):
-        self.path = path
-        self.count = 0
-
-    def __str__(self):
-        return f"@{self.path}"
-
-    def write(self, *lines):
-        self.path.write_text("".join(f"{line}\n" for line in lines))
-
-    def rewrite(self, front, *lines, says="netfront: reloaded", hup=False):
-        """Write it anew, whole and at once, and wait until netfront has said that it has seen it."""
-        said = front.stderr.count(says)
-        fresh = self.path.with_suffix(".new")
-        fresh.write_text("".join(f"{line}\n" for line in lines))
-        os.replace(fresh, self.path)
-        if hup:
-            front.process.send_signal(signal.SIGHUP)
-        until(lambda: front.stderr.count(says) > said)
-
-
-@pytest.fixture
-def file(tmp_path):
-    return PoolFile(tmp_path / "pool.nf")
 
 
 class Load:
@@ -260,6 +230,7 @@ def test_listeners_come_and_go(file):
             assert ask(bytes_port).body == b"a"
             with pytest.raises(ConnectionRefusedError):
                 ask(one)
+            assert kept.ends(), "an idle connection ends with its listener"
             assert ask(two).body == b"b"
 
 

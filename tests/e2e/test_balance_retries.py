@@ -1,5 +1,6 @@
 """Issue 4, point 4: no failed request where another backend could have answered, and none sent twice that must not."""
 
+import socket
 import threading
 from collections import Counter
 
@@ -64,8 +65,13 @@ def test_a_post_on_a_kept_connection_that_has_ended_goes_on_another(pair):
 
 
 def answering_once(backend):
+    """The end comes with the answer: who sees the one can know of the other."""
+
     def play(connection: Connection) -> None:
-        connection.send(backend.answers(connection.read_request()))
+        seen = connection.read_request()
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        connection.send(backend.answers(seen))
+        connection.socket.shutdown(socket.SHUT_WR)
 
     return play
 

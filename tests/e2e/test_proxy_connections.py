@@ -2,12 +2,13 @@
 
 import http.client
 import shutil
+import socket
 import subprocess
 import threading
 
 import pytest
 
-from tests.support.client import connect
+from tests.support.client import Client, connect
 from tests.support.origins import Connection, answering, cutting, saying
 
 POST = b"POST /p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
@@ -117,6 +118,32 @@ def test_connection_close_of_the_client_is_obeyed(stage):
             other.send(get(b"/b"))
             assert other.read_answer().body == b"/b"
         assert len(behind.connections) == 1
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_what_was_not_read_does_not_cost_the_answer(stage, version):
+    """A close would answer bytes that wait in the socket by a reset, and what had not left would be lost."""
+    behind_it = threading.Event()
+
+    def play(connection: Connection) -> None:
+        connection.read_request()
+        behind_it.wait(10)
+        connection.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + bytes(1_000_000))
+
+    behind, front = stage(play)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(10)
+        sock.connect(("127.0.0.1", front.port))
+        client = Client(sock)
+        client.send(b"GET / HTTP/%b\r\nHost: localhost\r\nConnection: close\r\n\r\n" % version)
+        behind.wait_requests(1)
+        client.send(b"GET /more HTTP/1.1\r\n")
+        behind_it.set()
+        assert behind.connections[0].ended.wait(10)
+        answer = client.read_answer()
+        assert len(answer.body) == 1_000_000
+        assert client.ends()
 
 
 def test_connection_close_of_the_backend_stays_with_it(stage):

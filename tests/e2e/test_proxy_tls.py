@@ -244,6 +244,37 @@ def test_name_that_is_not_ascii_fails_quietly():
         assert "Exception" not in netfront.stderr
 
 
+# -- ends
+
+
+@pytest.mark.parametrize("why", ["close", "until close", "idle", "drain", "asked for more"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_each_end_in_good_order_is_told_by_tls(why, version):
+    """Else nobody could tell it from a cut (RFC 9112 §9.8)."""
+    idle = "300ms" if why == "idle" else "20s"
+    with running("proxy", "demo:", *HTTPS, "--idle-timeout", idle) as netfront:
+        context = ssl.create_default_context(cafile=netfront.told.parent / "netfront" / "ca.pem")
+        context.maximum_version = version
+        plain = socket.create_connection(("127.0.0.1", netfront.port), timeout=PATIENCE)
+        with closing(
+            context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
+        ) as secure:
+            if why == "close":
+                ask(secure, "/bytes/3000", b"Connection: close")
+            elif why == "until close":
+                secure.sendall(b"GET /sse?count=1 HTTP/1.0\r\n\r\n")
+            elif why == "asked for more":
+                secure.sendall(b"GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n")
+            else:
+                ask(secure)
+            if why == "drain":
+                netfront.process.send_signal(signal.SIGTERM)
+            while secure.recv(65536):
+                pass
+        if why == "drain":
+            assert netfront.process.wait(PATIENCE) == 0
+
+
 # -- backends
 
 

@@ -63,8 +63,8 @@ def test_what_the_client_sends_behind_its_request_waits_for_the_101():
         except TimeoutError:
             early.append(None)
         connection.socket.settimeout(10)
-        connection.send(SWITCHED)
         going.set()
+        connection.send(SWITCHED)
         connection.send(connection.read_exactly(len(EVIL)))
 
     with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
@@ -224,6 +224,71 @@ def test_an_upgrade_of_a_request_with_a_body():
         if head.status == 101:
             client.send(b"other")
             assert client.read_some(5) == b"other"
+
+
+def test_what_comes_with_the_end_of_such_a_body_is_of_the_other_protocol():
+    def play(connection: Connection) -> None:
+        connection.read_request()
+        connection.send(SWITCHED)
+        connection.send(connection.read_exactly(5))
+
+    head = UPGRADE.replace(b"GET", b"POST")
+    for asked, rest in (
+        (head.replace(b"X-Key: k", b"Content-Length: 5") + b"he", b"llo"),
+        (head.replace(b"X-Key: k", b"Transfer-Encoding: chunked") + b"5\r\nhe", b"llo\r\n0\r\n\r\n"),
+    ):
+        with (
+            origin(play) as behind,
+            running("proxy", behind.url, "-q") as front,
+            connect(front.port) as client,
+        ):
+            client.send(asked)
+            behind.wait_requests(1)
+            client.send(rest + b"other")
+            assert client.read_head().status == 101
+            assert behind.requests[0].body == b"hello"
+            assert client.read_some(5) == b"other"
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+def test_a_101_within_such_a_body_is_refused(framing):
+    with (
+        origin(switching()) as behind,
+        running("proxy", behind.url, "-q") as front,
+        connect(front.port) as client,
+    ):
+        client.send(UPGRADE.replace(b"GET", b"POST").replace(b"X-Key: k", framing))
+        assert client.read_answer().status == 502
+        assert behind.connections[0].ended.wait(2)
+
+
+@pytest.mark.parametrize("why", ["reset", "silence"])
+def test_what_is_cut_looks_like_an_end_on_neither_side(why):
+    how = []
+
+    def play(connection: Connection) -> None:
+        connection.read_head()
+        connection.send(SWITCHED)
+        connection.read_exactly(1)
+        try:
+            how.append(connection.socket.recv(1))
+        except ConnectionResetError:
+            how.append("reset")
+
+    with (
+        origin(play) as behind,
+        running("proxy", behind.url, "-q", "--stream-timeout", "300ms") as front,
+        connect(front.port) as client,
+    ):
+        upgraded(client)
+        client.send(b"x")
+        if why == "reset":
+            client.reset()
+        else:
+            with pytest.raises(ConnectionResetError):
+                client.socket.recv(1)
+        assert behind.connections[0].ended.wait(5)
+        assert how == ["reset"]
 
 
 def test_megabytes_cross_a_relay_both_ways_at_once():

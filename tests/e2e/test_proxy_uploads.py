@@ -146,6 +146,35 @@ def test_an_early_answer_and_the_upload_go_on_side_by_side(stage):
         assert client.read_chunk() == b""
 
 
+def test_a_client_may_read_nothing_of_the_answer_before_it_has_sent_all(stage):
+    """Each direction has more than all buffers hold, and the backend minds neither."""
+    size = 24 << 20
+
+    def play(connection: Connection) -> None:
+        seen = connection.read_head()
+
+        def answer() -> None:
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            for _ in range(size >> 20):
+                connection.send(bytes(1 << 20))
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        left = int(seen.get(b"content-length") or 0)
+        while left:
+            left -= len(connection.socket.recv(1 << 20))
+        answering.join()
+        connection.wait_until_gone()
+
+    _, front = stage(play)
+    with connect(front.port) as client:
+        client.send(b"PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(size >> 20):
+            client.send(bytes(1 << 20))
+        answer = client.read_answer(b"PUT")
+        assert (answer.status, len(answer.body)) == (200, size)
+
+
 @pytest.mark.parametrize("rest", [b"no chunk\r\n", None], ids=["malformed", "ended"])
 def test_an_upload_that_fails_puts_nothing_into_the_answer_that_has_begun(stage, rest):
     """An error page there would be taken for a part of the body."""

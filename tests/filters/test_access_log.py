@@ -8,11 +8,11 @@ import pytest
 from netfront.endpoint import Endpoint
 from netfront.filters.access_log import FORMATS, PASSAGE_FORMATS, access_log, passage_log
 from netfront.http.message import Exchange
-from netfront.net.backend import Member
+from netfront.net.backend import Backend, Member
 from netfront.net.passage import Passage
 from netfront.net.stream import Facts
 
-DB = Member(Endpoint("tcp", "db", 5432), "db:5432", b"db")
+DB = Backend(Member(Endpoint("tcp", "db", 5432), "db:5432", b"db"))
 
 
 class Somebody:
@@ -65,7 +65,7 @@ def test_json_and_logfmt_say_why():
 
 def test_backend_tries_and_why_there_were_more_are_told():
     exchange = Exchange(1.0, Somebody(), b"GET", b"/", b"1")
-    exchange.dialled, exchange.attempts, exchange.retried = DB, 2, "retried: connection refused"
+    exchange.backend, exchange.attempts, exchange.retried = DB, 2, "retried: connection refused"
     lines = []
     for shape in ("json", "logfmt"):
         access_log(shape, lines.append, lambda _: 0.0, time.gmtime)(exchange)
@@ -76,7 +76,7 @@ def test_backend_tries_and_why_there_were_more_are_told():
 
 def test_of_what_went_well_at_once_no_reason_is_told():
     exchange = Exchange(1.0, Somebody(), b"GET", b"/", b"1")
-    exchange.dialled, exchange.attempts = DB, 1
+    exchange.backend, exchange.attempts = DB, 1
     lines = []
     access_log("json", lines.append, lambda _: 0.0, time.gmtime)(exchange)
     assert "retried" not in json.loads(lines[0])

@@ -7,7 +7,7 @@ import pytest
 from netfront.endpoint import Endpoint
 from netfront.filters.public_names import public_names
 from netfront.http.message import Response
-from netfront.net.backend import Member
+from netfront.net.backend import Backend, Member
 from netfront.policy.route import parse_scope
 from netfront.wire.fields import RESPONSE_KINDS, FieldMemory, Fields
 
@@ -16,7 +16,7 @@ MEMBER = Member(Endpoint("http", "localhost", 8000, base="/v2/"), "a", b"localho
 
 def rewritten(line, *, scheme=b"http", authority=b"pub.test:81"):
     request = SimpleNamespace(
-        exchange=SimpleNamespace(dialled=MEMBER),
+        exchange=SimpleNamespace(backend=Backend(MEMBER)),
         route=parse_scope("/api"),
         scheme=scheme,
         authority=authority,

@@ -50,7 +50,7 @@ class Rig:
             then=forward(
                 self.pool,
                 self.transport,
-                dialling=Dialling(2.0, lambda request, member: b"", random.Random(0)),
+                dialling=Dialling(kinds.get("timeout", 2.0), lambda request, member: b"", random.Random(0)),
                 patience=Patience(kinds.get("patience", 5.0), 5.0, 5.0),
                 retry=retry,
             ),
@@ -102,6 +102,26 @@ class Rig:
     @property
     def last(self):
         return self.exchanges[-1]
+
+
+async def test_how_long_an_answer_took_is_known_of_the_backend_that_gave_it(nursery):
+    """Where somebody picks by it: and not of one that was tried before."""
+    with closed_port() as refusing, origin(answering(GOOD)) as good:
+        rig = Rig(nursery, refusing, good.port, lb="latency")
+        while not rig.pool.backends[0].failures:
+            assert await rig.ask() == (200, b"good")
+        assert rig.pool.backends[0].latency == 0.0
+        assert 0.0 < rig.pool.backends[1].latency < 5.0
+
+
+async def test_the_base_of_a_backend_that_came_meanwhile_holds_for_what_goes_to_it(nursery):
+    """A reload gives a pool members that were not there when the handler was made."""
+    with origin(answering(GOOD)) as good:
+        rig = Rig(nursery, 1)
+        place = Endpoint("http", "127.0.0.1", good.port, base="/v2")
+        rig.pool.replace([Member(place, "b", b"b", base=b"/v2")])
+        assert await rig.ask() == (200, b"good")
+        assert good.requests[0].target == b"/v2/x"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -168,7 +188,7 @@ async def test_without_an_answer_what_may_be_repeated_goes_elsewhere(nursery, sc
         assert await rig.ask(method, b"abc") == (200, b"good")
         assert [seen.body for seen in good.requests] == [b"abc"]
     assert rig.pool.backends[0].failures == 1
-    assert (rig.last.attempts, rig.last.dialled) == (2, rig.pool.backends[1].member)
+    assert (rig.last.attempts, rig.last.backend) == (2, rig.pool.backends[1])
 
 
 async def test_what_an_interim_answer_was_passed_on_of_is_not_asked_for_again(nursery):
@@ -296,7 +316,7 @@ async def test_an_answer_of_a_status_that_was_named_is_tried_elsewhere(nursery, 
         assert await rig.ask(method, b"abc") == (200, b"good")
         assert [seen.body for seen in good.requests] == [b"abc"]
     assert (rig.last.attempts, rig.last.retried) == (2, "retried: answered 503")
-    assert rig.last.dialled is rig.pool.backends[1].member
+    assert rig.last.backend is rig.pool.backends[1]
     assert rig.pool.backends[0].failures == 0
 
 
@@ -410,6 +430,24 @@ async def test_a_client_that_leaves_while_a_backend_thinks_hands_its_lease_back(
         await gone_quiet(rig)
         go.set()
     assert rig.pool.backends[0].failures == 0
+
+
+async def test_a_client_that_leaves_while_a_backend_is_dialled_is_not_dialled_for_any_more(nursery):
+    """Nobody has failed: those that are silent may be only slow."""
+    with full_queue() as one, full_queue() as other:
+        rig = Rig(nursery, one, other, timeout=60.0)
+        client = await rig.connect()
+        await client.send_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        with trio.fail_after(10):
+            while [backend.in_flight for backend in rig.pool.backends] != [1, 1]:
+                await trio.sleep(0.005)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await client.aclose()
+            while not rig.exchanges:
+                await trio.sleep(0.005)
+    rig.is_clean()
+    assert [backend.failures for backend in rig.pool.backends] == [0, 0]
+    assert (rig.last.status, rig.last.outcome) == (499, "the client left")
 
 
 async def test_cancelled_while_it_is_dialled_it_hands_all_leases_back(nursery):

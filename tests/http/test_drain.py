@@ -65,6 +65,33 @@ class Rig:
         return body
 
 
+async def test_where_nobody_comes_any_more_connections_are_closed_as_they_turn_idle(nursery):
+    go = threading.Event()
+
+    def slowly(seen):
+        go.wait(20)
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold"
+
+    with origin(answering(slowly)) as slow, origin(saying(b"new")) as quick:
+        rig = Rig(nursery, [member("127.0.0.1", quick.port), member("127.0.0.1", slow.port)])
+        assert await rig.get() == b"new"
+        bodies = []
+
+        async def ask():
+            bodies.append(await rig.get())
+
+        async with trio.open_nursery() as asking:
+            asking.start_soon(ask)
+            while not slow.requests:
+                await trio.sleep(0.005)
+            rig.pool.leave()
+            rig.sweep()
+            assert rig.transport.connections == 1, "the idle one is closed, the other ends what it does"
+            go.set()
+        assert bodies == [b"old"]
+        assert rig.transport.connections == 0
+
+
 async def test_member_that_leaves_ends_its_exchange_and_is_closed_and_picked_no_more(nursery):
     go = threading.Event()
 

@@ -160,7 +160,7 @@ def test_the_second_answers_first_and_the_silence_counts(rig):
     other.feed(OK % b"two")
     rig.go_on()
     assert rig.body == b"two"
-    assert (rig.exchange.attempts, rig.exchange.retried, rig.exchange.dialled) == (2, "hedged", well.member)
+    assert (rig.exchange.attempts, rig.exchange.retried, rig.exchange.backend) == (2, "hedged", well)
     assert one.is_closed
     assert not other.is_closed
     assert (hung.failures, well.failures, well.served) == (1, 0, 1)
@@ -171,7 +171,7 @@ def test_the_first_answers_after_all_and_nothing_counts(rig):
     one, other, slow, beside = late(rig)
     one.feed(OK % b"one")
     rig.go_on()
-    assert (rig.body, rig.exchange.attempts, rig.exchange.dialled) == (b"one", 1, slow.member)
+    assert (rig.body, rig.exchange.attempts, rig.exchange.backend) == (b"one", 1, slow)
     assert other.is_closed
     assert (slow.failures, beside.failures) == (0, 0)
     assert rig.is_clean()

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from netfront.endpoint import Endpoint
+from netfront.net import datagram
 from netfront.net.backend import Member
 from netfront.net.datagram import Datagrams
 from netfront.net.pool import Pool, PoolRules
@@ -363,3 +364,110 @@ async def test_what_serves_may_become_another_and_flows_stay_where_they_are(mode
                 assert await ask(newcomer, b"3") == b"b3"
     assert flows.idle == 5.0
     assert flows.open == 0
+
+
+def eject(pool, place):
+    """Let a backend of a pool that ejects at the first failure be down."""
+    backend = pool.backends[place]
+    pool.again(backend).done("connection refused", connected=False)
+    assert not backend.is_up
+    return backend
+
+
+@both_modes
+async def test_a_flow_whose_backend_has_left_goes_on_elsewhere(mode):
+    passages = []
+    async with backend(b"a") as (one, _), backend(b"b") as (other, _):
+        pool = pool_of(one)
+        flows = Datagrams(pool, observers=[passages.append])
+        async with listening(mode, datagrams=flows.serve) as front, client(front) as sock:
+            assert await ask(sock, b"1") == b"a1"
+            left = pool.backends[0]
+            pool.replace([pool_of(other).backends[0].member])
+            assert await ask(sock, b"2") == b"b2"
+            assert (left.in_flight, left.served, pool.backends[0].in_flight) == (0, 1, 1)
+            pool.replace([])
+            await sock.send(b"lost")
+            await until(lambda: flows.dropped == 1)
+    assert [(one.tries, one.retried, one.sent) for one in passages] == [(2, "retried: it has left", 4)]
+
+
+@both_modes
+async def test_a_flow_goes_elsewhere_when_nobody_comes_to_its_pool_any_more(mode):
+    async with backend(b"a") as (one, _), backend(b"b") as (other, _):
+        pool = pool_of(one)
+        flows = Datagrams(pool)
+        async with listening(mode, datagrams=flows.serve) as front, client(front) as sock:
+            assert await ask(sock, b"1") == b"a1"
+            flows.become(Datagrams(pool_of(other)))
+            pool.leave()
+            assert await ask(sock, b"2") == b"b2"
+    assert pool.backends[0].in_flight == 0
+
+
+@both_modes
+async def test_a_flow_whose_backend_is_down_goes_where_somebody_is_up_and_else_stays(mode):
+    async with backend(b"a") as (one, _), backend(b"b") as (other, _):
+        pool = pool_of(one, other, failures=1)
+        flows = Datagrams(pool)
+        async with listening(mode, datagrams=flows.serve) as front, client(front) as sock:
+            name = (await ask(sock, b"1"))[:1]
+            place = b"ab".index(name)
+            eject(pool, place)
+            eject(pool, 1 - place)
+            assert await ask(sock, b"2") == name + b"2", "all are down, and it is as good as any"
+            pool.dialled(pool.backends[1 - place], "", trio.current_time())
+            async with client(front) as trial:
+                assert await ask(trial, b"3") != name + b"3"
+            assert pool.backends[1 - place].is_up
+            assert await ask(sock, b"4") == b"ab"[1 - place :][:1] + b"4"
+            assert pool.backends[place].in_flight == 0
+
+
+@both_modes
+async def test_a_flow_of_one_that_is_drained_by_hand_stays(mode):
+    async with backend(b"a") as (one, _), backend(b"b") as (other, _):
+        pool = pool_of(one, other)
+        flows = Datagrams(pool)
+        async with listening(mode, datagrams=flows.serve) as front, client(front) as sock:
+            name = (await ask(sock, b"1"))[:1]
+            pool.drain(pool.backends[b"ab".index(name)], is_drained=True)
+            assert await ask(sock, b"2") == name + b"2"
+
+
+@both_modes
+async def test_a_flow_that_has_come_from_elsewhere_is_a_trial_like_any(mode, nursery):
+    """Its backend is up with the answer, not with the end of the flow, and what it took is counted from there."""
+    async with backend(b"b") as (other, _):
+        gone = Mortal(b"a", nursery)
+        pool = pool_of(gone.port, other, failures=1)
+        flows = Datagrams(pool)
+        async with listening(mode, datagrams=flows.serve) as front, client(front) as sock:
+            pool.drain(pool.backends[1], is_drained=True)
+            assert await ask(sock, b"1") == b"a1"
+            pool.drain(pool.backends[1], is_drained=False)
+            tried = eject(pool, 1)
+            pool.dialled(tried, "", trio.current_time())
+            gone.end()
+            assert await ask(sock, b"2") == b"b2"
+            assert tried.is_up
+            assert flows.open == 1
+
+
+@both_modes
+async def test_who_tries_one_that_is_silent_goes_where_somebody_is_up_after_a_while(mode, monkeypatch):
+    monkeypatch.setattr(datagram, "_TRIAL", 60.0)
+    async with backend(b"a", answers=False) as (mute, seen), backend(b"b") as (other, _):
+        pool = pool_of(mute, other, failures=1)
+        silent = eject(pool, 0)
+        pool.dialled(silent, "", trio.current_time())
+        flows = Datagrams(pool)
+        async with listening(mode, datagrams=flows.serve) as front, client(front) as sock:
+            await sock.send(b"1")
+            await until(lambda: seen)
+            await sock.send(b"2")
+            await until(lambda: len(seen) == 2)
+            monkeypatch.setattr(datagram, "_TRIAL", 0.0)
+            assert await ask(sock, b"3") == b"b3"
+            assert not silent.is_up
+            assert silent.in_flight == 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from netfront.endpoint import Endpoint, parse_place
-from netfront.net.backend import Member
+from netfront.net.backend import BACKUP, Member
 from netfront.net.follow import FollowedName, FollowedService, Follower, Pace
 from netfront.net.hosts import HostsFile
 from netfront.net.members import Follow, Members, Source, follow_of
@@ -43,7 +43,7 @@ def shown(pool):
         f"{one.endpoint.host}:{one.endpoint.port}"
         + "".join(f" {address}" for address in one.addresses)
         + f" x{one.weight}"
-        + (" backup" if one.backup else "")
+        + (" backup" if one.tier else "")
         for one in (backend.member for backend in pool.backends)
     ]
 
@@ -128,6 +128,35 @@ async def test_service_gives_a_member_a_record_with_its_port_weight_and_priority
         "c.test:8003 10.0.0.2 10.0.1.2 x1 backup",
     ]
     assert {backend.member.server_name for backend in rig.pool.backends} == {"test"}
+
+
+async def test_each_priority_of_a_service_is_a_tier_and_a_backup_stands_behind_all(autojump_clock, nursery):
+    """RFC 2782: whoever has the lowest number that can be reached; weights hold among equals."""
+    rig = Rig(
+        nursery,
+        service("_http._tcp.test"),
+        service("_more._tcp.test", tier=BACKUP),
+        fixed("10.0.1.1", tier=BACKUP),
+    )
+    rig.answers.serve(
+        "_http._tcp.test",
+        (7, 0, 1, "a.test"),
+        (20, 4, 2, "a.test"),
+        (20, 2, 3, "a.test"),
+        (65535, 9, 4, "a.test"),
+    )
+    rig.answers.serve("_more._tcp.test", (1, 1, 5, "a.test"), (2, 1, 6, "a.test"))
+    rig.answers.lead("a.test", "10.0.0.1")
+    await rig.start()
+    assert {one.member.endpoint.port: (one.member.tier, one.member.weight) for one in rig.pool.backends} == {
+        1: (0, 1),
+        2: (1, 2),
+        3: (1, 1),
+        4: (2, 1),
+        5: (BACKUP, 1),
+        6: (BACKUP + 1, 1),
+        80: (BACKUP, 1),
+    }
 
 
 async def test_service_apart_gives_a_member_an_address(autojump_clock, nursery):
@@ -262,7 +291,7 @@ async def test_nothing_that_resolves_is_an_empty_pool_and_a_line_and_then_it_fil
 
 async def test_who_is_named_twice_counts_once_and_that_is_told_once(autojump_clock, nursery):
     rig = Rig(
-        nursery, fixed("10.0.0.1", backup=True), name("app.test", apart=True), name("too.test", apart=True)
+        nursery, fixed("10.0.0.1", tier=BACKUP), name("app.test", apart=True), name("too.test", apart=True)
     )
     rig.answers.lead("app.test", "10.0.0.1", "10.0.0.2", ttl=10)
     await rig.start()
@@ -353,10 +382,11 @@ async def test_members_of_a_second_assembly_take_over_what_is_known(autojump_clo
 ADDRESSES = [f"10.0.0.{number}" for number in range(4)]
 NAMES = ["a.test", "b.test"]
 SERVICES = ["_x._tcp.test", "_y._tcp.test"]
+TIERS = st.sampled_from([0, BACKUP])
 SOURCES = st.one_of(
-    st.builds(fixed, st.sampled_from(ADDRESSES), backup=st.booleans()),
-    st.builds(name, st.sampled_from(NAMES), apart=st.booleans(), backup=st.booleans()),
-    st.builds(service, st.sampled_from(SERVICES), apart=st.booleans()),
+    st.builds(fixed, st.sampled_from(ADDRESSES), tier=TIERS),
+    st.builds(name, st.sampled_from(NAMES), apart=st.booleans(), tier=TIERS),
+    st.builds(service, st.sampled_from(SERVICES), apart=st.booleans(), tier=TIERS),
 )
 SETS = st.lists(st.sampled_from(ADDRESSES), unique=True).map(tuple)
 
@@ -437,38 +467,38 @@ class Merging(RuleBasedStateMachine):
             self.pool.sweep(0.0)
 
     def expected(self):
-        """What the sources amount to, by place and in order: whether it is a backup, and where it is dialled."""
+        """What the sources amount to, by place and in order: its tier, and where it is dialled."""
         found = {}
 
-        def add(host, port, backup, addresses=()):
+        def add(host, port, tier, addresses=()):
             key = host, port
             was = found.get(key)
-            if was is None or (was[0] and not backup):
-                found[key] = backup, addresses
+            if was is None or tier < was[0]:
+                found[key] = tier, addresses
 
-        def add_all(source, host, port, backup, addresses):
+        def add_all(source, host, port, tier, addresses):
             if source.apart:
                 for address in addresses:
-                    add(address, port, backup)
+                    add(address, port, tier)
             elif addresses:
-                add(host, port, backup, addresses)
+                add(host, port, tier, addresses)
 
         for source in self.sources:
             one, host = source.member, source.member.endpoint.host
             if source.follow is Follow.NOTHING:
-                add(host, 80, one.backup)
+                add(host, 80, one.tier)
             elif source.follow is Follow.NAME:
-                add_all(source, host, 80, one.backup, self.followed.made[host].addresses)
+                add_all(source, host, 80, one.tier, self.followed.made[host].addresses)
             else:
                 places = self.followed.made[host].places
-                best = min((record.priority for record, _ in places), default=0)
                 for record, addresses in places:
-                    add_all(source, record.target, record.port, record.priority > best, addresses)
+                    better = {other.priority for other, _ in places if other.priority < record.priority}
+                    add_all(source, record.target, record.port, one.tier + len(better), addresses)
         return found
 
     @invariant()
     def pool_has_who_the_sources_name(self):
-        had = {(one.endpoint.host, one.endpoint.port): (one.backup, one.addresses) for one in self.current()}
+        had = {(one.endpoint.host, one.endpoint.port): (one.tier, one.addresses) for one in self.current()}
         assert len(had) == len(self.current())
         assert had == self.expected()
         assert list(had) == list(self.expected())

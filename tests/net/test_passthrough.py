@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from netfront.endpoint import Endpoint
-from netfront.net.backend import Member
+from netfront.net.backend import BACKUP, Member
 from netfront.net.certfile import load_certificate
 from netfront.net.inbound import ends_tls
 from netfront.net.passthrough import Passthrough
@@ -133,7 +133,7 @@ async def test_a_connection_goes_to_a_backend_and_is_told_of(mode):
             assert await ask(front_port) == b"a:"
     assert seen(passages) == [(1, 5, 7, (), ""), (1, 0, 2, (), "")]
     told = passages[0]
-    assert told.member.label == f"b{port}"
+    assert told.backend.member.label == f"b{port}"
     assert told.started <= told.connected <= told.ended
     assert told.facts.peer[0] == "127.0.0.1"
     assert (pool.backends[0].in_flight, pool.backends[0].served) == (0, 2)
@@ -255,7 +255,7 @@ async def test_a_backend_that_breaks_off_breaks_off_the_client(mode):
 
     passages = []
     async with backend(play) as port, backend(naming(b"a")) as other:
-        pool = pool_of(port, member(other, backup=True))
+        pool = pool_of(port, member(other, tier=BACKUP))
         front = Passthrough([(Scope(), pool)], observers=[passages.append])
         async with listening(mode, front.serve) as front_port:
             with pytest.raises(trio.BrokenResourceError):
@@ -514,3 +514,30 @@ async def test_a_passthrough_needs_no_lane_under_it_to_relay_over_memory():
         while got := await far.receive_some():
             answer += got
         assert answer == b"a:hello"
+
+
+@both_modes
+@pytest.mark.parametrize("resets", [True, False])
+async def test_a_client_that_is_lost_while_a_backend_is_dialled_is_not_dialled_for_any_more(
+    mode, resets, nursery
+):
+    """One that has only ended its sending is waited for."""
+    passages = []
+    with silent() as port, silent() as other:
+        pool = pool_of(port, other)
+        front = Passthrough([(Scope(), pool)], connect_time=60.0, observers=[passages.append])
+        async with listening(mode, front.serve) as front_port:
+            client = await connect(front_port)
+            with trio.fail_after(10):
+                while [one.in_flight for one in pool.backends] != [1, 1]:
+                    await trio.sleep(0.005)
+                if resets:
+                    await resetting(client)
+                    await told(passages)
+                    assert seen(passages) == [(2, 0, 0, (), "client: it left")]
+                else:
+                    await client.send_eof()
+                    await trio.sleep(0.1)
+                    assert passages == []
+                    await client.aclose()
+    assert [(one.in_flight, one.failures) for one in pool.backends] == [(0, 0), (0, 0)]

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from netfront.endpoint import Endpoint
 from netfront.errors import NoBackend
-from netfront.net.backend import Member
+from netfront.net.backend import BACKUP, Member
 from netfront.net.lane import Signal
 from netfront.net.pool import DONE, GIVEN_UP, Pool, PoolRules
 from netfront.policy.health import HealthRules
@@ -125,7 +125,7 @@ def test_an_ejected_backend_is_not_picked(steps):
 
 
 def test_backups_are_picked_once_all_others_are_down_and_no_longer_than_that(steps):
-    pool = pool_of(1, 2, member(3, backup=True))
+    pool = pool_of(1, 2, member(3, tier=BACKUP))
     eject(pool, steps, 0)
     assert set(names(take(pool, steps) for _ in range(5))) == {"b2"}
     eject(pool, steps, 1)
@@ -135,8 +135,24 @@ def test_backups_are_picked_once_all_others_are_down_and_no_longer_than_that(ste
     assert set(names(take(pool, steps) for _ in range(5))) == {"b2"}
 
 
+def test_tiers_are_gone_through_one_after_the_other(steps):
+    pool = pool_of(member(1, tier=2), member(2, tier=1), member(3, tier=BACKUP), 4)
+    picked = []
+    while any(one.is_up for one in pool.backends):
+        [label] = set(names(take(pool, steps) for _ in range(3)))
+        picked.append(label)
+        eject(pool, steps, int(label[1:]) - 1)
+    assert picked == ["b4", "b2", "b1", "b3"]
+
+
+def test_who_is_turned_away_while_its_tier_is_full_goes_to_the_next_one_and_not_further(steps):
+    pool = pool_of(1, member(2, max=1), member(3, tier=2), member(4, tier=1))
+    take(pool, steps, pool.backends[0])
+    assert names([take(pool, steps, pool.backends[0], has_waited=True)]) == ["b4"]
+
+
 def test_backups_are_not_for_when_the_others_are_full(steps):
-    pool = pool_of(member(1, max=1), member(2, backup=True))
+    pool = pool_of(member(1, max=1), member(2, tier=BACKUP))
     take(pool, steps)
     with pytest.raises(NoBackend) as refused:
         take(pool, steps)
@@ -144,7 +160,7 @@ def test_backups_are_not_for_when_the_others_are_full(steps):
 
 
 def test_who_was_turned_away_by_one_goes_to_a_backup_before_it_waits(steps):
-    pool = pool_of(1, member(2, max=1), member(3, backup=True))
+    pool = pool_of(1, member(2, max=1), member(3, tier=BACKUP))
     held = take(pool, steps, pool.backends[0])
     assert names([held, take(pool, steps, pool.backends[0], has_waited=True)]) == ["b2", "b3"]
 
@@ -161,7 +177,7 @@ def test_one_that_is_down_is_not_for_when_the_others_are_full(is_first, steps):
 
 
 def test_where_all_are_down_all_are_tried(steps):
-    pool = pool_of(1, 2, member(3, backup=True))
+    pool = pool_of(1, 2, member(3, tier=BACKUP))
     for place in range(3):
         eject(pool, steps, place)
     assert set(names(take(pool, steps) for _ in range(6))) == {"b1", "b2", "b3"}
@@ -462,6 +478,20 @@ def test_one_that_comes_back_while_it_drains_is_the_same_and_is_dialled_if_it_is
     assert (backend.in_flight, backend.generation) == (0, 1)
 
 
+def test_what_probes_said_of_one_that_leaves_is_forgotten_too_when_nobody_is_probed_any_more(steps):
+    pool = pool_of(1, 2)
+    backend = pool.backends[0]
+    lease = take(pool, steps, pool.backends[1])
+    for _ in range(3):
+        pool.probed(backend, ok=False, why="503", now=steps.now)
+    pool.replace([member(2)])
+    pool.unprobed(steps.now)
+    pool.replace([member(1), member(2)])
+    assert pool.backends[0] is backend
+    assert backend.is_up
+    lease.done(DONE)
+
+
 def test_other_rules_hold_for_those_that_are_there(steps):
     pool = pool_of(1, 2)
     pool.rules = PoolRules(health=HealthRules(failures=1))
@@ -493,7 +523,12 @@ def test_a_slow_start_gives_less_at_first_and_the_whole_in_the_end(steps):
 
 MAXES = {1: 0, 2: 1, 3: 2, 4: 0, 5: 1, 6: 0}
 """Most requests of each member at once; they stay, so that a bound may be looked at when a lease is taken."""
-BACKUPS = (5, 6)
+TIERS = {1: 0, 2: 0, 3: 0, 4: 1, 5: 1, 6: BACKUP}
+
+
+def best_of(backends):
+    """Those of the best tier that is there."""
+    return [one for one in backends if one.member.tier == min(other.member.tier for other in backends)]
 
 
 class Machine(RuleBasedStateMachine):
@@ -525,7 +560,7 @@ class Machine(RuleBasedStateMachine):
 
     @staticmethod
     def member(number, weight=1):
-        return member(number, weight=weight, max=MAXES[number], backup=number in BACKUPS)
+        return member(number, weight=weight, max=MAXES[number], tier=TIERS[number])
 
     def usable(self, tried=()):
         return [
@@ -547,7 +582,7 @@ class Machine(RuleBasedStateMachine):
         """Take a lease, and look whether it is one that may be given."""
         rest, wanting = self.usable(tried), self.wanting(tried)
         up = [one for one in rest if one.is_up]
-        preferred = [one for one in up if not one.member.backup]
+        preferred = best_of(up)
         free = [one for one in rest if not self.is_full(one)]
         is_passing = bool(self.waiting) and not has_waited and len(self.pool.backends) > 1
         try:
@@ -559,7 +594,7 @@ class Machine(RuleBasedStateMachine):
                     assert rest
                     assert not wanting or not may_repeat
                     if up:
-                        places = up if tried else preferred or up
+                        places = up if tried else preferred
                         assert all(map(self.is_full, places)), "there was room"
                     else:
                         assert not free
@@ -572,8 +607,8 @@ class Machine(RuleBasedStateMachine):
         assert not (0 < backend.member.max < backend.in_flight), "more than it takes"
         if not backend.is_up:
             assert backend in wanting or not up, "one that is down, while another is up"
-        elif backend.member.backup and not tried:
-            assert not preferred, "a backup, while a preferred one is up"
+        elif not tried:
+            assert backend in preferred, "while one of a better tier is up"
         if wanting and may_repeat:
             assert backend in wanting or len(self.pool.backends) == 1, "a trial was due"
         self.leases.append(lease)
@@ -702,8 +737,7 @@ class Machine(RuleBasedStateMachine):
             assert usable, "they wait for nobody"
             assert not (self.wanting() and self.waiting[0].may_repeat)
             up = [one for one in usable if one.is_up]
-            preferred = [one for one in up if not one.member.backup]
-            assert all(map(self.is_full, preferred or up or usable)), "there is room"
+            assert all(map(self.is_full, best_of(up) or usable)), "there is room"
 
     @invariant()
     def leases_are_counted(self):

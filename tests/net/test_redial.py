@@ -107,6 +107,29 @@ async def test_one_that_is_silent_is_dialled_once_at_a_time_while_others_are(nur
         )
 
 
+async def test_no_more_are_dialled_at_once_than_there_are_turns_and_all_of_them_in_the_end(
+    nursery, monkeypatch
+):
+    pool = pool_of(*map(member, range(1, 102)))
+    under_way, dialled, most = set(), set(), 0
+
+    async def dial(backend, *, timeout):
+        nonlocal most
+        under_way.add(backend)
+        most = max(most, len(under_way))
+        await trio.sleep(0.02)
+        under_way.remove(backend)
+        dialled.add(backend)
+        raise redial.BackendError("connect", retry_safe=True, why="no answer")
+
+    monkeypatch.setattr(redial, "dial", dial)
+    nursery.start_soon(Redialler(nursery, timeout=1.0).watch, pool)
+    for backend in pool.backends[:100]:
+        pool.again(backend).done("no answer", connected=False)
+    await until(lambda: len(dialled) == 100)
+    assert most == 64
+
+
 async def test_where_nothing_is_connected_a_trial_alone_tells(nursery):
     pool = pool_of(member(1, "udp"), member(2, "udp"))
     nursery.start_soon(Redialler(nursery, timeout=1.0).watch, pool)

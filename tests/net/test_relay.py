@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from netfront.errors import Overdue
-from netfront.net.lane import clock, first
+from netfront.net.lane import Signal, clock, first
 from netfront.net.pipe import Pipes
 from netfront.net.relay import Relay, relay
 from netfront.net.stream import Facts
@@ -61,6 +61,34 @@ async def test_a_half_close_passes_on_and_the_other_direction_goes_on(autojump_c
     assert await read_all(client) == b"soon answer, at last"
     await trio.testing.wait_all_tasks_blocked()
     assert moved == [(14, 20)]
+
+
+async def test_an_end_that_cannot_leave_yet_holds_nothing_up(autojump_clock, nursery):
+    class Full(TrioStream):
+        """Where TLS's own end has no room, until `writable` is set."""
+
+        def end_now(self):
+            return self.writable.is_set and super().end_now()
+
+    near, server = trio.testing.memory_stream_pair()
+    (one, client), other = memory(), Full(near, Facts(("", 0), ("", 0)))
+    other.writable = Signal(False)
+    moved = []
+
+    async def run():
+        moved.append(await relay(one, other, idle=60))
+
+    nursery.start_soon(run)
+    await client.send_eof()
+    await trio.testing.wait_all_tasks_blocked()
+    await server.send_all(b"meanwhile")
+    assert await client.receive_some() == b"meanwhile"
+    await server.send_eof()
+    assert await client.receive_some() == b""
+    other.writable.set()
+    assert await read_all(server) == b""
+    await trio.testing.wait_all_tasks_blocked()
+    assert moved == [(0, 9)]
 
 
 async def test_bytes_in_either_direction_put_the_idle_time_off(autojump_clock, nursery):
@@ -216,9 +244,12 @@ async def test_an_end_that_comes_before_the_last_bytes_can_leave_waits_for_them(
     await client.send_all(BULK[:size])
     await client.send_eof()  # it is there before anything is read, and the other side takes a few KiB
 
+    pipes = Pipes(most)
+
     async def run():
         streams = stream_of(one), stream_of(other)
-        await Relay(*streams, idle=10.0, pipes=Pipes(most)).run()
+        await Relay(*streams, idle=10.0, pipes=pipes).run()
+        pipes.close()
         for stream in streams:
             stream.abort()
 
@@ -226,6 +257,45 @@ async def test_an_end_that_comes_before_the_last_bytes_can_leave_waits_for_them(
         start(run)
         await trio.sleep(0.05)
         assert await read_all(server) == BULK[:size]
+        await server.aclose()
+        assert await read_all(client) == b""
+        await client.aclose()
+
+
+@both_modes
+@pytest.mark.parametrize("most", [0, 2])
+@pytest.mark.parametrize("ends", [True, False], ids=["with its end", "before its end"])
+async def test_urgent_bytes_stop_nothing_that_comes_behind_them(mode, most, ends):
+    """As telnet and FTP send them; a read stops before each, and so does splice(2)."""
+    (one, client), (other, server) = tcp_pair(), tcp_pair()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    head = BULK[:100_000]
+    await client.send_all(head)
+    await client.socket.send(b"!", socket.MSG_OOB)
+    await client.send_all(b"behind")
+    if ends:
+        await client.send_eof()
+
+    pipes = Pipes(most)
+
+    async def run():
+        streams = stream_of(one), stream_of(other)
+        await Relay(*streams, idle=10.0, pipes=pipes).run()
+        pipes.close()
+        for stream in streams:
+            stream.abort()
+
+    async with running(mode) as start:
+        start(run)
+        got = b""
+        while len(got) < len(head) + 7:
+            got += await server.receive_some()
+        assert got == head + b"!behind"
+        if not ends:
+            await client.send_all(b" more")
+            assert await server.receive_some() == b" more"
+            await client.send_eof()
+        assert await server.receive_some() == b""
         await server.aclose()
         assert await read_all(client) == b""
         await client.aclose()

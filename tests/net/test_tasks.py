@@ -53,9 +53,10 @@ async def test_one_begun_where_there_is_no_lane_runs_as_a_task():
 @pytest.mark.parametrize("on_lane", [True, False])
 async def test_it_ends_with_the_nursery(on_lane):
     tasks = Tasks()
-    ended = []
+    begun, ended = trio.Event(), []
 
     async def beside():
+        begun.set()
         try:
             await first(Signal())
         finally:
@@ -64,6 +65,6 @@ async def test_it_ends_with_the_nursery(on_lane):
     async with running_lane() as (the_lane, connections):
         tasks.open(connections, the_lane if on_lane else None)
         tasks.spawn(beside)
-        await trio.sleep(0.01)
+        await begun.wait()
         connections.cancel_scope.cancel()
     assert ended == [True]

@@ -90,6 +90,12 @@ class TrioStream:
         self.send_now(data)
         await ready(self.writable)
 
+    def end_now(self) -> bool:
+        """End our direction, once all has left."""
+        if not self._unsent:
+            self._stream.send_stream.close()
+        return not self._unsent
+
     async def send_eof(self) -> None:
         """End our direction."""
         await self._stream.send_eof()
@@ -109,8 +115,8 @@ class TrioStream:
         self.is_lost = True
         self.abort()
 
-    def stop_receiving(self) -> None:
-        """Find the end at once."""
+    def wake_reader(self) -> None:
+        """Have who waits find the end: a memory stream cannot be looked at."""
         self._ended = True
 
     def raise_failure(self) -> None:

@@ -196,8 +196,11 @@ class Connection:
         self.socket.sendall(data)
 
     def send_eof(self) -> None:
-        """End our sending and go on reading."""
-        self.socket.shutdown(socket.SHUT_WR)
+        """End our sending and go on reading. Raises ConnectionResetError where the client has reset."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise ConnectionResetError("reset before our end") from error
 
     def reset(self) -> None:
         """Close with a reset."""
