@@ -116,10 +116,10 @@ _netfront_gateway() {
         '--no-color[colour (default\: on a terminal without NO_COLOR)]' \
         '--explain[print what would be done and stop; with an argument such as '\''GET /x'\'', for that request]' \
         '--debug[show tracebacks]' \
-        '*--match=[a route for requests of a scope that carry something\: '\''SCOPE\: header\:X-Version=2 => TARGET'\'', likewise cookie\: and query\:, without a value for any]:value: ' \
-        '*--rewrite=[the path that a route sends on\: '\''/old/{id}\: /new/{id}'\''; it is not routed again]:value: ' \
-        '*--redirect=[answer with a redirect\: '\''/x\: 308 https\://…'\'']:value: ' \
-        '*--respond=[answer by ourselves\: '\''/down\: 503 text'\'']:value: ' \
+        '*--match=[a route beside the plain one of its scope, for requests that carry something\: '\''/api\: header\:X-Version=2 => \:3002'\'', likewise cookie\: and query\:, without a value for any; several are tried in the order given]:value: ' \
+        '*--rewrite=[the path that is sent in place of the scope'\''s\: '\''/old/{id}\: /new/{id}'\''. What follows it and the query stay, a final $ drops what follows; a target'\''s path stands before it; it is not routed again, and 403 where it falls under a rule that the request did not pass]:value: ' \
+        '*--redirect=[send clients elsewhere\: '\''/x/{id}\: 301 https\://new.example/{id}'\'', default 308. The scope is exact; a query goes along unless the URL has one]:value: ' \
+        '*--respond=[answer by ourselves\: '\''/down\: 503 back soon'\''. The scope is exact; JSON and HTML are told as what they are]:value: ' \
         '*--public=[here no authentication or authorization of a wider scope applies; none may stand inside it]:value: ' \
         '*--basic=[user and password, by a file as htpasswd makes it (bcrypt, apr1, SHA); with '\'',hide'\'' the backend does not see them]:value: ' \
         '*--api-key=[a key in X-API-Key or in the header named, by a file of hashes that --new-key makes; with '\'',hide'\'' the backend does not see it]:value: ' \

@@ -22,7 +22,7 @@ from netfront.cli.gate.compose import compose_notes
 from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.credentials import Credentials
 from netfront.cli.gate.edging import Edging
-from netfront.cli.gate.guarding import Makers, credentials_of, makers_of, stripping
+from netfront.cli.gate.guarding import Makers, credentials_of, hiding, makers_of, stripping
 from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
@@ -292,6 +292,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         edits = [(edit.name, edit.values) for edit in settings.request_edits]
         patience = Patience(settings.timeout, plan.limits.read_timeout, plan.limits.stream_timeout)
         return stack(
+            hiding(settings.gate),
             rewriting(settings.gate, plan.rules),
             edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told
             then=forward(

@@ -204,6 +204,12 @@ PAGES = {
             "a request is at most 10M unless --max-body says otherwise.",
             "Restrictions (authentication, authorization, limits) of all scopes that a request lies in add up; of "
             "other settings the most specific scope's holds.",
+            "Restrictions compare paths without regard to case. As soon as one stands on a path, every request to "
+            "its host, or to all if it names none, is forwarded normalised (dot segments resolved, slashes merged, "
+            "what need not be encoded decoded), and what cannot be, or what servers would read in ways that meet "
+            "different rules, is 400.",
+            "A canary is a target with a small weight: '/=:3001+weight=19,:3002'. --lb sticky keeps each client at "
+            "the one it came to first. --match sends there who carries something instead.",
             "Methods of authentication given with the same scope are alternatives: the first of api-key, jwt, "
             "basic, mtls, oidc and auth-url that finds its credential decides, and a bad one is 401 whatever the "
             "others would say. Those of different scopes must pass each. --public excepts its scope from what "

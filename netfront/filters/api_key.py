@@ -5,7 +5,6 @@ from collections.abc import Callable
 from netfront.errors import Refusal
 from netfront.http.message import Request
 from netfront.policy.claims import Identity
-from netfront.wire.fields import Edit
 
 __all__ = ["ApiKey"]
 
@@ -19,7 +18,6 @@ class ApiKey:
     Args:
         owner: tells whose key it is.
         field: in which it comes, in lower case.
-        hides: whether the backend is not to see it.
     """
 
     def __init__(
@@ -28,13 +26,11 @@ class ApiKey:
         field: bytes,
         *,
         realm: str = "netfront",
-        hides: bool = False,
     ) -> None:
         self.challenge = b'ApiKey realm="%b", header="%b"' % (realm.encode(), field)
         self._owner = owner
         self._field = field
         self._is_shared = field == b"authorization"
-        self._edit = Edit(names=[field]) if hides else None
 
     def check(self, request: Request) -> Identity | None:
         """See Method."""
@@ -51,6 +47,4 @@ class ApiKey:
         identity = self._owner(key.strip(b" "))
         if identity is None:
             raise Refusal(401, "an unknown API key")
-        if self._edit is not None:
-            request.fields = request.fields.edited(self._edit)
         return identity

@@ -13,14 +13,12 @@ from netfront.errors import Refusal
 from netfront.http.message import Request
 from netfront.policy.claims import Identity
 from netfront.policy.remembered import Remembered
-from netfront.wire.fields import Edit
 
 __all__ = ["Basic"]
 
 _SCHEME = b"basic"
 _LONGEST = 2048
 """Bytes of a credential that is looked at."""
-_HIDES = Edit(names=[b"authorization"])
 
 
 class Users(Protocol):
@@ -42,7 +40,6 @@ class Basic:
         now: the clock.
         time: for how long, in seconds, a right credential is remembered.
         realm: what a browser asks for credentials for.
-        hides: whether the backend is not to see them.
     """
 
     def __init__(
@@ -52,13 +49,11 @@ class Basic:
         *,
         time: float = 300.0,
         realm: str = "netfront",
-        hides: bool = False,
     ) -> None:
         self.challenge = b'Basic realm="%b", charset="UTF-8"' % realm.encode()
         self._users = users
         self._now = now
         self._time = time
-        self._hides = hides
 
     def check(self, request: Request) -> Identity | Awaitable[Identity | None] | None:
         """See Method."""
@@ -67,21 +62,15 @@ class Basic:
             return None
         remembered = self._users.remembered
         identity = remembered.get(value, self._now())
-        if identity is None:
-            return self._find(request, value, remembered)
-        if self._hides:
-            request.fields = request.fields.edited(_HIDES)
-        return identity
+        return self._find(value, remembered) if identity is None else identity
 
-    async def _find(self, request: Request, value: bytes, remembered: Remembered[Identity]) -> Identity:
+    async def _find(self, value: bytes, remembered: Remembered[Identity]) -> Identity:
         user, password = _read(value)
         if not await self._users.are_right(user, password):
             raise Refusal(401, "a wrong user or password")
         identity = Identity("basic", user, {"sub": user})
         now = self._now()
         remembered.put(value, identity, now + self._time, now)
-        if self._hides:
-            request.fields = request.fields.edited(_HIDES)
         return identity
 
 

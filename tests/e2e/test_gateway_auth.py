@@ -166,6 +166,24 @@ def test_hidden_credentials_do_not_reach_the_backend(files):
         assert not [seen for seen in behind.requests if seen.get(b"authorization") or seen.get(b"x-api-key")]
 
 
+def test_parts_of_an_answer_are_asked_for_with_the_same_credentials(files):
+    users, keys, key = files
+    flags = ["--basic", f"@{users},hide", "--api-key", f"/orders: @{keys},hide", "--token-scope", "/orders: read",
+             "--compose", "/home = u:/users/me + o?:/orders", "--pass-identity", "X-User=sub", "-q"]  # fmt: skip
+    body = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    with origin(answering(body)) as behind:
+        routes = [f"/users={behind.url}", f"/orders={behind.url}"]
+        with running("gateway", *routes, *flags) as front:
+            assert ask(front.port, b"/home").status == 401
+            assert ask(front.port, b"/home", key).status == 401
+            assert behind.requests == []
+            assert json.loads(ask(front.port, b"/home", basic()).body) == {"u": {}, "o": None}
+            assert json.loads(ask(front.port, b"/home", basic(), key).body) == {"u": {}, "o": {}}
+            told = sorted((seen.target, seen.get(b"x-user")) for seen in behind.requests)
+            assert told == [(b"/orders", b"shop"), (b"/users/me", b"ann"), (b"/users/me", b"ann")]
+            assert not [seen for seen in behind.requests if seen.get(b"authorization")]
+
+
 def test_trailers_cannot_say_who_asks(files):
     users, _, _ = files
     flags = ["--basic", f"@{users}", "--pass-identity", "X-User=sub", "-q"]

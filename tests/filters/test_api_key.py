@@ -46,11 +46,3 @@ def test_in_authorization_it_stands_behind_a_scheme(value):
 @pytest.mark.parametrize("value", [b"nf_good", b"Basic nf_good", b"Bearer a.b.c"])
 def test_what_others_put_into_authorization_is_theirs(value):
     assert ApiKey(owner, b"authorization").check(asking((b"Authorization", value))) is None
-
-
-@pytest.mark.parametrize("hides", [True, False])
-def test_the_backend_sees_it_unless_it_is_hidden(hides):
-    request = asking((b"X-API-Key", b"nf_good"), (b"X", b"1"))
-    ApiKey(owner, b"x-api-key", hides=hides).check(request)
-    assert (request.fields.get(b"x-api-key") is None) is hides
-    assert request.fields.get(b"x") == b"1"

@@ -135,17 +135,5 @@ async def test_what_was_being_checked_by_an_old_file_is_not_remembered():
     await refusal(basic, credential("ann:secret"))
 
 
-@pytest.mark.parametrize("hides", [True, False])
-async def test_the_backend_sees_it_unless_it_is_hidden(hides):
-    basic = Basic(Users(), Clock(), hides=hides)
-    for _ in range(2):
-        request = asking((b"Authorization", credential("ann:secret")), (b"X", b"1"))
-        found = basic.check(request)
-        if hasattr(found, "__await__"):
-            await found
-        assert (request.fields.get(b"authorization") is None) is hides
-        assert request.fields.get(b"x") == b"1"
-
-
 def test_the_challenge_names_where_it_holds():
     assert Basic(Users(), Clock(), realm="/a").challenge == b'Basic realm="/a", charset="UTF-8"'

@@ -32,6 +32,7 @@ from netfront.filters.authorize import (
     needs_scopes,
 )
 from netfront.filters.basic import Basic
+from netfront.filters.hide_credentials import hide_credentials
 from netfront.filters.mtls import Mtls
 from netfront.filters.pass_identity import pass_identity, strip_fields
 from netfront.http.message import Filter, Request
@@ -47,6 +48,7 @@ __all__ = [
     "authentication",
     "authorization",
     "credentials_of",
+    "hiding",
     "makers_of",
     "stripping",
 ]
@@ -73,13 +75,13 @@ def makers_of(credentials: Credentials | None) -> Makers:
     def basic(plan: MethodPlan, realm: str) -> Method:
         assert isinstance(plan, BasicPlan)
         assert credentials is not None
-        return Basic(credentials.passwords[plan.file], clock, realm=realm, hides=plan.hides)
+        return Basic(credentials.passwords[plan.file], clock, realm=realm)
 
     def api_key(plan: MethodPlan, realm: str) -> Method:
         assert isinstance(plan, ApiKeyPlan)
         assert credentials is not None
         file = credentials.keys[plan.file]
-        return ApiKey(file.owner, plan.field.encode(), realm=realm, hides=plan.hides)
+        return ApiKey(file.owner, plan.field.encode(), realm=realm)
 
     def mtls(_: MethodPlan, __: str) -> Method:
         return Mtls(_identify)
@@ -94,6 +96,17 @@ def authentication(plan: GatePlan, makers: Makers) -> Filter | None:
     return authenticate(
         [[makers[type(method)](method, str(group.scope)) for method in group.methods] for group in plan.auth]
     )
+
+
+def hiding(plan: GatePlan) -> Filter | None:
+    """Make the filter that keeps credentials from the backend; None where all go on to it."""
+    fields: dict[str, list[bytes]] = {}
+    for method in (method for group in plan.auth for method in group.methods):
+        if isinstance(method, BasicPlan) and method.hides:
+            fields.setdefault(method.kind, []).append(b"authorization")
+        elif isinstance(method, ApiKeyPlan) and method.hides:
+            fields.setdefault(method.kind, []).append(method.field.encode())
+    return hide_credentials(fields) if fields else None
 
 
 def admission(plan: GatePlan, address_of: AddressOf) -> Filter | None:

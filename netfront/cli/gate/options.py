@@ -11,9 +11,9 @@ Match = Annotated[
     flag(
         "--match",
         ROUTING,
-        "a route for requests of a scope that carry something: 'SCOPE: header:X-Version=2 => TARGET', likewise "
-        "cookie: and query:, without a value for any",
-        "RULE",
+        "a route beside the plain one of its scope, for requests that carry something: '/api: header:X-Version=2 => "
+        ":3002', likewise cookie: and query:, without a value for any; several are tried in the order given",
+        "[SCOPE: ]CONDITION => TARGETS",
     ),
 ]
 Rewrite = Annotated[
@@ -21,17 +21,30 @@ Rewrite = Annotated[
     flag(
         "--rewrite",
         ROUTING,
-        "the path that a route sends on: '/old/{id}: /new/{id}'; it is not routed again",
-        "SCOPE: PATH",
+        "the path that is sent in place of the scope's: '/old/{id}: /new/{id}'. What follows it and the query stay, "
+        "a final $ drops what follows; a target's path stands before it; it is not routed again, and 403 where it "
+        "falls under a rule that the request did not pass",
+        "[SCOPE: ]PATH",
     ),
 ]
 Redirect = Annotated[
     list[str] | None,
-    flag("--redirect", ROUTING, "answer with a redirect: '/x: 308 https://…'", "SCOPE: [STATUS ]URL"),
+    flag(
+        "--redirect",
+        ROUTING,
+        "send clients elsewhere: '/x/{id}: 301 https://new.example/{id}', default 308. The scope is exact; a query "
+        "goes along unless the URL has one",
+        "SCOPE: [STATUS ]URL",
+    ),
 ]
 Respond = Annotated[
     list[str] | None,
-    flag("--respond", ROUTING, "answer by ourselves: '/down: 503 text'", "SCOPE: STATUS[ TEXT]"),
+    flag(
+        "--respond",
+        ROUTING,
+        "answer by ourselves: '/down: 503 back soon'. The scope is exact; JSON and HTML are told as what they are",
+        "SCOPE: STATUS[ TEXT]",
+    ),
 ]
 
 Public = Annotated[
