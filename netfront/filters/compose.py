@@ -14,7 +14,6 @@ parts were written, and so does everything in its fields.
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -94,8 +93,8 @@ class Asked:
 
     Args:
         whole: the composed request.
-        client: on whose behalf; it leaves when the part is not wanted any more.
-        until: the time (of `clock`) at which the whole answer must be there.
+        client: on whose behalf; it leaves when the part is not wanted any more, at the latest when the time for all
+            is over.
     """
 
     whole: Request
@@ -104,7 +103,6 @@ class Asked:
     target: bytes
     fields: Fields
     body: bytes
-    until: float
 
 
 Ask = Callable[[Asked], Awaitable[PartAnswer]]
@@ -229,19 +227,18 @@ class _Run:
         """The required part that has failed first."""
         self._error: Exception | None = None
         self._changed = Signal()
-        self._until = math.inf
 
     # -- for the composed request ----------------------------------------------------------------------------
 
     async def finish(self) -> None:
         """Have all parts, or a required one that has failed. Raises ClientGone."""
         client, changed = self._request.client, self._changed
-        self._until = clock() + self._plan.rules.timeout
+        until = clock() + self._plan.rules.timeout
         for at, missing in enumerate(self._missing):
             if not missing:
                 self._start(at)
         while self._left and self._failed is None and self._error is None:
-            got = await first(changed, client.gone, until=self._until)
+            got = await first(changed, client.gone, until=until)
             if got is None:
                 self._time_out()
             elif got is changed:
@@ -433,9 +430,7 @@ class _Run:
             raise missing_of(missing) from missing
         body = body_of(part, self._names) if part.body is not None else b""
         fields = self._fields_of(part)
-        asked = Asked(
-            self._request, self._clients[at], part.method.encode(), target, fields, body, self._until
-        )
+        asked = Asked(self._request, self._clients[at], part.method.encode(), target, fields, body)
         try:
             answer = await plan.asks[at](asked)
         except (BackendError, NoBackend, Refusal, BadMessage, Overdue) as error:

@@ -78,7 +78,7 @@ class Composing:
             request.forwarded = whole.forwarded
             request.id = whole.id
             request.depth = whole.depth + 1
-            return await collect(ours, request, most=most, until=asked.until)
+            return await collect(ours, request, most=most)
 
         return ask_ours
 
@@ -98,7 +98,7 @@ class Composing:
                 body=asked.body,
                 client=asked.client,
                 most=most,
-                until=min(asked.until, clock() + timeout),
+                until=clock() + timeout,
             )
 
         return ask_url

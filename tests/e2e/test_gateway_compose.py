@@ -1,0 +1,369 @@
+"""Line 5 of the gateway: answers of several parts, with real services, with and without the lane."""
+
+import gzip
+import json
+import random
+import signal
+import threading
+import time
+
+import brotli
+import pytest
+
+from tests.support.client import connect
+from tests.support.named import ask, until
+from tests.support.netfront import run, running
+from tests.support.origins import answering, closed_port, origin
+
+pytestmark = pytest.mark.usefixtures("modes")
+ANN = "ann:{SHA}I7dElEdfX4dJgLdnbVEeI9iG2mQ=\n"
+
+
+def says(body, *fields, status=b"200 OK", kind=b"application/json"):
+    lines = b"".join(line + b"\r\n" for line in (b"Content-Type: " + kind, *fields))
+    return b"HTTP/1.1 %b\r\n%bContent-Length: %d\r\n\r\n%b" % (status, lines, len(body), body)
+
+
+class Shop:
+    """Services by path: bytes to answer with, or a function of what was seen; and how long each takes."""
+
+    def __init__(self, **more):
+        self.answers = {
+            b"/users/me": says(b'{"id": 10000000000000001, "price": 0.10}'),
+            b"/orders?u=10000000000000001": says(b'[{"n": 1e400}]'),
+            b"/ads/top": says(b'"buy"'),
+            b"/fail": says(b"no", status=b"500 Internal Server Error"),
+            b"/page": says(b"<p>", kind=b"text/html"),
+        }
+        self.slow = {}
+        self.hangs = threading.Event()
+        """Set when /hang has been asked for."""
+
+    def play(self, connection):
+        while True:
+            seen = connection.read_request()
+            path = seen.target.partition(b"?")[0]
+            if path.startswith(b"/hang"):
+                self.hangs.set()
+                connection.wait_until_gone()
+                return
+            wait = self.slow.get(path, 0.0)
+            if wait:
+                time.sleep(wait() if callable(wait) else wait)
+            answer = self.answers.get(seen.target, self.answers.get(path, b""))
+            if callable(answer):
+                answer = answer(seen)
+            connection.send(answer or says(json.dumps(seen.target.decode()).encode()))
+
+
+ROUTES = "/users", "/orders", "/ads", "/fail", "/page", "/hang", "/items"
+HOME = "/home = user:/users/me + orders:/orders?u={user.id} + ads?:/ads/top"
+WHOLE = b'{"user":{"id": 10000000000000001, "price": 0.10},"orders":[{"n": 1e400}],"ads":"buy"}'
+
+
+@pytest.fixture
+def shop():
+    services = Shop()
+    with origin(services.play) as services.origin:
+        yield services
+
+
+def routes(shop):
+    return [f"{route}={shop.origin.url}" for route in ROUTES]
+
+
+def problem(answer):
+    assert answer.get(b"content-type") == b"application/problem+json"
+    return json.loads(answer.body)
+
+
+def test_the_same_bytes_whatever_the_timing(shop):
+    rng = random.Random(5)
+    shop.slow = dict.fromkeys((b"/users/me", b"/orders", b"/ads/top"), lambda: rng.random() * 0.02)
+    with running("gateway", *routes(shop), "--compose", HOME, "--no-request-id") as front:
+        seen = set()
+        for _ in range(60):
+            answer = ask(front.port, b"/home")
+            assert answer.status == 200
+            fields = tuple((name, value) for name, value in answer.fields if name.lower() != b"date")
+            seen.add((answer.body, fields))
+        assert [body for body, _ in seen] == [WHOLE]
+        tag = answer.get(b"etag")
+        assert ask(front.port, b"/home", b"If-None-Match: " + tag).status == 304
+        head = ask(front.port, b"/home", method=b"HEAD")
+        assert (head.status, head.get(b"etag"), head.get(b"content-length")) == (200, tag, b"%d" % len(WHOLE))
+        assert ask(front.port, b"/home", method=b"POST").status == 405
+        assert ask(front.port, b"/home/x").status == 404
+
+
+def test_parts_run_through_their_routes_with_the_callers_identity(shop, tmp_path):
+    users = tmp_path / "htpasswd"
+    users.write_text(ANN)
+    users.chmod(0o600)
+    flags = [
+        "--basic", f"/: @{users}", "--allow", '/orders: user == "ann"', "--ip", "/ads: 192.0.2.0/24",
+        "--pass-identity", "/users: X-User=sub", "--compose", HOME, "--header", "/users: X-Set: yes",
+        "--compose", "/own = me:/users/{claims.sub}",
+    ]  # fmt: skip
+    with running("gateway", *routes(shop), *flags) as front:
+        assert ask(front.port, b"/home").status == 401
+        assert shop.origin.requests == []
+        basic = b"Authorization: Basic YW5uOnDDpHNzd29yZA=="
+        answer = ask(front.port, b"/home", basic, b"X-User: root", b"X-Forwarded-For: 203.0.113.9")
+        assert answer.status == 200
+        assert json.loads(answer.body)["ads"] is None  # nobody's address may see them
+        assert answer.get(b"netfront-missing") == b"ads"
+        assert answer.get(b"cache-control") == b"no-store"
+        user = next(seen for seen in shop.origin.requests if seen.target == b"/users/me")
+        assert user.get_all(b"x-user") == [b"ann"]
+        assert user.get(b"x-set") == b"yes"
+        assert user.get(b"x-forwarded-for") == b"127.0.0.1"
+        assert b"/ads/top" not in [seen.target for seen in shop.origin.requests]
+        assert ask(front.port, b"/own", basic).body == b'{"me":"/users/ann"}'
+
+
+def test_a_composed_request_counts_once(shop):
+    flags = ["--limit", "/: 3/h:ip,burst=3", "--limit", "/ads: 2/h:ip,burst=2", "--compose", HOME]
+    with running("gateway", *routes(shop), *flags) as front:
+        missing = [ask(front.port, b"/home").get(b"netfront-missing") for _ in range(3)]
+        assert missing == [None, None, b"ads"]
+        assert ask(front.port, b"/home").status == 429
+        assert ask(front.port, b"/users/me").status == 429
+
+
+def test_a_required_part_that_fails_ends_the_others_at_once(shop):
+    shop.slow[b"/fail"] = lambda: shop.hangs.wait(5) and 0.05
+    with running("gateway", *routes(shop), "--compose", "/bad = h:/hang + f:/fail + a?:/ads/top") as front:
+        answer = ask(front.port, b"/bad")
+        assert answer.status == 502
+        told = problem(answer)
+        assert (told["part"], told["part_status"], told["status"]) == ("f", 500, 502)
+        assert told["time_ms"] > 0
+        hanging = [one for one in shop.origin.connections if any(s.target == b"/hang" for s in one.requests)]
+        assert len(hanging) == 1
+        assert hanging[0].ended.wait(5)
+
+
+def test_a_client_that_leaves_ends_all(shop):
+    with running("gateway", *routes(shop), "--compose", "/slow = h:/hang + i[]:/hang/{query.i[]}") as front:
+        with connect(front.port) as client:
+            client.send(b"GET /slow?i=1&i=2&i=3 HTTP/1.1\r\nHost: a\r\n\r\n")
+            shop.origin.wait_requests(4)
+            client.reset()
+        for connection in shop.origin.connections:
+            assert connection.ended.wait(5)
+        assert ask(front.port, b"/users/me").status == 200
+
+
+def test_stopping_leaves_nothing_behind(shop):
+    with running(
+        "gateway", *routes(shop), "--compose", "/slow = h:/hang + a:/ads/top", "--drain", "0s"
+    ) as front:
+        with connect(front.port) as client:
+            client.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert shop.hangs.wait(5)
+            front.stop()
+        assert "Traceback" not in front.stderr
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "why"),
+    [
+        ("/x = a:/fail", 502, "part a: it answered 500"),
+        ("/x = a:/page", 502, "part a: it answered with text/html, which is no JSON"),
+        ("/x = a:/users/{query.q}", 400, "part a: {query.q} is missing"),
+        ("/x = a:/users/me + b:/orders/{a.nope}", 502, "part b: {a.nope} is missing"),
+        ("/x = a:/gone", 502, "part a: it cannot be reached"),
+        ("/x = a:/hang", 504, "part a: it did not answer in time"),
+        ("/late = a:/users/me + b:/hang/late", 504, "part b: not there after 0.3 s for all parts"),
+    ],
+)
+def test_what_fails_is_told(shop, rule, status, why):
+    path = rule.partition(" ")[0]
+    flags = ["--timeout", "/hang$: 200ms", "--compose-timeout", "/late: 300ms", "--compose", "/late = a:/ads"]
+    flags = flags[:4] if path == "/late" else flags
+    with closed_port() as gone:
+        more = [*routes(shop), f"/gone=127.0.0.1:{gone}", *flags, "--compose", rule]
+        with running("gateway", *more) as front:
+            answer = ask(front.port, path.encode())
+            assert (answer.status, problem(answer)["detail"]) == (status, why)
+            until(lambda: ask(front.port, b"/users/me").status == 200)
+
+
+def test_a_4xx_is_passed_on_where_that_is_wanted(shop, tmp_path):
+    users = tmp_path / "htpasswd"
+    users.write_text(ANN)
+    users.chmod(0o600)
+    flags = ["--basic", f"/users: @{users}", "--compose", HOME, "--compose", "/open = user:/users/me"]
+    with running("gateway", *routes(shop), *flags, "--compose-status", "/home: pass") as front:
+        answer = ask(front.port, b"/home")
+        assert (answer.status, problem(answer)["part"]) == (401, "user")
+        assert b"Basic" in answer.get(b"www-authenticate")
+        assert ask(front.port, b"/open").status == 502
+
+
+def test_for_each_keeps_the_order_and_its_bound(shop):
+    lock = threading.Lock()
+    now, most = 0, 0
+
+    def item(seen):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.05)
+        with lock:
+            now -= 1
+        return says(b'{"of": "%b"}' % seen.target)
+
+    numbers = list(range(12))
+    shop.answers[b"/orders/1"] = says(json.dumps([{"id": number} for number in numbers]).encode())
+    shop.answers |= {b"/items/%d" % number: item for number in numbers}
+    rule = "/o = order:/orders/1 + items[]:/items/{order[].id} | of"
+    with running("gateway", *routes(shop), "--compose", rule, "--compose-each", "4") as front:
+        answer = ask(front.port, b"/o")
+        assert json.loads(answer.body)["items"] == [f"/items/{number}" for number in numbers]
+        assert most == 4
+
+
+def test_bodies_and_urls(shop):
+    def order(seen):
+        assert seen.get(b"content-type") == b"application/json"
+        return says(seen.body, status=b"201 Created")
+
+    shop.answers[b"/orders/new"] = order
+    with origin(answering(lambda seen: says(b'{"out": true}'))) as out:
+        rule = (
+            "POST /co = user:/users/me + order:POST /orders/new < {u: user.id, all: body, q: query.q} + "
+            f"out:{out.url}/v1?q={{query.q}}"
+        )
+        with running("gateway", *routes(shop), "--compose", rule, "--max-body", "/co: 1k") as front:
+
+            def post(body, *fields):
+                return ask(front.port, b"/co?q=a%26b", *fields, method=b"POST", body=body)
+
+            answer = post(b'{"n": [0.10, 1e400]}', b"Authorization: Bearer x", b"Cookie: a=b")
+            assert answer.status == 200
+            expected = (
+                b'{"user":{"id": 10000000000000001, "price": 0.10},'
+                b'"order":{"u":10000000000000001,"all":{"n":[0.10,1e400]},"q":"a&b"},"out":{"out": true}}'
+            )
+            assert answer.body == expected
+            (seen,) = out.requests
+            assert seen.target == b"/v1?q=a%26b"
+            assert seen.host == out.url.removeprefix("http://").encode()
+            assert seen.get(b"authorization") is seen.get(b"cookie") is seen.get(b"x-forwarded-for") is None
+            assert post(b"{").status == 400
+            assert post(b"").status == 400
+            assert post(b'"%b"' % (b"x" * 1023)).status == 413
+            assert post(b"7").status == 200
+            with connect(front.port) as client:
+                client.send(
+                    b"POST /co?q=1 HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+                )
+                assert client.read_head().status == 100
+                client.send(b"true")
+                assert b'"all":true' in client.read_answer(b"POST").body
+
+
+def test_codings_are_taken_off(shop):
+    big = b'{"big": "%b"}' % (b"x" * 200_000)
+    shop.answers[b"/items/gzip"] = says(gzip.compress(b'"g"'), b"Content-Encoding: gzip")
+    shop.answers[b"/items/br"] = says(brotli.compress(b'"b"'), b"Content-Encoding: br")
+    shop.answers[b"/items/bomb"] = says(gzip.compress(big), b"Content-Encoding: gzip")
+    rule = "/c = g:/items/gzip + b:/items/br + bomb?:/items/bomb + big?:/items/big"
+    shop.answers[b"/items/big"] = says(big)
+    with running("gateway", *routes(shop), "--compose", rule, "--compose-part", "100k") as front:
+        answer = ask(front.port, b"/c")
+        assert answer.body == b'{"g":"g","b":"b","bomb":null,"big":null}'
+        assert answer.get(b"netfront-missing") == b"bomb, big"
+
+
+def test_what_an_answer_says_of_its_parts(shop):
+    shop.answers[b"/ads/top"] = says(
+        b'{"id": 1, "ad": 2}', b"Cache-Control: max-age=9", b"Set-Cookie: sid=1", b"Set-Cookie: x=2"
+    )
+    shop.answers[b"/users/me"] = says(b'{"id": 0}', b"Cache-Control: private, max-age=60", b"Vary: Cookie")
+    rule = "/c = id:/users/me | id + ...:/ads/top"
+    flags = [
+        "--compose",
+        rule,
+        "--compose-cookie",
+        "sid",
+        "--server-timing",
+        "--response-header",
+        "/c: X-R: 1",
+    ]
+    with running("gateway", *routes(shop), *flags) as front:
+        answer = ask(front.port, b"/c")
+        assert answer.body == b'{"id":0,"ad":2}'
+        assert answer.get(b"cache-control") == b"private, max-age=9"
+        assert answer.get(b"vary") == b"cookie"
+        assert answer.get_all(b"set-cookie") == [b"sid=1"]
+        assert answer.get(b"netfront-clash") == b"id"
+        assert answer.get(b"x-r") == b"1"
+        names = [one.strip().partition(b";dur=")[0] for one in answer.get(b"server-timing").split(b",")]
+        assert names == [b"id", b"..."]
+
+
+def test_compositions_of_compositions_end_somewhere(shop):
+    rules = ["--compose", "/a = b:/b + u:/users/me | id", "--compose", "/b = c:/ads/top"]
+    with running(
+        "gateway", *routes(shop), *rules, "--compose", "/loop/{n} = x?:/{params.n}/{params.n}"
+    ) as front:
+        assert ask(front.port, b"/a").body == b'{"b":{"c":"buy"},"u":10000000000000001}'
+        assert ask(front.port, b"/loop/loop").body == b'{"x":{"x":{"x":{"x":null}}}}'
+
+
+def test_a_reload_changes_what_is_composed(shop, tmp_path):
+    file = tmp_path / "shop.nf"
+    file.write_text("\n".join([*routes(shop), "--compose /c = a:/ads/top", ""]))
+    with running("gateway", f"@{file}") as front:
+        assert ask(front.port, b"/c").body == b'{"a":"buy"}'
+        file.write_text("\n".join([*routes(shop), "--compose /c = b:/ads/top", ""]))
+        front.process.send_signal(signal.SIGHUP)
+        until(lambda: ask(front.port, b"/c").body == b'{"b":"buy"}')
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (["/h = a:/users/{b.id}"], "column 16: there is no part named b"),
+        (["/h = a:/users/me | nope(x)"], "column 20: JMESPath: there is no function nope()"),
+        (["/h = a:/nowhere/x"], "part a: no route serves GET /nowhere/x"),
+        (["/h = a:/h"], "--compose /h → /h: a composition that is a part of itself"),
+        (["/h = a:/i/1", "/i/{x} = a:/h"], "a composition that is a part of itself"),
+        (["/h = a:/users/{claims.sub}"], "part a: no authentication there gives the claim sub"),
+        (["/users = a:/orders"], "/users is forwarded, and answered by ourselves"),
+        (["/h = a:/users", "/h = b:/users"], "/h is answered twice"),
+    ],
+)
+def test_what_cannot_be_composed_is_refused(rules, message):
+    flags = [word for rule in rules for word in ("--compose", rule)]
+    refused = run("gateway", "/users=:3001", "/orders=:3002", *flags, "-l", "http://127.0.0.1:0")
+    assert refused.returncode == 2
+    assert message in refused.stderr
+
+
+def test_flags_that_nothing_heeds_are_refused():
+    refused = run("gateway", "/users=:3001", "--compose-each", "3", "--server-timing")
+    assert refused.returncode == 2
+    assert refused.stderr.count("there is no --compose") == 2
+    refused = run("gateway", "/users=:3001", "--compose", "/h = a:/users", "--compose-each", "/users: 3")
+    assert "nothing is composed there" in refused.stderr
+
+
+def test_a_clash_that_can_be_seen_is_told_at_start(shop):
+    with running(
+        "gateway", *routes(shop), "--compose", "/c = id:/ads/top + ...:/users/me | {id: id}"
+    ) as front:
+        until(lambda: "/c: ... gives id too, and that of id stays" in front.stderr)
+
+
+def test_the_graph_is_explained():
+    told = run(
+        "gateway", "/users=:3001", "/orders=:3002", "/ads=:3003", "--compose", HOME, "--explain"
+    ).stdout
+    assert "user: GET /users/me" in told
+    assert "└─ orders: GET /orders?u={user.id}" in told
+    assert "ads: GET /ads/top (else null)" in told
