@@ -26,7 +26,7 @@ from netfront.cli.gate.guarding import Makers, credentials_of, hiding, makers_of
 from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
-from netfront.cli.gate.tokening import token_makers, tokens_of
+from netfront.cli.gate.tokening import logging_in, token_makers, tokens_of
 from netfront.cli.plan import Place, RoutePlan, ServePlan, Settings, places
 from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
@@ -54,7 +54,7 @@ from netfront.filters.router import METHODS, Holds, Rules, Served, may_be_passed
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
-from netfront.http.message import Handler, Observer, Request, Response, stack
+from netfront.http.message import Filter, Handler, Observer, Request, Response, stack
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
 from netfront.net.backend import Member
@@ -94,6 +94,7 @@ class _Parts:
     trusted: Callable[[str], bool]
     outward: Outward
     makers: Makers
+    logging_in: Filter | None
     ports: list[int]
     certificates: "Certificates | None"
     observers: Observers
@@ -170,6 +171,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         memory=request_memory(),
         trusted=_trusted(plan.tell.trust_proxy),
         outward=outward,
+        logging_in=logging_in(plan, tokens),
         makers=makers_of(credentials) | token_makers(tokens, outward),
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,
@@ -345,6 +347,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
             rfc7239=plan.tell.forwarded,
             identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
         ),
+        parts.logging_in,  # where logins end has no route of its own
         then=ours,
     )
 

@@ -11,6 +11,7 @@ from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.gate.auth import check_auth
 from netfront.cli.gate.compose import check_compositions
 from netfront.cli.gate.limits import check_limits
+from netfront.cli.gate.oidc import check_oidc
 from netfront.cli.gate.rules import check_rules
 from netfront.cli.listening import is_local_name, secure_schemes
 from netfront.cli.plan import ListenerPlan, PoolPlan, RoutePlan, ServePlan
@@ -52,6 +53,7 @@ def find_contradictions(
     _check_policies(policies, routes, faults)
     check_auth(flags, policies, listeners, faults)
     check_rules(routes, faults)
+    check_oidc(flags, routes, listeners, faults)
     check_limits(flags, faults)
     check_compositions(flags, policies, routes, faults)
     _check_parts(routes, faults)

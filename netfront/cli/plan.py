@@ -434,6 +434,7 @@ class ServePlan:
         edges: what a gateway does to all messages.
         redis: what limits are shared by; None where each process counts by itself.
         redis_down: what becomes of limits while it is down: "local", "allow" or "refuse".
+        session_key: where the secret is that seals sessions; None for one of the data directory.
         resolver: address and port of the DNS server that is asked; None for the system's.
         rules: the policies that say what stands before services, from the least to the most specific. Each route has
             what they come to; they are for places that no route leads to.
@@ -453,6 +454,7 @@ class ServePlan:
     log: LogPlan = field(default_factory=LogPlan)
     ready: ReadyPlan = field(default_factory=ReadyPlan)
     sticky_key: Secret | None = None
+    session_key: Secret | None = None
     redis: RedisPlan | None = None
     redis_down: str = "local"
     edges: EdgePlan = field(default_factory=EdgePlan)

@@ -112,6 +112,7 @@ def plan_serving(
         edges=plan_edges(command, flags),
         redis=plan_redis(flags, faults),
         redis_down=flags.redis_down or "local",
+        session_key=_read("session_key", flags.session_key, parse_secret, None, faults),
         resolver=_read("resolver", flags.resolver, parse_resolver, None, faults),
         files=flags.files,
         rules=ruling(in_order(policies)),

@@ -8,11 +8,11 @@ from netfront.cli.plan import Secret
 from netfront.errors import UsageError, words
 from netfront.net.datadir import hold_data, read_private, write_private
 
-__all__ = ["read_secret", "sticky_secret"]
+__all__ = ["read_secret", "session_secrets", "sticky_secret"]
 
 _LEAST = 16
 """Bytes of a key that is given: fewer can be guessed."""
-_STICKY = "sticky.key"
+_STICKY, _SESSION = "sticky.key", "session.key"
 
 
 def read_secret(secret: Secret, flag: str, *, least: int = 1) -> bytes:
@@ -38,8 +38,27 @@ def sticky_secret(secret: Secret | None) -> bytes:
     """Give the key that signs sticky cookies: the one that was named, else one that is made once and kept."""
     if secret is not None:
         return read_secret(secret, "--sticky-key", least=_LEAST)
+    return _kept(_STICKY)
+
+
+def session_secrets(secret: Secret | None) -> list[bytes]:
+    """Give the keys that seal sessions: those that were named, a line each, else one that is made once and kept.
+
+    The first seals, and all open: put a new one before the old, and take the old away when its sessions are over.
+    """
+    if secret is None:
+        return [_kept(_SESSION)]
+    keys = [line.strip() for line in read_secret(secret, "--session-key", least=_LEAST).splitlines()]
+    keys = [key for key in keys if key]
+    if any(len(key) < _LEAST for key in keys):
+        what = f"--session-key {secret}"
+        raise UsageError.of(what, f"a line shorter than {_LEAST} bytes", "as from: openssl rand -base64 32")
+    return keys
+
+
+def _kept(name: str) -> bytes:
     with hold_data() as directory:
-        path = directory / _STICKY
+        path = directory / name
         value = read_private(path)
         if value is None or len(value) < _LEAST:
             value = secrets.token_bytes(32)

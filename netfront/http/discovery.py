@@ -1,14 +1,13 @@
-"""What an issuer says of itself (OpenID Connect Discovery 1.0 §4, RFC 8414 §3)."""
+"""Asking an issuer about itself (OpenID Connect Discovery 1.0 §4, RFC 8414 §3)."""
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 from netfront.errors import BackendError
 from netfront.http.ask import Answer
 from netfront.net.lane import clock
+from netfront.policy.metadata import Metadata, read_metadata
 
-__all__ = ["Ask", "Metadata", "discover", "fetch"]
+__all__ = ["Ask", "discover", "fetch"]
 
 _PATIENCE = 10.0
 """Seconds for one answer of the issuer."""
@@ -19,26 +18,6 @@ _OAUTH = "/.well-known/oauth-authorization-server"
 
 Ask = Callable[[str, float, int], Awaitable[Answer]]
 """Gets a URL: (url, until, most bytes)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """What an issuer says of itself.
-
-    Args:
-        issuer: its name, as tokens have it.
-        authorization, token, end_session: where browsers log in, where codes become tokens, where browsers log out.
-        token_methods: how a client may show who it is at `token`.
-        names_itself: whether the answers that browsers bring from it name it (RFC 9207).
-    """
-
-    issuer: str
-    jwks: str
-    authorization: str | None = None
-    token: str | None = None
-    end_session: str | None = None
-    token_methods: frozenset[str] = frozenset({"client_secret_basic"})
-    names_itself: bool = False
 
 
 async def fetch(ask: Ask, url: str) -> Answer:
@@ -69,53 +48,3 @@ async def discover(ask: Ask, issuer: str) -> Metadata:
         place, slash, path = rest.partition("/")
         answer = await fetch(ask, f"{scheme}://{place}{_OAUTH}{slash}{path}")
     return read_metadata(answer.body, issuer)
-
-
-def read_metadata(data: bytes, issuer: str) -> Metadata:
-    """Read an issuer's metadata.
-
-    Raises:
-        ValueError: it is no such thing, or that of another issuer (RFC 8414 §3.3), or leads from https to http.
-    """
-    try:
-        said = json.loads(data)
-    except RecursionError as error:
-        raise ValueError("its metadata is nested too deeply") from error
-    except ValueError as error:
-        raise ValueError("its metadata is no JSON") from error
-    if not isinstance(said, dict):
-        raise ValueError("its metadata is no JSON object")
-    name = said.get("issuer")
-    if not isinstance(name, str) or name.rstrip("/") != issuer.rstrip("/"):
-        raise ValueError(f"its metadata is that of {name!r}"[:200])
-    is_secure = issuer.startswith("https://")
-    keys = _url(said, "jwks_uri", is_secure=is_secure)
-    if keys is None:
-        raise ValueError("its metadata has no jwks_uri")
-    methods = said.get("token_endpoint_auth_methods_supported")
-    return Metadata(
-        name,
-        keys,
-        _url(said, "authorization_endpoint", is_secure=is_secure),
-        _url(said, "token_endpoint", is_secure=is_secure),
-        _url(said, "end_session_endpoint", is_secure=is_secure),
-        frozenset(one for one in methods if isinstance(one, str))
-        if isinstance(methods, list)
-        else Metadata("", "").token_methods,
-        said.get("authorization_response_iss_parameter_supported") is True,
-    )
-
-
-def _url(said: Mapping[str, object], name: str, *, is_secure: bool) -> str | None:
-    value = said.get(name)
-    if value is None:
-        return None
-    schemes = ("https://",) if is_secure else ("https://", "http://")
-    if (
-        not isinstance(value, str)
-        or not value.startswith(schemes)
-        or not value.isascii()
-        or not value.isprintable()
-    ):
-        raise ValueError(f"its {name} is no URL that may be asked")
-    return value

@@ -19,8 +19,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Refusal
-from netfront.http.discovery import Ask, Metadata, fetch
+from netfront.http.discovery import Ask, fetch
 from netfront.net.lane import Signal, clock, first
+from netfront.policy.metadata import Metadata
 
 if TYPE_CHECKING:
     from netfront.http.message import Client

@@ -195,13 +195,15 @@ class Request:
 
     `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
     one has, and is not counted under them again. `depth` is of how many compositions, one in another, it is a part.
-    `cors` is for the filter of that name.
+    `cors` is for the filter of that name. `cookies` are lines of Set-Cookie that authentication has
+    the client keep.
     """
 
     __slots__ = (
         "authority",
         "body",
         "client",
+        "cookies",
         "cors",
         "counted",
         "depth",
@@ -253,6 +255,7 @@ class Request:
         self.id: bytes | None = None
         self.counted: frozenset[bytes] = frozenset()
         self.depth = 0
+        self.cookies: tuple[Field, ...] = ()
         self.cors: object = None
         self.identity: Identity | None = None
         self.route: object = None

@@ -3,11 +3,14 @@
 import base64
 import hmac
 import json
+import secrets
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlencode
 
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
@@ -141,6 +144,14 @@ class Issuer:
         self.asked = []
         self.keys = []
         self.is_broken = False
+        self.auth_method = "client_secret_basic"
+        self.codes = {}
+        self.grants = []
+        self.refresh = None
+        self.reused = 0
+        self.expires_in = 3600
+        self.claims = {}
+        self.spoilt = {}
         self._server = None
         self._port = 0
         self.start()
@@ -170,6 +181,8 @@ class Issuer:
             def do_GET(self):
                 owner.answer(self)
 
+            do_POST = do_GET
+
             def log_message(self, *_):
                 pass
 
@@ -192,16 +205,25 @@ class Issuer:
         """Answer one request."""
         path = request.path.partition("?")[0]
         self.asked.append(path)
-        status, body = 200, b""
+        status, body, location = 200, b"", ""
         if self.is_broken:
             status, body = 500, b"broken"
         elif path == "/.well-known/openid-configuration":
             body = json.dumps(self.metadata()).encode()
         elif path == "/keys":
             body = json.dumps({"keys": [one.jwk for one in self.keys]}).encode()
+        elif path == "/authorize":
+            status, location = 302, self.authorize(dict(parse_qsl(request.path.partition("?")[2])))
+        elif path == "/token":
+            size = int(request.headers["Content-Length"])
+            form = dict(parse_qsl(request.rfile.read(size).decode(), strict_parsing=True))
+            status, said = self.grant(form, request.headers.get("Authorization"))
+            body = json.dumps(said).encode()
         else:
             status = 404
         request.send_response(status)
+        if location:
+            request.send_header("Location", location)
         request.send_header("Content-Type", "application/json")
         request.send_header("Content-Length", str(len(body)))
         request.send_header("Connection", "close")
@@ -213,7 +235,61 @@ class Issuer:
 
     def metadata(self):
         """What it says of itself."""
-        return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
+        return {
+            "issuer": self.url,
+            "jwks_uri": f"{self.url}/keys",
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            "end_session_endpoint": f"{self.url}/logout",
+            "token_endpoint_auth_methods_supported": [self.auth_method],
+            "authorization_response_iss_parameter_supported": True,
+        }
+
+    # -- logins: everybody who comes is ada -------------------------------------------------------------------
+
+    def authorize(self, asked):
+        """Give where the browser is sent back to."""
+        assert asked["response_type"] == "code"
+        assert asked["code_challenge_method"] == "S256"
+        code = secrets.token_urlsafe(8)
+        self.codes[code] = asked
+        back = {"code": code, "state": asked["state"], "iss": self.url}
+        return f"{asked['redirect_uri']}?{urlencode(back)}"
+
+    def grant(self, form, authorization):
+        """Answer at the token endpoint: a code, or a refresh token, is good once."""
+        self.grants.append(form)
+        if self.auth_method == "client_secret_basic":
+            known = authorization == "Basic " + base64.b64encode(b"web:s%3Acret").decode()
+        else:
+            known = (form.get("client_id"), form.get("client_secret")) == ("web", "s:cret")
+        if not known:
+            return 401, {"error": "invalid_client"}
+        if form["grant_type"] == "authorization_code":
+            asked = self.codes.pop(form["code"], None)
+            challenge = b64(sha256(form["code_verifier"].encode()).digest()).decode()
+            if (
+                asked is None
+                or challenge != asked["code_challenge"]
+                or form["redirect_uri"] != asked["redirect_uri"]
+            ):
+                return 400, {"error": "invalid_grant"}
+            extra = {"nonce": asked["nonce"], "aud": "web", **self.claims}
+            said = {"id_token": self.token(**{**extra, **self.spoilt}).decode()}
+        elif form["refresh_token"] == self.refresh:
+            said = {}
+        else:
+            self.reused += 1
+            return 400, {"error": "invalid_grant"}
+        self.refresh = secrets.token_urlsafe(8)
+        return 200, {
+            **said,
+            "access_token": "opaque",
+            "token_type": "Bearer",
+            "expires_in": self.expires_in,
+            "refresh_token": self.refresh,
+            "scope": "openid email",
+        }
 
     def count(self, path):
         """Count how often a path was asked for."""

@@ -3,6 +3,7 @@
 Loaded only where a plan has such a method: the JOSE library takes 75 ms.
 """
 
+import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
@@ -10,22 +11,34 @@ import trio
 
 from netfront.cli.faults import Faults
 from netfront.cli.gate.credentials import Tell, WatchedFile, read_guarded
+from netfront.cli.gate.oidc import OidcPlan
 from netfront.cli.gate.outward import Outward
 from netfront.cli.gate.restrictions import MethodPlan
 from netfront.cli.gate.tokens import IssuerPlan, JwtPlan
 from netfront.cli.gate.way import Way, parse_way
+from netfront.cli.plan import Secret
+from netfront.cli.secrets import read_secret, session_secrets
 from netfront.errors import BackendError, UsageError
 from netfront.filters.authenticate import Method
 from netfront.filters.bearer import Bearer, Fixed, KeySource, Verifier
+from netfront.filters.login import Login, LoginMethod, LoginRules, Post
 from netfront.http.ask import Answer, ask
-from netfront.http.discovery import Ask, Metadata, discover
+from netfront.http.discovery import Ask, discover
 from netfront.http.jwks import Issuer
+from netfront.http.message import Client
+from netfront.net.lane import clock
+from netfront.policy.metadata import Metadata
+from netfront.policy.sealed import Sealer
 from netfront.policy.token import Keys, TokenRules, parse_keys
 from netfront.wire.fields import Fields
 
 __all__ = ["Tokens", "asking"]
 
 _FIELDS = Fields.of((b"Accept", b"application/json"), (b"User-Agent", b"netfront"))
+_ID_TOKENS = frozenset({"jwt"})
+_PATIENCE = 10.0
+"""Seconds for tokens: somebody looks at an empty page meanwhile."""
+_MOST_TOKENS = 262_144
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
 
 
@@ -56,6 +69,7 @@ class Tokens:
 
     Args:
         spawn: runs something in a task of its own.
+        session_key: where the secret is that seals sessions.
         kept: those of the app before: what is the same goes on with what it knows.
 
     Raises:
@@ -68,8 +82,14 @@ class Tokens:
         outward: Outward,
         spawn: Spawn,
         tell: Tell,
+        session_key: Secret | None = None,
         kept: "Tokens | None" = None,
     ) -> None:
+        self._outward = outward
+        self._session_key = session_key
+        self._sealer: Sealer | None = kept._sealer if kept is not None else None
+        self._logins: dict[OidcPlan, Login] = {}
+        self._secrets: dict[OidcPlan, bytes | None] = {}
         self._kept = kept
         self._running: dict[Issuer, trio.CancelScope] = kept._running if kept is not None else {}
         self._issuers: dict[IssuerPlan, Issuer] = {}
@@ -78,7 +98,13 @@ class Tokens:
         self._asking: list[tuple[Issuer, IssuerPlan, Outward]] = []
         faults = Faults()
         for plan in plans:
-            if isinstance(plan, JwtPlan):
+            if isinstance(plan, OidcPlan):
+                self._issuers.setdefault(plan.issuer, self._issuer(plan.issuer, outward, spawn, tell))
+                try:
+                    self._prepare(plan)
+                except UsageError as error:
+                    faults.take(error)
+            elif isinstance(plan, JwtPlan):
                 if plan.issuer is not None:
                     self._issuers.setdefault(plan.issuer, self._issuer(plan.issuer, outward, spawn, tell))
                 if plan.file is not None and plan.file not in self._files:
@@ -96,9 +122,43 @@ class Tokens:
         self._asking.append((known, plan, outward))
         return known
 
-    def issuer(self, plan: IssuerPlan) -> Issuer:
-        """Give an issuer of the plan."""
-        return self._issuers[plan]
+    def _prepare(self, plan: OidcPlan) -> None:
+        """Read the secrets of a login. Raises UsageError."""
+        if plan not in self._secrets:
+            flag = f"--oidc {plan.issuer.url},client-secret"
+            self._secrets[plan] = read_secret(plan.secret, flag) if plan.secret is not None else None
+        if self._sealer is None:
+            self._sealer = Sealer(session_secrets(self._session_key), secrets.token_bytes)
+
+    def login(self, plan: OidcPlan) -> Login:
+        """Give the login of a plan."""
+        known = self._logins.get(plan)
+        if known is not None:
+            return known
+        issuer = self._issuers[plan.issuer]
+        rules = TokenRules(None, frozenset({plan.client_id}), leeway=plan.leeway, types=_ID_TOKENS)
+        verifier = Verifier("oidc", issuer, rules)
+        assert self._sealer is not None
+        login = self._logins[plan] = Login(
+            issuer,
+            verifier.check,
+            posting(self._outward, plan.issuer.way),
+            LoginRules(
+                plan.client_id,
+                self._secrets[plan],
+                " ".join(plan.scope),
+                plan.session,
+                plan.name.encode(),
+            ),
+            self._sealer,
+            random=secrets.token_bytes,
+        )
+        return login
+
+    def oidc(self, plan: MethodPlan, realm: str) -> Method:
+        """Make the method of --oidc."""
+        assert isinstance(plan, OidcPlan)
+        return LoginMethod(self.login(plan), realm=realm)
 
     def bearer(self, plan: MethodPlan, realm: str) -> Method:
         """Make the method of --jwt."""
@@ -172,6 +232,31 @@ def asking(outward: Outward, by: Way) -> Ask:
         )
 
     return get
+
+
+def posting(outward: Outward, by: Way) -> Post:
+    """Make what posts to URLs that an issuer names."""
+
+    async def post(url: str, fields: Fields, body: bytes, client: Client | None) -> Answer:
+        try:
+            way = parse_way(url)
+            handler = outward.handler(way, by)
+        except UsageError as error:
+            raise BackendError("resolve", retry_safe=False, why=str(error)) from error
+        return await ask(
+            handler,
+            b"POST",
+            way.target.encode(),
+            scheme=way.scheme,
+            authority=way.authority,
+            fields=fields,
+            body=body,
+            client=client,
+            most=_MOST_TOKENS,
+            until=clock() + _PATIENCE,
+        )
+
+    return post
 
 
 def _asking_of(plan: IssuerPlan, outward: Outward) -> tuple[Callable[[], Awaitable[Metadata]], Ask]:

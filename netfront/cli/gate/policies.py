@@ -7,6 +7,7 @@ from netfront.cli.gate.auth_url import auth_url_policies
 from netfront.cli.gate.compose import compose_policies
 from netfront.cli.gate.edges import edge_policies
 from netfront.cli.gate.limits import limit_policies
+from netfront.cli.gate.oidc import oidc_policies
 from netfront.cli.gate.routes import rewrite_policies
 from netfront.cli.gate.rules import rule_policies
 from netfront.cli.gate.tokens import token_policies
@@ -20,6 +21,7 @@ def gate_policies(flags: ServeFlags, faults: Faults) -> list[Policy]:
     return [
         *auth_policies(flags, faults),
         *token_policies(flags, faults),
+        *oidc_policies(flags, faults),
         *auth_url_policies(flags, faults),
         *rule_policies(flags, faults),
         *limit_policies(flags, faults),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from netfront.cli.gate.auth import gates
 from netfront.cli.gate.auth_url import AuthUrlPlan
 from netfront.cli.gate.guarding import Makers
+from netfront.cli.gate.oidc import OidcPlan
 from netfront.cli.gate.outward import Outward
 from netfront.cli.gate.restrictions import MethodPlan
 from netfront.cli.gate.tokens import JwtPlan
@@ -13,14 +14,14 @@ from netfront.cli.plan import ServePlan
 from netfront.filters.ask_auth import AskAuth
 from netfront.filters.authenticate import Method
 from netfront.http.ask import Answer, ask
-from netfront.http.message import Request
+from netfront.http.message import Filter, Request
 from netfront.net.lane import clock
 from netfront.wire.fields import Fields
 
 if TYPE_CHECKING:
     from netfront.cli.gate.issuers import Tokens
 
-__all__ = ["token_makers", "tokens_of"]
+__all__ = ["logging_in", "token_makers", "tokens_of"]
 
 _MOST_BODY = 65_536
 """Bytes of an answer of --auth-url: a page that says why somebody may not pass."""
@@ -39,11 +40,11 @@ def tokens_of(
         UsageError: a file of keys is wrong.
     """
     methods = [method for gate in gates(plan.routes) for group in gate.auth for method in group.methods]
-    if not any(isinstance(method, JwtPlan) for method in methods):
+    if not any(isinstance(method, (JwtPlan, OidcPlan)) for method in methods):
         return None
     from netfront.cli.gate.issuers import Tokens
 
-    return Tokens(methods, outward, spawn, tell, kept)
+    return Tokens(methods, outward, spawn, tell, plan.session_key, kept)
 
 
 def token_makers(tokens: "Tokens | None", outward: Outward) -> Makers:
@@ -51,7 +52,32 @@ def token_makers(tokens: "Tokens | None", outward: Outward) -> Makers:
     makers: Makers = {AuthUrlPlan: _auth_url(outward)}
     if tokens is not None:
         makers[JwtPlan] = tokens.bearer
+        makers[OidcPlan] = tokens.oidc
     return makers
+
+
+def logging_in(plan: ServePlan, tokens: "Tokens | None") -> Filter | None:
+    """Make the filter that answers where logins end and begin; None where there are none."""
+    groups = [group for gate in gates(plan.routes) for group in gate.auth]
+    pairs = {
+        (group.scope.host, method): None
+        for group in groups
+        for method in group.methods
+        if isinstance(method, OidcPlan)
+    }
+    if tokens is None or not pairs:
+        return None
+    from netfront.filters.login import login_pages  # and the library that seals
+
+    return login_pages([(_is_at(host.encode()), tokens.login(method)) for host, method in pairs])
+
+
+def _is_at(wanted: bytes) -> Callable[[bytes], bool]:
+    if not wanted:
+        return lambda _: True
+    if wanted.startswith(b"*"):
+        return lambda host: host.endswith(wanted[1:])
+    return lambda host: host == wanted
 
 
 def _auth_url(outward: Outward) -> Callable[[MethodPlan, str], Method]:

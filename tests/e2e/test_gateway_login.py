@@ -1,0 +1,208 @@
+"""--oidc end to end: a browser logs in, stays, is renewed and logs out; scripts and forgers do not."""
+
+import http.client
+import re
+import stat
+from contextlib import contextmanager
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from tests.support.issuer import issuer
+from tests.support.netfront import run, running
+from tests.support.origins import answering, origin
+
+pytestmark = pytest.mark.usefixtures("modes")
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+PAGE = {"Accept": "text/html,application/xhtml+xml;q=0.9", "Sec-Fetch-Mode": "navigate"}
+
+
+class Browser:
+    """Keeps cookies and follows redirects, one host at a time."""
+
+    def __init__(self, cookies=None):
+        self.cookies = dict(cookies or {})
+        self.set = []
+
+    def get(self, url, *, method="GET", fields=PAGE):
+        """Ask once; give status, fields and body."""
+        place = urlsplit(url)
+        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=20)
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        try:
+            target = re.sub(r"^\w+://[^/]*", "", url) or "/"
+            connection.request(method, target, headers={**fields, **({"Cookie": cookies} if cookies else {})})
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
+        for line in answer.headers.get_all("Set-Cookie") or ():
+            self.set.append(line)
+            name, _, value = line.partition(";")[0].partition("=")
+            if "Max-Age=0" in line:
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = value
+        return answer.status, answer.headers, body
+
+    def go(self, url, most=8):
+        """Follow redirects to where they end; give the last URL and its status."""
+        for _ in range(most):
+            status, fields, _ = self.get(url)
+            if status != 302:
+                return url, status
+            url = fields["Location"]
+        raise AssertionError("a loop")
+
+
+@contextmanager
+def guarded(*more, options="", **environment):
+    """Run a gateway behind a login; give the issuer, the origin and the gateway."""
+    with issuer() as ident, origin(answering(OK)) as behind:
+        value = f"/: {ident.url},client-id=web,client-secret=env:SECRET{options}"
+        line = (f"/={behind.url}", "--oidc", value, "--pass-identity", "X-User=sub,X-Groups=groups", *more)
+        with running("gateway", *line, SECRET="s:cret", **environment) as front:
+            yield ident, behind, front
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_a_browser_logs_in_and_comes_back_to_the_page_it_asked_for(method):
+    with guarded() as (ident, behind, front):
+        ident.auth_method = method
+        ident.claims = {"groups": ["a", "b"]}
+        browser = Browser()
+        asked = f"{front.url}//evil.test/x?y=%2F&z=1"
+        assert browser.go(asked) == (asked, 200)
+        (seen,) = behind.requests
+        assert seen.target == b"//evil.test/x?y=%2F&z=1"
+        assert (seen.get(b"x-user"), seen.get(b"x-groups"), seen.get(b"cookie")) == (b"ada", b"a,b", None)
+        for line in browser.set:
+            assert "HttpOnly; SameSite=Lax" in line
+            assert "Path=/;" in line
+        assert len(browser.cookies) == 1
+        assert browser.get(front.url)[0] == 200
+        assert len(ident.grants) == 1
+        script = {"Accept": "application/json"}
+        assert browser.get(front.url, fields=script)[0] == 200
+
+
+def test_scripts_get_401_and_no_login_page():
+    with guarded() as (_, behind, front):
+        for method, fields in (
+            ("GET", {"Accept": "application/json"}),
+            ("GET", {}),
+            ("GET", {**PAGE, "X-Requested-With": "XMLHttpRequest"}),
+            ("GET", {**PAGE, "Sec-Fetch-Mode": "cors"}),
+            ("POST", PAGE),
+            ("HEAD", PAGE),
+            ("GET", {**PAGE, "Connection": "Upgrade", "Upgrade": "websocket"}),
+        ):
+            status, answer, _ = Browser().get(front.url, method=method, fields=fields)
+            assert (status, answer["WWW-Authenticate"], answer["Set-Cookie"]) == (401, 'OIDC realm="/"', None)
+        assert behind.requests == []
+
+
+def test_what_comes_back_must_be_what_was_sent():
+    with guarded() as (ident, behind, front):
+        browser = Browser()
+        _, fields, _ = browser.get(front.url)
+        back = ident.authorize(dict(parse_qsl(urlsplit(fields["Location"]).query)))
+        assert Browser().get(back)[0] == 400  # a browser that began no login: a code was put upon it
+        assert Browser(browser.cookies).get(back.replace("state=", "state=x"))[0] == 400
+        assert Browser(browser.cookies).get(re.sub("iss=[^&]*", "iss=x", back))[0] == 403
+        forged = {name: value[:-2] for name, value in browser.cookies.items()}
+        assert Browser(forged).get(back)[0] == 400
+        assert Browser(browser.cookies).get(re.sub("code=[^&]*", "code=x", back))[0] == 403
+        denied = re.sub("code=[^&]*", "error=access_denied", back)
+        assert Browser(browser.cookies).get(denied)[0] == 403
+        for spoilt in (
+            {"nonce": "x"},
+            {"nonce": None},
+            {"aud": "else"},
+            {"iss": "x"},
+            {"exp": 1},
+            {"azp": "else"},
+        ):
+            ident.spoilt = spoilt
+            assert Browser().go(front.url)[1] == 403, spoilt
+        ident.spoilt = {}
+        assert browser.get(back)[0] == 302
+        assert Browser(browser.cookies).get(back)[0] in (400, 403)
+        assert behind.requests == []
+        changed = {name: "A" * 9 + value[9:] for name, value in browser.cookies.items()}
+        assert Browser(changed).get(front.url)[0] == 302
+
+
+def test_logging_out_ends_it_here_and_at_the_issuer():
+    with guarded() as (ident, _, front):
+        browser = Browser()
+        browser.go(front.url)
+        assert browser.get(f"{front.url}/-/oidc/logout", fields={"Sec-Fetch-Site": "cross-site"})[0] == 403
+        status, fields, _ = browser.get(f"{front.url}/-/oidc/logout")
+        assert (status, fields["Location"]) == (302, f"{ident.url}/logout?client_id=web")
+        assert browser.cookies == {}
+        assert browser.get(front.url)[0] == 302
+
+
+def test_large_claims_are_split_over_cookies_and_what_finds_no_room_is_left_out():
+    with guarded() as (ident, behind, front):
+        ident.claims = {"groups": [f"g{at * 7919 % 99991:x}-{at}" for at in range(500)]}
+        browser = Browser()
+        assert browser.go(front.url)[1] == 200
+        assert all(len(value) < 4000 for value in browser.cookies.values())
+        assert behind.requests[-1].get(b"x-user") == b"ada"
+
+
+def test_sessions_outlive_a_restart_by_a_key_that_is_kept(tmp_path):
+    data = tmp_path / "data"
+    with issuer() as ident, origin(answering(OK)) as behind:
+        line = (f"/={behind.url}", "--oidc", f"/: {ident.url},client-id=web,client-secret=env:SECRET")
+        environment = {"SECRET": "s:cret", "NETFRONT_DATA": str(data)}
+        browser = Browser()
+        with running("gateway", *line, **environment) as front:
+            assert browser.go(front.url)[1] == 200
+        key = data / "session.key"
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        with running("gateway", *line, **environment) as front:
+            assert browser.get(front.url)[0] == 200
+        with running("gateway", *line, "--session-key", "env:KEY", KEY="k" * 32, **environment) as front:
+            assert browser.get(front.url)[0] == 302
+        both = "n" * 32 + "\n" + "k" * 32
+        with running("gateway", *line, "--session-key", "env:KEY", KEY="k" * 32, **environment) as front:
+            assert browser.go(front.url)[1] == 200
+        with running("gateway", *line, "--session-key", "env:KEY", KEY=both, **environment) as front:
+            assert browser.get(front.url)[0] == 200
+
+
+def test_a_token_is_as_good_as_a_login_where_both_are_asked_for():
+    with issuer() as ident, origin(answering(OK)) as behind:
+        line = ("--oidc", f"/: {ident.url},client-id=web", "--jwt", f"/: {ident.url},aud=shop")
+        with running("gateway", f"/={behind.url}", *line) as front:
+            token = {"Authorization": "Bearer " + ident.token().decode()}
+            assert Browser().get(front.url, fields=token)[0] == 200
+            assert Browser().get(front.url)[0] == 302
+            status, fields, _ = Browser().get(front.url, fields={})
+            assert (status, fields.get_all("WWW-Authenticate")) == (
+                401,
+                ['Bearer realm="/"', 'OIDC realm="/"'],
+            )
+
+
+def test_what_is_wrong_with_it_is_told():
+    base = ("gateway", "/=:3000", "-l", "http://127.0.0.1:0")
+    for line, why in (
+        (("--oidc", "/: https://id.example.com"), "add ,client-id=NAME"),
+        (
+            ("--oidc", "/: https://id.example.com,client-id=a,client-secret=hunter2"),
+            "a secret is not given inline",
+        ),
+        (("--session-key", "env:X"), "there is no --oidc"),
+        (("--oidc", "/: https://id.example.com,client-id=a", "-l", "http://*:0"), "anybody on the way"),
+        (("--oidc", "/: https://id.example.com,client-id=a,client-secret=env:ABSENT"), "env:ABSENT"),
+    ):
+        ended = run(*base, *line)
+        assert ended.returncode == 2, (line, ended.stderr)
+        assert why in ended.stderr
+        assert "hunter2" not in ended.stderr
+    said = run("gateway", "/=:3000", "--oidc", "/: https://id.example.com,client-id=a", "--explain").stdout
+    assert "oidc at https://id.example.com as a, for openid profile email, sessions of 8h" in said
