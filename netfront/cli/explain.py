@@ -15,6 +15,7 @@ from netfront.cli.explain_backends import (
 )
 from netfront.cli.gate.edges import explain_edges
 from netfront.cli.gate.explain import explain_gate
+from netfront.cli.gate.explain_guards import explain_sessions
 from netfront.cli.gate.explain_routes import explain_answer, explain_guarded, is_guarded
 from netfront.cli.gate.redis import explain_redis
 from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan, places
@@ -52,6 +53,7 @@ def explain_plan(plan: ServePlan) -> str:
     rows += [
         *(_tell(plan) if _has_http(plan) else ()),
         *(_answers(plan) if _has_http(plan) else ()),
+        *explain_sessions(plan),
         *_names(plan),
         *_logs(plan),
         *_ready(plan),

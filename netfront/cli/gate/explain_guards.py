@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from netfront.cli.gate.auth import EVERYTHING
+from netfront.cli.gate.auth import EVERYTHING, gates
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import AddressPlan, AuthGroup
+from netfront.cli.plan import ServePlan
 from netfront.policy.scope import Scope
 
-__all__ = ["explain_guards"]
+__all__ = ["explain_guards", "explain_sessions"]
 
 
 def explain_guards(gate: GatePlan) -> Iterator[tuple[str, str]]:
@@ -25,6 +26,13 @@ def explain_guards(gate: GatePlan) -> Iterator[tuple[str, str]]:
     if gate.passed:
         told = ", ".join(f"{one.name} is {one.claim}" for one in gate.passed)
         yield "tell", f"{told}; clients cannot send them"
+
+
+def explain_sessions(plan: ServePlan) -> Iterator[tuple[str, str]]:
+    """Tell what seals the sessions of logins."""
+    groups = [group for gate in gates(plan.routes) for group in gate.auth]
+    if any(method.kind == "oidc" for group in groups for method in group.methods):
+        yield "sessions", f"sealed by {plan.session_key or 'a key of the data directory'}"
 
 
 def _alternatives(group: AuthGroup) -> str:
