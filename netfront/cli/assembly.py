@@ -26,7 +26,7 @@ from netfront.cli.gate.guarding import Makers, credentials_of, hiding, makers_of
 from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
-from netfront.cli.gate.tokening import logging_in, token_makers, tokens_of
+from netfront.cli.gate.tokening import hiding_sessions, logging_in, token_makers, tokens_of
 from netfront.cli.plan import Place, RoutePlan, ServePlan, Settings, places
 from netfront.cli.render import Console
 from netfront.cli.secrets import sticky_secret
@@ -254,6 +254,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
 
     address_of = request_key("ip", trusted=parts.trusted if plan.tell.trust_proxy else None)
     dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
+    hides_sessions = hiding_sessions(plan)
     edging = Edging(plan.edges, routes, parts.trusted)
     composing = Composing(lambda request: ours(request), parts.outward, tasks.begin)
 
@@ -295,6 +296,7 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         patience = Patience(settings.timeout, plan.limits.read_timeout, plan.limits.stream_timeout)
         return stack(
             hiding(settings.gate),
+            hides_sessions,
             rewriting(settings.gate, plan.rules),
             edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told
             then=forward(

@@ -110,7 +110,9 @@ class AskAuth:
             if values:
                 claims[lower.decode()] = b", ".join(values).decode("latin-1")
         if rows:
-            request.fields = request.fields.edited(Edit(added=rows))
+            request.fields = request.fields.edited(
+                Edit(names=[lower for _, lower in self._handed], added=rows)
+            )
         scopes = b" ".join(told.get_all(self._scopes)) if self._scopes is not None else b""
         if self._scopes is not None:
             claims[self._scopes.decode()] = scopes.decode("latin-1")

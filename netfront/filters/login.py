@@ -178,7 +178,7 @@ class Login:
     # -- sessions ------------------------------------------------------------------------------------------------
 
     def session_of(self, request: Request) -> Identity | Awaitable[Identity | None] | None:
-        """Give who has a session, None for nobody; the backend sees nothing of it."""
+        """Give who has a session, None for nobody."""
         held = self._values(request)
         sealed = b"".join([held[name] for name in _PIECE_NAMES if name in held])
         if not sealed:
@@ -198,26 +198,11 @@ class Login:
             return None
         if now >= session.due and session.refresh is not None:
             return self._renewed(request, session)
-        self._hide(request)
         return identity
 
     def _open(self, sealed: bytes) -> _Session | None:
         value = self._sealer.open(b"session " + self.rules.name, sealed)
         return _Session(*value) if isinstance(value, list) and len(value) == 5 else None
-
-    def _hide(self, request: Request) -> None:
-        """Take our cookies out of a request."""
-        rows: list[Field] = []
-        mark = b"netfront-" + self.rules.name
-        for row in request.fields.rows:
-            if row.name == b"cookie" and mark in row.value:
-                pairs = [pair.strip(b" \t") for pair in row.value.split(b";")]
-                others = [pair for pair in pairs if not pair.removeprefix(b"__Host-").startswith(mark)]
-                if others:
-                    rows.append(field(b"Cookie", b"; ".join(others)))
-            else:
-                rows.append(row)
-        request.fields = Fields(rows)
 
     async def _renewed(self, request: Request, session: _Session) -> Identity | None:
         """Give who it is, with a session that is renewed if that can be."""
@@ -246,7 +231,6 @@ class Login:
             return None
         if renewed is not session and renewed.due != session.due:
             request.cookies = (*request.cookies, *self._session_cookies(request, renewed))
-        self._hide(request)
         return renewed.identity
 
     async def _renew(self, renewal: "_Renewal", client: Client) -> None:

@@ -174,6 +174,17 @@ def test_sessions_outlive_a_restart_by_a_key_that_is_kept(tmp_path):
             assert browser.get(front.url)[0] == 200
 
 
+def test_one_login_may_stand_in_several_scopes():
+    with issuer() as ident, origin(answering(OK)) as behind:
+        login = f"{ident.url},client-id=web,client-secret=env:SECRET"
+        line = (f"/={behind.url}", "--oidc", f"/: {login}", "--oidc", f"/admin: {login}", "--public", "/open")
+        with running("gateway", *line, SECRET="s:cret") as front:
+            browser = Browser()
+            assert browser.go(f"{front.url}/admin") == (f"{front.url}/admin", 200)
+            assert browser.get(f"{front.url}/open")[0] == 200
+        assert [seen.get(b"cookie") for seen in behind.requests] == [None, None]
+
+
 def test_a_token_is_as_good_as_a_login_where_both_are_asked_for():
     with issuer() as ident, origin(answering(OK)) as behind:
         line = ("--oidc", f"/: {ident.url},client-id=web", "--jwt", f"/: {ident.url},aud=shop")

@@ -5,7 +5,7 @@ import time
 import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netfront.policy.token import (
@@ -41,6 +41,7 @@ def test_what_is_forged_is_not(alg, kind):
             verify(forged, parse_keys(SIGNERS[alg].jwks), RULES, time.time())
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_token_with_a_byte_changed_is_refused(data):
     signer = SIGNERS["ES256"]
@@ -54,6 +55,7 @@ def test_a_token_with_a_byte_changed_is_refused(data):
 _TOKEN = SIGNERS["ES256"].token(exp=4_000_000_000)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_refused(data):
     with pytest.raises(TokenRefused):

@@ -13,6 +13,7 @@ from netfront.cli.gate.tokens import JwtPlan
 from netfront.cli.plan import ServePlan
 from netfront.filters.ask_auth import AskAuth
 from netfront.filters.authenticate import Method
+from netfront.filters.hide_sessions import hide_sessions
 from netfront.http.ask import Answer, ask
 from netfront.http.message import Filter, Request
 from netfront.net.lane import clock
@@ -21,7 +22,7 @@ from netfront.wire.fields import Fields
 if TYPE_CHECKING:
     from netfront.cli.gate.issuers import Tokens
 
-__all__ = ["logging_in", "token_makers", "tokens_of"]
+__all__ = ["hiding_sessions", "logging_in", "token_makers", "tokens_of"]
 
 _MOST_BODY = 65_536
 """Bytes of an answer of --auth-url: a page that says why somebody may not pass."""
@@ -39,7 +40,7 @@ def tokens_of(
     Raises:
         UsageError: a file of keys is wrong.
     """
-    methods = [method for gate in gates(plan.routes) for group in gate.auth for method in group.methods]
+    methods = _methods(plan)
     if not any(isinstance(method, (JwtPlan, OidcPlan)) for method in methods):
         return None
     from netfront.cli.gate.issuers import Tokens
@@ -70,6 +71,16 @@ def logging_in(plan: ServePlan, tokens: "Tokens | None") -> Filter | None:
     from netfront.filters.login import login_pages  # and the library that seals
 
     return login_pages([(_is_at(host.encode()), tokens.login(method)) for host, method in pairs])
+
+
+def hiding_sessions(plan: ServePlan) -> Filter | None:
+    """Make the filter that keeps sessions from backends; None where there are none."""
+    names = dict.fromkeys(method.name for method in _methods(plan) if isinstance(method, OidcPlan))
+    return hide_sessions([f"netfront-{name}".encode() for name in names]) if names else None
+
+
+def _methods(plan: ServePlan) -> list[MethodPlan]:
+    return [method for gate in gates(plan.routes) for group in gate.auth for method in group.methods]
 
 
 def _is_at(wanted: bytes) -> Callable[[bytes], bool]:
