@@ -165,6 +165,7 @@ class _Run:
             nursery.start_soon(self._greet)
             # who connects by then waits, and is not told that nobody is there
             await self._app.wait_until_resolved(bytes_only=True)
+            await self._app.limiting.wait_until_shared()
             await accept_and_serve(
                 self._accepting,
                 admission=self._admission,

@@ -9,9 +9,10 @@ limits, and under load one for many requests. Time is the server's, so clocks of
 
 A circuit, in two states:
 
-    closed    requests ask; any error or a call over `_CALL` opens it, and all that wait are let go at once
-    open      requests ask nobody and go by `down`; the task connects again, soon and then each second at most, and
-              closes it when the server has answered
+    closed    requests ask; any error, or the first that has waited in vain, opens it, and all others that wait are
+              let go at once
+    open      requests ask nobody and go by `down`. The task waits for the call that is under way a while longer, and
+              then connects again, soon and each second at most; the first answer closes it
 
 What the server said last of a key is noted in our own counters, so that counting by ourselves goes on from there. A
 silent server is found without requests too: where none has come for `_QUIET`, it is pinged.
@@ -43,10 +44,11 @@ Ask = Callable[[Sequence[bytes], Sequence[int | float]], Awaitable[list[int]]]
 """Runs the script over keys and arguments."""
 Open = Callable[[], AbstractAsyncContextManager[Ask]]
 
-_PATIENCE = 0.045
-"""Seconds a request waits: with the 2 ms that a timer may be late under 50."""
-_CALL = 0.03
-"""Seconds a call may take: a request may come just after one has begun, and shall see its own through or let go."""
+_PATIENCE, _GRACE = 0.04, 0.004
+"""Seconds a request waits: with the 2 ms that a timer may be late under 50. The second is for an answer that is here
+already: where this process itself had no processor for a while, its timers are due before its sockets are read."""
+_CALL = 0.3
+"""Seconds until a call is given up and its connection with it. A pause of less costs no connection."""
 _CONNECT = 1.0
 _QUIET = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -106,14 +108,13 @@ class Place:
 class _Asked:
     """What one request asks, and what came of it."""
 
-    __slots__ = ("done", "is_given_up", "keys", "rates", "spent")
+    __slots__ = ("done", "keys", "rates", "spent")
 
     def __init__(self, keys: Sequence[bytes], rates: Sequence[Rate]) -> None:
         self.keys = keys
         self.rates = rates
         self.done = Signal()
         self.spent: Spent | None = None
-        self.is_given_up = False
 
 
 class SharedCounters:
@@ -132,8 +133,11 @@ class SharedCounters:
         self._down = down
         self._tell = tell
         self._asked: list[_Asked] = []
+        self._under_way: list[_Asked] = []
         self._wanted = Signal()
         self.is_closed = False
+        self.was_tried = Signal()
+        """Set when the first connection has come about, or not."""
         self._was_told = ""
 
     def spend(self, keys: Sequence[bytes], rates: Sequence[Rate], now: float) -> Spent | Awaitable[Spent]:
@@ -150,10 +154,12 @@ class SharedCounters:
         asked = _Asked(keys, rates)
         self._asked.append(asked)
         self._wanted.set()
-        await first(asked.done, until=clock() + _PATIENCE)
+        if await first(asked.done, until=clock() + _PATIENCE) is None:
+            await first(asked.done, until=clock() + _GRACE)
         spent, now = asked.spent, clock()
         if spent is None:
-            asked.is_given_up = True
+            if self.is_closed:
+                self._let_go()
             return self._spend_alone(keys, rates, now)
         for key, debt in zip(keys, spent.debts, strict=True):
             self._local.note(key, debt, now)
@@ -193,18 +199,19 @@ class SharedCounters:
             with trio.move_on_after(_QUIET):
                 await self._wanted.wait_in_trio()
             self._wanted.clear()
-            batch = [one for one in self._asked[:_MOST_AT_ONCE] if not one.is_given_up]
+            batch = self._under_way = self._asked[:_MOST_AT_ONCE]
             del self._asked[:_MOST_AT_ONCE]
             if self._asked:
                 self._wanted.set()
             keys = [_TAG + key for one in batch for key in one.keys]
             try:
-                with trio.fail_after(_CALL if batch else _CONNECT):
+                with trio.fail_after(_CALL):
                     said = await ask(keys, _arguments(batch))
             except Exception as error:
-                self._asked += batch
                 self._fail(_why(error))  # at once: to leave the connection may take a while
                 raise
+            if not self.is_closed:
+                self._close()
             at = 0
             for one in batch:
                 end = at + 1 + len(one.keys)
@@ -214,16 +221,22 @@ class SharedCounters:
 
     def _close(self) -> None:
         self.is_closed = True
+        self.was_tried.set()
         if self._was_told:
             self._tell("redis: it answers again, limits are shared")
         self._was_told = ""
 
-    def _fail(self, why: str) -> None:
-        """Open the circuit, and let all go that wait."""
+    def _let_go(self) -> None:
+        """Open the circuit, and let all go that wait. Called on the lane too."""
         self.is_closed = False
-        waiting, self._asked = self._asked, []
+        waiting, self._asked, self._under_way = [*self._under_way, *self._asked], [], []
         for one in waiting:
             one.done.set()
+
+    def _fail(self, why: str) -> None:
+        """Open the circuit, and say why."""
+        self.was_tried.set()
+        self._let_go()
         if why != self._was_told:
             self._was_told = why
             self._tell(f"redis: {why}; {_MEANWHILE[self._down]}")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Limiting"]
 
+_FIRST_ANSWER = 1.0
+"""Seconds that the start waits for Redis."""
+
 
 class Limiting:
     """What counts, for all routes; it outlives a reload, and so do the counts of limits that stay."""
@@ -49,6 +52,12 @@ class Limiting:
         """Begin to share, in a task of this nursery, where anything is shared."""
         if self._shared is not None:
             nursery.start_soon(self._shared.run)
+
+    async def wait_until_shared(self) -> None:
+        """Return when Redis was asked once, or soon in any case: who comes first is to be counted with the others."""
+        if self._shared is not None:
+            with trio.move_on_after(_FIRST_ANSWER):
+                await self._shared.was_tried.wait_in_trio()
 
     def filters(
         self, plan: GatePlan, address: Callable[[Request], bytes | None], *, early: bool
