@@ -49,6 +49,7 @@ from netfront.filters.name_backend import name_backend
 from netfront.filters.pages import Explanation, error_page
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import plain_on_tls, redirect
+from netfront.filters.request_id import drop_request_id
 from netfront.filters.request_key import request_key
 from netfront.filters.router import METHODS, Holds, Rules, Served, may_be_passed_over, router
 from netfront.http.attempts import Dialling, RetryRules
@@ -292,6 +293,8 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
             answers.append(behind.stick)
         if plan.tell.backend:
             answers.append(name_backend)
+        if plan.edges.request_id:
+            answers.append(drop_request_id)
         edits = [(edit.name, edit.values) for edit in settings.request_edits]
         patience = Patience(settings.timeout, plan.limits.read_timeout, plan.limits.stream_timeout)
         return stack(

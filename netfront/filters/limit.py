@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from netfront.errors import Refusal
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.net.lane import clock
 from netfront.policy.limit import Rate, Spent
-from netfront.wire.fields import Edit, Field, Fields, field
+from netfront.wire.fields import Fields, field
 
 __all__ = ["Limit", "Spend", "limit"]
 
@@ -69,7 +68,7 @@ def limit(limits: Sequence[Limit], spend: Spend) -> Filter:
         return held
 
     def around(then: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
+        def handle(request: Request) -> Awaitable[Response]:
             counted = request.counted
             if not counted:
                 held = every
@@ -77,26 +76,27 @@ def limit(limits: Sequence[Limit], spend: Spend) -> Filter:
             else:
                 held = held_of(counted)
                 if not held.limits:
-                    return await then(request)
+                    return then(request)
                 request.counted = counted | ids
-            keys = [one.id + one.key(request) for one in held.limits]
+            keys = [id + key(request) for id, key in held.keys]
             spent = spend(keys, held.rates, clock())
             if not isinstance(spent, Spent):
-                spent = await spent
-            if not spent.admitted:
-                return held.refuse(request, spent.debts)
-            edit = held.told(spent.debts)
-            try:
-                response = await then(request)
-            except Refusal as error:
-                error.fields += tuple((row.name, row.value) for row in edit.added)
-                raise
-            response.fields = response.fields.edited(edit)
-            return response
+                return wait(request, held, spent)
+            request.answer_lines += held.told(spent.debts)
+            return then(request) if spent.admitted else _answer(held.refuse(request, spent.debts))
+
+        async def wait(request: Request, held: _Held, counting: Awaitable[Spent]) -> Response:
+            spent = await counting
+            request.answer_lines += held.told(spent.debts)
+            return await then(request) if spent.admitted else held.refuse(request, spent.debts)
 
         return handle
 
     return around
+
+
+async def _answer(response: Response) -> Response:
+    return response
 
 
 class _Held:
@@ -105,30 +105,30 @@ class _Held:
     def __init__(self, limits: tuple[Limit, ...]) -> None:
         self.limits = limits
         self.rates = tuple(one.rate for one in limits)
+        self.keys = tuple((one.id, one.key) for one in limits)
         policies = b", ".join(b"%b;q=%d;w=%d" % (one.quoted, one.quota, one.window) for one in limits)
-        self._policy = field(b"RateLimit-Policy", policies) if limits else None
-        self._made: dict[tuple[int, ...], Edit] = {}
+        self._policy = field(b"RateLimit-Policy", policies).raw if limits else b""
+        self._made: dict[tuple[int, ...], bytes] = {}
 
-    def told(self, debts: Sequence[float]) -> Edit:
-        """Make the edit that tells what is left to who owes so much."""
-        left: tuple[int, ...] = ()
-        for rate, debt in zip(self.rates, debts, strict=True):
-            left += (rate.left(debt), ceil(rate.wait(debt)))
-        edit = self._made.get(left)
-        if edit is None:
-            edit = Edit(added=self._rows(left))
+    def told(self, debts: Sequence[float]) -> bytes:
+        """Make the field lines that tell what is left to who owes so much."""
+        if len(debts) == 1:
+            left: tuple[int, ...] = self.rates[0].outlook(debts[0])
+        else:
+            left = ()
+            for rate, debt in zip(self.rates, debts, strict=True):
+                left += rate.outlook(debt)
+        lines = self._made.get(left)
+        if lines is None:
+            items = [
+                b"%b;r=%d;t=%d" % (one.quoted, left[2 * at], left[2 * at + 1])
+                for at, one in enumerate(self.limits)
+            ]
+            lines = field(b"RateLimit", b", ".join(items)).raw + self._policy
             if len(self._made) >= _REMEMBERED:
                 self._made.clear()
-            self._made[left] = edit
-        return edit
-
-    def _rows(self, left: tuple[int, ...]) -> list[Field]:
-        items = [
-            b"%b;r=%d;t=%d" % (one.quoted, left[2 * at], left[2 * at + 1])
-            for at, one in enumerate(self.limits)
-        ]
-        rows = [field(b"RateLimit", b", ".join(items))]
-        return [*rows, self._policy] if self._policy is not None else rows
+            self._made[left] = lines
+        return lines
 
     def refuse(self, request: Request, debts: Sequence[float]) -> Response:
         """Make the 429 for who owes so much."""
@@ -146,6 +146,5 @@ class _Held:
             field(b"Content-Type", b"application/problem+json"),
             field(b"Cache-Control", b"no-store"),
             field(b"Retry-After", b"%d" % seconds),
-            *self.told(debts).added,
         ]
         return Response(429, Fields(rows), json.dumps(problem).encode() + b"\n")

@@ -7,15 +7,15 @@ A traceparent is passed on as it came and none is made up: a trace begins where 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from netfront.http.message import Filter, Handler, Request, Response
-from netfront.wire.fields import PLAIN, Edit, Field
+from netfront.wire.fields import Edit
 
-__all__ = ["request_id"]
+__all__ = ["drop_request_id", "request_id"]
 
 _ID = re.compile(rb"[!-~]{1,200}").fullmatch
-_NAMES = (b"x-request-id", b"x_request_id")
+_DROPPED = Edit(names=(b"x-request-id", b"x_request_id"))
 """Where a backend is CGI the two are one."""
 
 
@@ -26,23 +26,26 @@ def request_id(make: Callable[[], bytes], trusted: Callable[[str], bool]) -> Fil
         make: gives a new one.
         trusted: whether an address is that of a proxy whose words are believed.
     """
-    pattern = Edit(names=_NAMES)
 
     def around(then: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
+        def handle(request: Request) -> Awaitable[Response]:
             name = None
             if trusted(request.client.facts.direct[0]):
                 name = request.fields.get(b"x-request-id")
             if name is None or _ID(name) is None:
                 name = make()
             request.id = request.exchange.id = name
-            row = Field(b"x-request-id", name, b"X-Request-Id: %b\r\n" % name, PLAIN)
-            edit = pattern.adding(row)
-            request.fields = request.fields.edited(edit)
-            response = await then(request)
-            response.fields = response.fields.edited(edit)
-            return response
+            line = b"X-Request-Id: %b\r\n" % name
+            request.lines += line
+            request.answer_lines += line
+            request.fields = request.fields.edited(_DROPPED)
+            return then(request)
 
         return handle
 
     return around
+
+
+def drop_request_id(_: Request, response: Response) -> None:
+    """Take out of a backend's answer what it calls the request: the answer says that already."""
+    response.fields = response.fields.edited(_DROPPED)

@@ -193,6 +193,8 @@ class Request:
         is_framed: it says how long its body is, be that 0.
         params: the `{name}` segments of the route found, percent-encoded as paths are for decisions.
 
+    `lines` and `answer_lines` are field lines that are others each time, such as an id: written behind the fields of
+    the request and of whatever answer it gets. To edit a section costs more, as what was remembered of it is lost.
     `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
     one has, and is not counted under them again. `depth` is of how many compositions, one in another, it is a part.
     `cors` is for the filter of that name. `cookies` are lines of Set-Cookie that authentication has
@@ -200,6 +202,7 @@ class Request:
     """
 
     __slots__ = (
+        "answer_lines",
         "authority",
         "body",
         "client",
@@ -215,6 +218,7 @@ class Request:
         "identity",
         "is_framed",
         "keeps_alive",
+        "lines",
         "method",
         "params",
         "route",
@@ -253,6 +257,8 @@ class Request:
         self.takes_trailers = False
         self.keeps_alive = True
         self.id: bytes | None = None
+        self.lines = b""
+        self.answer_lines = b""
         self.counted: frozenset[bytes] = frozenset()
         self.depth = 0
         self.cookies: tuple[Field, ...] = ()

@@ -53,6 +53,7 @@ def request_head(request: Request, member: Member, mount: Mount | None) -> bytes
             host,
             b"\r\n",
             request.fields.rendered,
+            request.lines,
             framing,
             b"\r\n",
         )

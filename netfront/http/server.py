@@ -355,7 +355,7 @@ class _Connection:
         exchange.status = response.status
         try:
             if response.status == 101 and not isinstance(body, bytes):
-                await self._switch(response, data if asked is None else asked.rest)
+                await self._switch(request, response, data if asked is None else asked.rest)
                 return False, b""
             if isinstance(body, bytes):
                 if asked is not None:
@@ -404,7 +404,7 @@ class _Connection:
             framing += b"Connection: keep-alive\r\n"
         date = b"" if response.has_date else self._server.date.at(clock())
         line = _status_line(status, response.reason)
-        return b"".join((line, response.fields.rendered, date, framing, b"\r\n"))
+        return b"".join((line, response.fields.rendered, request.answer_lines, date, framing, b"\r\n"))
 
     async def _stream_body(self, request: Request, response: Response, body: Body, keep: bool) -> bool:
         """Send a body as it comes; tell whether the connection may be kept."""
@@ -446,12 +446,13 @@ class _Connection:
         self._has_begun = False
         return keep
 
-    async def _switch(self, response: Response, data: bytes) -> None:
+    async def _switch(self, request: Request, response: Response, data: bytes) -> None:
         """Send a 101 and hand the stream over (RFC 9110 §7.8)."""
         takeover = response.body
         reason = response.reason or _PHRASES[101]
         await self._send(
-            b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\n\r\n" % (reason, response.fields.rendered)
+            b"HTTP/1.1 101 %b\r\n%b%bConnection: Upgrade\r\n\r\n"
+            % (reason, response.fields.rendered, request.answer_lines)
         )
         self._has_begun = True
         await takeover.run(self.stream, data)  # type: ignore[union-attr]

@@ -155,14 +155,6 @@ class Edit:
         self.drops = (self.names, kind) if self.names or kind else None
         self.tail = b"".join([row.raw for row in self.added])
 
-    def adding(self, row: Field) -> "Edit":
-        """Give one that drops the same and adds this: for what is another each time."""
-        edit = Edit.__new__(Edit)
-        edit.names, edit.kind, edit.drops = self.names, self.kind, self.drops
-        edit.added = (row,)
-        edit.tail = row.raw
-        return edit
-
     def keeps(self, row: Field) -> bool:
         """Tell whether a row stays."""
         return row.name not in self.names and (row.kind == PLAIN or row.kind != self.kind)

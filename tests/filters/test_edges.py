@@ -3,7 +3,7 @@
 import pytest
 
 from netfront.filters.cors import CorsRules, cors, cors_here
-from netfront.filters.request_id import request_id
+from netfront.filters.request_id import drop_request_id, request_id
 from netfront.filters.secure_headers import SECURE_FIELDS, secure_headers
 from netfront.http.message import Response, stack
 from netfront.wire.fields import EMPTY, Fields
@@ -142,38 +142,40 @@ class Peer:
 
 
 def identified(*pairs, trusted=False):
-    seen = []
-
-    async def answer(request):
-        seen.append((request.fields.get_all(b"x-request-id"), request.fields.get(b"traceparent")))
-        return Response(200, Fields.of((b"X-Request-Id", b"of-the-backend")), b"")
-
+    """Give the request as the backend and the client see it: their lines of its id, and the rest."""
     request = asking(*pairs, client=Peer())
-    handler = request_id(iter([b"made1", b"made2"]).__next__, lambda _: trusted)(answer)
-    response = through(handler, request)
-    return request, seen[0], response.fields.get_all(b"x-request-id")
+    handler = request_id(iter([b"made1", b"made2"]).__next__, lambda _: trusted)(answering())
+    through(handler, request)
+    assert request.lines == request.answer_lines
+    return request, request.lines
 
 
 def test_an_id_is_made_and_told_everywhere():
-    request, (sent, _), told = identified((b"X-Request-Id", b"theirs"), (b"X_Request_Id", b"theirs"))
-    assert sent == told == [b"made1"]
+    request, told = identified((b"X-Request-Id", b"theirs"), (b"X_Request_Id", b"theirs"))
+    assert told == b"X-Request-Id: made1\r\n"
     assert request.id == request.exchange.id == b"made1"
-    assert request.fields.get(b"x_request_id") is None
+    assert not request.fields.rows
+
+
+def test_what_a_backend_calls_it_is_dropped():
+    response = Response(200, Fields.of((b"X-Request-Id", b"mine"), (b"X-A", b"1")), b"")
+    drop_request_id(asking(), response)
+    assert [row.name for row in response.fields] == [b"x-a"]
 
 
 def test_a_trusted_proxy_has_given_one_already():
-    assert identified((b"X-Request-Id", b"theirs"), trusted=True)[2] == [b"theirs"]
+    assert identified((b"X-Request-Id", b"theirs"), trusted=True)[1] == b"X-Request-Id: theirs\r\n"
 
 
 @pytest.mark.parametrize("bad", [b"", b"a b", b"x" * 201])
 def test_one_that_is_none_is_made_anew(bad):
-    assert identified((b"X-Request-Id", bad), trusted=True)[2] == [b"made1"]
+    assert identified((b"X-Request-Id", bad), trusted=True)[1] == b"X-Request-Id: made1\r\n"
 
 
 def test_a_trace_goes_on_and_none_is_begun():
     parent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    assert identified((b"traceparent", parent))[1][1] == parent
-    assert identified()[1][1] is None
+    assert identified((b"traceparent", parent))[0].fields.get(b"traceparent") == parent
+    assert not identified()[0].fields.rows
 
 
 def test_secure_fields_are_added_where_the_backend_sets_none():

@@ -77,6 +77,7 @@ class Composing:
             request.counted = whole.counted
             request.forwarded = whole.forwarded
             request.id = whole.id
+            request.lines = whole.lines
             request.depth = whole.depth + 1
             return await collect(ours, request, most=most)
 
