@@ -15,7 +15,7 @@ parts were written, and so does everything in its fields.
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
@@ -25,21 +25,22 @@ from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Ove
 from netfront.http.message import Client, Handler, Request, Response
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.compose import Part
-from netfront.policy.merge import cookies_of, merge, strictest, varying
+from netfront.policy.merge import Piece, cookies_of, merge, strictest, tells, varying
 from netfront.policy.partvalue import (
     CREDENTIALS,
     STATUS_OF,
     PartFault,
     PartValue,
+    Reader,
     body_of,
     default_of,
     missing_of,
     names_of,
-    read_answer,
     read_body,
 )
 from netfront.policy.reference import Missing, Reference
 from netfront.wire.fields import EMPTY, Edit, Field, Fields, field
+from netfront.wire.jsontext import quote as quoted
 
 __all__ = ["DEEPEST", "Ask", "Asked", "Begin", "ComposeRules", "PartAnswer", "compose"]
 
@@ -87,7 +88,7 @@ class PartAnswer(Protocol):
     def body(self) -> bytes: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """What a part asks.
 
@@ -107,8 +108,8 @@ class Asked:
 
 Ask = Callable[[Asked], Awaitable[PartAnswer]]
 """Asks, and gives the answer. Raises what handlers raise; a BackendError of stage "body" of an answer too long."""
-Begin = Callable[[Callable[[], Awaitable[None]]], Callable[[], None]]
-"""Runs something beside the one who calls, and gives what ends it at once."""
+Begin = Callable[[Callable[[], Coroutine[object, None, None]]], Callable[[], None]]
+"""Runs something beside the one who calls, perhaps to its end, and gives what ends it at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,22 +146,33 @@ def compose(parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: Com
         for need in part.needs:
             waiting[need].append(at)
     takes = frozenset(name for part in parts for name in part.takes)
-    plan = _Plan(tuple(parts), tuple(asks), begin, rules, waiting)
+    names = [part.name for part in parts]
+    keys = None if None in names else tuple(quoted(name or "") + b":" for name in names)
+    plan = _Plan(
+        tuple(parts),
+        tuple(asks),
+        begin,
+        rules,
+        waiting,
+        tuple(Reader(part, most=rules.most_part) for part in parts),
+        tuple(part.method.encode() for part in parts),
+        keys,
+    )
 
     async def handle(request: Request) -> Response:
         if request.depth >= DEEPEST:
             raise Refusal(508, "compositions that are parts of one another in a circle")
         try:
-            names: dict[str, object] = {}
+            values: dict[str, object] = {}
             if takes:
                 claims = request.identity.claims if request.identity is not None else {}
-                names = names_of(takes, request.params, request.target.query, claims)
+                values = names_of(takes, request.params, request.target.query, claims)
                 if "body" in takes:
                     data = await _receive(request, rules.most_body)
-                    names["body"] = read_body(request.fields, data, most=rules.most_body)
+                    values["body"] = read_body(request.fields, data, most=rules.most_body)
         except PartFault as fault:
             return _problem(request, None, fault, 0.0)
-        run = _Run(plan, request, names)
+        run = _Run(plan, request, values)
         try:
             await run.finish()
             return run.answer()
@@ -178,6 +190,10 @@ class _Plan:
     rules: ComposeRules
     waiting: Sequence[Sequence[int]]
     """By part, those that wait for it."""
+    readers: tuple[Reader, ...]
+    methods: tuple[bytes, ...]
+    keys: tuple[bytes, ...] | None
+    """How the keys of the answer are written, colon included; None where some are known only once parts are in."""
 
 
 class _OfPart:
@@ -234,8 +250,8 @@ class _Run:
         """Have all parts, or a required one that has failed. Raises ClientGone."""
         client, changed = self._request.client, self._changed
         until = clock() + self._plan.rules.timeout
-        for at, missing in enumerate(self._missing):
-            if not missing:
+        for at, part in enumerate(self._plan.parts):
+            if not part.needs and self._failed is None:
                 self._start(at)
         while self._left and self._failed is None and self._error is None:
             got = await first(changed, client.gone, until=until)
@@ -259,14 +275,10 @@ class _Run:
             return self._failure(self._failed)
         plan, request = self._plan, self._request
         values = [value for value in self._values if value is not None]
-        document, clashes = merge(
-            (part.name, value.piece) for part, value in zip(plan.parts, values, strict=True)
-        )
+        document, clashes = _document(plan, [value.piece for value in values])
         tag = b'"%b"' % hashlib.blake2b(document, digest_size=12).hexdigest().encode()
         sections = [section for value in values for section in value.sections]
         fields = [field(b"ETag", tag), *self._caching(sections), *self._told(clashes)]
-        if plan.rules.cookies:
-            fields += [field(b"Set-Cookie", value) for value in cookies_of(sections, plan.rules.cookies)]
         status = _condition(request, tag)
         if status == 412:
             return _problem(request, None, PartFault(412, "the answer is another one"), 0.0)
@@ -282,13 +294,17 @@ class _Run:
         return _problem(self._request, self._plan.parts[at], fault, self._took[at])
 
     def _caching(self, sections: Sequence[Fields]) -> list[Field]:
-        fields = []
-        if any(self._faults):
-            fields.append(_NO_STORE)
-        elif value := strictest(sections):
+        is_whole = not any(self._faults)
+        fields = [] if is_whole else [_NO_STORE]
+        if not tells(sections):
+            return fields
+        if is_whole and (value := strictest(sections)):
             fields.append(field(b"Cache-Control", value))
         if value := varying(sections):
             fields.append(field(b"Vary", value))
+        cookies = self._plan.rules.cookies
+        if cookies:
+            fields += [field(b"Set-Cookie", value) for value in cookies_of(sections, cookies)]
         return fields
 
     def _told(self, clashes: Sequence[str]) -> list[Field]:
@@ -329,7 +345,7 @@ class _Run:
 
         self._begin(at, run)
 
-    def _begin(self, at: int, run: Callable[[], Awaitable[None]]) -> None:
+    def _begin(self, at: int, run: Callable[[], Coroutine[object, None, None]]) -> None:
         self._clients[at].ends.append(self._plan.begin(run))
 
     async def _have(self, at: int) -> None:
@@ -430,12 +446,12 @@ class _Run:
             raise missing_of(missing) from missing
         body = body_of(part, self._names) if part.body is not None else b""
         fields = self._fields_of(part)
-        asked = Asked(self._request, self._clients[at], part.method.encode(), target, fields, body)
+        asked = Asked(self._request, self._clients[at], plan.methods[at], target, fields, body)
         try:
             answer = await plan.asks[at](asked)
         except (BackendError, NoBackend, Refusal, BadMessage, Overdue) as error:
             raise _unanswered(part, error) from error
-        return read_answer(part, answer.status, answer.fields, answer.body, most=plan.rules.most_part)
+        return plan.readers[at].read(answer.status, answer.fields, answer.body)
 
     def _fields_of(self, part: Part) -> Fields:
         fields = self._request.fields
@@ -443,6 +459,14 @@ class _Run:
             return fields.edited(_WITHOUT_BODY if part.body is None else _WITH_BODY)
         passed = [row for row in fields if row.name in _PASSED_OUT]
         return Fields([*passed, *_CODED] if part.body is None else [*passed, *_CODED, _HAS_JSON])
+
+
+def _document(plan: _Plan, pieces: list[Piece]) -> tuple[bytes, list[str]]:
+    """Make the document; give the keys that several parts gave, too."""
+    if plan.keys is None:
+        return merge(zip([part.name for part in plan.parts], pieces, strict=True))
+    pairs = zip(plan.keys, pieces, strict=True)
+    return b"{%b}" % b",".join([key + piece for key, piece in pairs if isinstance(piece, bytes)]), []
 
 
 async def _receive(request: Request, most: int) -> bytes:

@@ -16,6 +16,13 @@ The states of a `Seat` (what the lane knows of a connection):
     detached, due       it stands in `lane.due` and will be stepped once, at the next turn
     running             the lane is inside `coro.send`; `_here.seat` is this seat
 
+An `Aside` is what a connection has done beside itself, such as a part of an answer made of several: a coroutine that
+is stepped as connections are and has no trio task of its own, which would cost 20 us. It is born detached and runs to
+its first wait within the step of who begins it. Who begins it ends it: `end` raises ClientGone where it waits, in whose
+clean-up nothing awaits (see the rules for a `finally`), so that it is over at once and trio need not know that it was
+there. The first time it says `in_trio` it is *carried*: a task is begun that goes on with its coroutine from where it
+stands, with a `Seat` of its own, for good; from then on `end` cancels that task.
+
 What breaks if you change it:
 - A seat that is stepped while trio holds it, or rescheduled while the lane holds it, corrupts both. Hence
   `wake` looks at `attached`, and a step looks again, because a seat may attach after it became due.
@@ -49,13 +56,14 @@ Without epoll (macOS), and in tests on memory streams, the same connection code 
 """
 
 import heapq
+import logging
 import math
 import os
 import select
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 from weakref import WeakKeyDictionary
 
 import trio
@@ -73,9 +81,10 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from netfront.errors import Overdue
+from netfront.errors import ClientGone, Overdue
 
 __all__ = [
+    "Aside",
     "Deadline",
     "Lane",
     "Signal",
@@ -90,6 +99,7 @@ __all__ = [
     "plainly",
 ]
 
+_log = logging.getLogger("netfront")
 _BLOCK = 0.002
 """Seconds of a poll that waits: how late a timer may be, and how long trio's own tasks wait for the lane."""
 _TURN = 0.002
@@ -254,6 +264,10 @@ class Seat:
             if lane.is_asleep:
                 lane.ring()
 
+    def throw(self, error: BaseException) -> object:
+        """Raise an error where it waits."""
+        return self.task.coro.throw(error)
+
     def _abort(self, raise_cancel: RaiseCancelT) -> Abort:
         self.raise_cancel = raise_cancel
         self.wake()
@@ -287,15 +301,146 @@ class Seat:
             raise Overdue(deadline.which)
 
 
+class Aside:
+    """What a connection has done beside itself: see the top of this file.
+
+    Args:
+        start: begins a trio task, where one is needed.
+    """
+
+    __slots__ = ("_coro", "_scope", "_start", "attached", "deadline", "due", "is_over", "lane", "raise_cancel",
+                 "seat", "send", "timer")  # fmt: skip
+
+    def __init__(
+        self,
+        lane: "Lane",
+        coro: Coroutine[object, None, None],
+        start: Callable[[Callable[[], Awaitable[None]]], None],
+    ) -> None:
+        self.lane = lane
+        self.attached = False
+        """Whether it is not the lane who steps it: trio does, or nobody any more."""
+        self.due = False
+        self.deadline = Deadline()
+        self.raise_cancel: RaiseCancelT | None = None
+        self.timer: _Timer | None = None
+        self.send = self._step
+        self.seat: Seat | None = None
+        self.is_over = False
+        self._coro = coro
+        self._start = start
+        self._scope: trio.CancelScope | None = None
+
+    def wake(self) -> None:
+        """Have it stepped at the next turn."""
+        if not self.due and not self.attached:
+            self.due = True
+            lane = self.lane
+            lane.due.append(self)
+            if lane.is_asleep:
+                lane.ring()
+
+    def end(self) -> None:
+        """End it, wherever it waits; idempotent. One that ends itself just goes on."""
+        if self.is_over or self._coro.cr_running:  # type: ignore[attr-defined]  # of every coroutine
+            return
+        if self._scope is not None:
+            self._scope.cancel()
+            self.lane.trio_due = True
+            return
+        before, _here.seat = _here.seat, self
+        try:
+            self.throw(ClientGone())
+        finally:
+            _here.seat = before
+
+    def throw(self, error: BaseException) -> object:
+        """Raise an error where it waits."""
+        try:
+            return self._coro.throw(error)
+        except BaseException as left:
+            return self._leave(left)
+
+    def _step(self, _: None) -> object:
+        try:
+            return self._coro.send(None)
+        except BaseException as left:
+            return self._leave(left)
+
+    def _leave(self, error: BaseException) -> object:
+        """Be over. What it raises has nobody to go to: whoever began it is told by other ways."""
+        self.is_over = self.attached = True
+        self.lane.leaves(self)
+        if not isinstance(error, (StopIteration, ClientGone)):
+            _log.error("an error of netfront's own beside a connection", exc_info=error)
+        return _PARKED
+
+    async def attach(self) -> None:
+        """Lane to trio, for good: it is carried by a task from here on."""
+        if self.seat is not None:
+            await self.seat.attach()
+            return
+        self._scope = trio.CancelScope()
+        self.attached = True
+        self.lane.visitors += 1
+        self.lane.trio_due = True
+        self._start(self._carry)
+        await _attach
+
+    async def detach(self) -> None:
+        """Trio to lane: that of the task which carries it."""
+        assert self.seat is not None
+        await self.seat.detach()
+
+    async def face(self) -> None:
+        """Raise what is overdue."""
+        deadline = self.deadline
+        if deadline.at <= self.lane.now:
+            deadline.at = math.inf
+            raise Overdue(deadline.which)
+
+    async def _carry(self) -> None:
+        lane, scope = self.lane, self._scope
+        assert scope is not None
+        self.seat = seat = Seat(lane, current_task())
+        seat.deadline = self.deadline
+        lane.takes_over(self, seat)
+        try:
+            with scope:
+                try:
+                    await _Rest(self._coro)
+                except Exception as error:
+                    self._leave(error)
+                finally:
+                    if not seat.attached:
+                        await seat.attach()
+        finally:
+            self.is_over = True
+            lane.visitors -= 1
+            lane.leaves(seat)
+
+
+class _Rest:
+    """The rest of a coroutine that was begun elsewhere."""
+
+    __slots__ = ("_coro",)
+
+    def __init__(self, coro: Coroutine[object, None, None]) -> None:
+        self._coro = coro
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._coro.__await__()
+
+
 class _Timer:
     __slots__ = ("seat",)
 
-    def __init__(self, seat: Seat) -> None:
-        self.seat: Seat | None = seat
+    def __init__(self, seat: Seat | Aside) -> None:
+        self.seat: Seat | Aside | None = seat
 
 
 class _Here(threading.local):
-    seat: Seat | None = None
+    seat: Seat | Aside | None = None
     lane: "Lane | None" = None
 
 
@@ -320,7 +465,7 @@ class Lane:
 
     def __init__(self) -> None:
         self.now = trio.current_time()
-        self.due: list[Seat] = []
+        self.due: list[Seat | Aside] = []
         self.is_asleep = False
         self.trio_due = False
         self.visitors = 0
@@ -330,10 +475,10 @@ class Lane:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._bell, select.EPOLLIN)
         self._watched: dict[int, Watched] = {}
-        self._seats: set[Seat] = set()
+        self._seats: set[Seat | Aside] = set()
         self._timers: list[tuple[float, int, _Timer]] = []
         self._timer_count = 0
-        self.soon: dict[Seat, float] = {}
+        self.soon: dict[Seat | Aside, float] = {}
         """Those whose wait ends at a time that is looked at every `_SOON`: nearly each ends before, and a timer for it
         costs 1.4 us, an entry here 0.1."""
         self._next_look = 0.0
@@ -357,6 +502,36 @@ class Lane:
         finally:
             self._seats.discard(seat)
 
+    def begin(
+        self,
+        run: Callable[[], Coroutine[object, None, None]],
+        start: Callable[[Callable[[], Awaitable[None]]], None],
+    ) -> Callable[[], None]:
+        """Run something beside the connection that runs here, up to its first wait; give what ends it at once.
+
+        Args:
+            start: begins a trio task, in a nursery that outlives the connection.
+        """
+        aside = Aside(self, run(), start)
+        self._seats.add(aside)
+        before, _here.seat = _here.seat, aside
+        try:
+            said = aside.send(None)
+            if said is not _PARKED and said is not _ATTACHED:
+                self._undo(aside, said)
+        finally:
+            _here.seat = before
+        return aside.end
+
+    def takes_over(self, aside: Aside, seat: Seat) -> None:
+        """Know a seat in place of what it carries."""
+        self._seats.discard(aside)
+        self._seats.add(seat)
+
+    def leaves(self, seat: Seat | Aside) -> None:
+        """Know a seat no more."""
+        self._seats.discard(seat)
+
     def watch(self, fd: int, stream: Watched) -> None:
         """Watch a socket until `forget`; it is registered once, for every direction."""
         self._watched[fd] = stream
@@ -377,7 +552,7 @@ class Lane:
         """How many connections run here."""
         return len(self._seats)
 
-    def set_timer(self, seat: Seat, at: float) -> None:
+    def set_timer(self, seat: Seat | Aside, at: float) -> None:
         """Wake this seat at a precise time, unless its timer is dropped before."""
         self._timer_count += 1
         seat.timer = _Timer(seat)
@@ -508,13 +683,13 @@ class Lane:
             here.seat = None
             context.task = task
 
-    def _undo(self, seat: Seat, said: object) -> None:
+    def _undo(self, seat: Seat | Aside, said: object) -> None:
         """Take back a trio primitive used outside `in_trio`, and raise there; as often as it is tried."""
         while said is not _PARKED and said is not _ATTACHED:
             abort = getattr(said, "abort_func", None)
             if abort is not None:
                 abort(lambda: None)
-            said = seat.task.coro.throw(RuntimeError(f"a connection used trio outside in_trio: {said!r}"))
+            said = seat.throw(RuntimeError(f"a connection used trio outside in_trio: {said!r}"))
 
     def _ring_timers(self, now: float) -> None:
         timers = self._timers
@@ -546,7 +721,15 @@ class _Park:
     __await__ = (_PARKED,).__iter__
 
 
+class _Attach:
+    """Stand until a task goes on with the coroutine."""
+
+    __slots__ = ()
+    __await__ = (_ATTACHED,).__iter__
+
+
 _park = cast(Awaitable[None], _Park())  # awaitable for the interpreter, which typing cannot see
+_attach = cast(Awaitable[None], _Attach())  # likewise
 
 
 def lane() -> Lane | None:

@@ -1,6 +1,6 @@
 """Tasks that begin while connections wait, such as a second try beside the first: each runs as connections run."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 import trio
 
@@ -31,22 +31,21 @@ class Tasks:
             self._nursery.start_soon(self._lane.run, run)
             self._lane.trio_due = True
 
-    def begin(self, run: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-        """Run something beside, as `spawn` does; give what ends it at once, wherever it waits."""
-        lane, scope = self._lane, trio.CancelScope()
+    def begin(self, run: Callable[[], Coroutine[object, None, None]]) -> Callable[[], None]:
+        """Run something beside the connection that calls; give what ends it at once, wherever it waits.
+
+        Whoever calls ends it, at the latest when it ends itself. On the lane it has no task of its own (net/lane.py).
+        """
+        nursery = self._nursery
+        if nursery is None:
+            raise RuntimeError("nothing is being served")
+        if self._lane is not None:
+            return self._lane.begin(run, nursery.start_soon)
+        scope = trio.CancelScope()
 
         async def within() -> None:
             with scope:
-                await (lane.run(run) if lane is not None else run())
+                await run()
 
-        def end() -> None:
-            scope.cancel()
-            if lane is not None:
-                lane.trio_due = True
-
-        if self._nursery is None:
-            raise RuntimeError("nothing is being served")
-        self._nursery.start_soon(within)
-        if lane is not None:
-            lane.trio_due = True
-        return end
+        nursery.start_soon(within)
+        return scope.cancel

@@ -15,12 +15,13 @@ from email.utils import parsedate_to_datetime
 from netfront.wire.fields import Fields
 from netfront.wire.jsontext import quote
 
-__all__ = ["Piece", "cookies_of", "merge", "strictest", "varying"]
+__all__ = ["Piece", "cookies_of", "merge", "strictest", "tells", "varying"]
 
 Piece = bytes | Sequence[tuple[str, bytes]]
 """A value as it is written, or what is spread into the root: keys and values."""
 
 _OURS = frozenset({b"accept", b"accept-encoding"})
+_TELLING = frozenset({b"cache-control", b"expires", b"pragma", b"vary", b"set-cookie"})
 _MOST_SECONDS = 2**31
 _TO_ALL = (b"must-revalidate", b"proxy-revalidate", b"no-transform", b"must-understand")
 """Directives that hold for the whole as soon as one part has them."""
@@ -50,6 +51,15 @@ def merge(parts: Iterable[tuple[str | None, Piece]]) -> tuple[bytes, list[str]]:
                 written[key] = value
     document = b",".join([b"%b:%b" % (quote(key), value) for key, value in written.items()])
     return b"{%b}" % document, list(clashes)
+
+
+def tells(sections: Iterable[Fields]) -> bool:
+    """Tell whether any of the answers says something of caching, or sets a cookie: mostly none does."""
+    for section in sections:
+        for row in section.rows:
+            if row.name in _TELLING:
+                return True
+    return False
 
 
 def strictest(sections: Sequence[Fields]) -> bytes:
@@ -84,9 +94,10 @@ def varying(sections: Iterable[Fields]) -> bytes:
     """Give the value of Vary for an answer made of these; empty for none."""
     names: dict[bytes, None] = {}
     for section in sections:
-        for value in section.get_all(b"vary"):
-            for name in value.lower().split(b","):
-                names[name.strip(b" \t")] = None
+        for row in section.rows:
+            if row.name == b"vary":
+                for name in row.value.lower().split(b","):
+                    names[name.strip(b" \t")] = None
     if b"*" in names:
         return b"*"
     return b", ".join(name for name in names if name and name not in _OURS)
