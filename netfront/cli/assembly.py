@@ -161,7 +161,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         kept.outward if kept is not None else None,
     )
     tasks = kept.tasks if kept is not None else Tasks()
-    tokens = tokens_of(plan, outward, tasks.spawn, console.note, kept.tokens if kept is not None else None)
+    tokens = tokens_of(plan, outward, tasks, console.note, kept.tokens if kept is not None else None)
     parts = _Parts(
         plan,
         services,

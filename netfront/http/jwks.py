@@ -101,18 +101,25 @@ class Issuer:
     # -- in the background -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the keys fresh, until cancelled. One task for each issuer; it needs no client."""
+        """Keep the keys fresh, until cancelled. One task for each issuer; it needs no client.
+
+        It looks in tasks of their own: the connections that are kept of it are then on the lane, as requests want them.
+        """
         never = Signal()
         while True:
             now = clock()
             if now >= self._due and not self._under_way and now >= self._began + _PAUSE:
-                await self._look()
+                self._begin()
+                await first(self._over)
             await first(never, until=max(self._due, self._began + _PAUSE, clock() + 0.1))
+
+    def _begin(self) -> None:
+        self._under_way = True
+        self._over.clear()
+        self._spawn(self._look)
 
     async def _look(self) -> None:
         """Look at the keys."""
-        self._under_way = True
-        self._over.clear()
         self._began = now = clock()
         self.looks += 1
         try:
@@ -197,9 +204,7 @@ class Issuer:
                     return False
                 await self._wait(never, client, min(until, self._began + _PAUSE))
             if not self._under_way:
-                self._under_way = True
-                self._over.clear()
-                self._spawn(self._look)
+                self._begin()
             while self._under_way and clock() < until:
                 await self._wait(self._over, client, until)
             return not self._under_way and not self.why

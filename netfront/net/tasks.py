@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 import trio
 
-from netfront.net.lane import Lane, plainly
+from netfront.net.lane import Lane, Signal, plainly
 
 __all__ = ["Tasks"]
 
@@ -15,11 +15,14 @@ class Tasks:
     def __init__(self) -> None:
         self._nursery: trio.Nursery | None = None
         self._lane: Lane | None = None
+        self.opened = Signal()
+        """Set once tasks may begin."""
 
     def open(self, nursery: trio.Nursery, lane: Lane | None) -> None:
         """Let tasks begin in this nursery from here on."""
         self._nursery = nursery
         self._lane = lane
+        self.opened.set()
 
     def spawn(self, run: Callable[[], Awaitable[None]]) -> None:
         """Run something beside. May be called on the lane, as accepting does."""

@@ -24,14 +24,16 @@ class Browser:
         self.cookies = dict(cookies or {})
         self.set = []
 
-    def get(self, url, *, method="GET", fields=PAGE):
+    def get(self, url, *, method="GET", fields=PAGE, body=None):
         """Ask once; give status, fields and body."""
         place = urlsplit(url)
         connection = http.client.HTTPConnection(place.hostname, place.port, timeout=20)
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         try:
             target = re.sub(r"^\w+://[^/]*", "", url) or "/"
-            connection.request(method, target, headers={**fields, **({"Cookie": cookies} if cookies else {})})
+            connection.request(
+                method, target, body, headers={**fields, **({"Cookie": cookies} if cookies else {})}
+            )
             answer = connection.getresponse()
             body = answer.read()
         finally:

@@ -226,12 +226,10 @@ class Issuer:
             request.send_header("Location", location)
         request.send_header("Content-Type", "application/json")
         request.send_header("Content-Length", str(len(body)))
-        request.send_header("Connection", "close")
         if self.cache_control is not None:
             request.send_header("Cache-Control", self.cache_control)
         request.end_headers()
         request.wfile.write(body)
-        request.close_connection = True
 
     def metadata(self):
         """What it says of itself."""

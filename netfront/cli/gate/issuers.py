@@ -26,7 +26,8 @@ from netfront.http.ask import Answer, ask
 from netfront.http.discovery import Ask, discover
 from netfront.http.jwks import Issuer
 from netfront.http.message import Client
-from netfront.net.lane import clock
+from netfront.net.lane import Signal, clock
+from netfront.net.tasks import Tasks
 from netfront.policy.metadata import Metadata
 from netfront.policy.sealed import Sealer
 from netfront.policy.token import Keys, TokenRules, parse_keys
@@ -68,7 +69,7 @@ class Tokens:
     """The issuers, files of keys and verifiers of an app.
 
     Args:
-        spawn: runs something in a task of its own.
+        tasks: where the issuers are looked at.
         session_key: where the secret is that seals sessions.
         kept: those of the app before: what is the same goes on with what it knows.
 
@@ -80,12 +81,13 @@ class Tokens:
         self,
         plans: Iterable[MethodPlan],
         outward: Outward,
-        spawn: Spawn,
+        tasks: Tasks,
         tell: Tell,
         session_key: Secret | None = None,
         kept: "Tokens | None" = None,
     ) -> None:
         self._outward = outward
+        self._tasks = tasks
         self._session_key = session_key
         self._sealer: Sealer | None = kept._sealer if kept is not None else None
         self._logins: dict[OidcPlan, Login] = {}
@@ -99,14 +101,16 @@ class Tokens:
         faults = Faults()
         for plan in plans:
             if isinstance(plan, OidcPlan):
-                self._issuers.setdefault(plan.issuer, self._issuer(plan.issuer, outward, spawn, tell))
+                self._issuers.setdefault(plan.issuer, self._issuer(plan.issuer, outward, tasks.spawn, tell))
                 try:
                     self._prepare(plan)
                 except UsageError as error:
                     faults.take(error)
             elif isinstance(plan, JwtPlan):
                 if plan.issuer is not None:
-                    self._issuers.setdefault(plan.issuer, self._issuer(plan.issuer, outward, spawn, tell))
+                    self._issuers.setdefault(
+                        plan.issuer, self._issuer(plan.issuer, outward, tasks.spawn, tell)
+                    )
                 if plan.file is not None and plan.file not in self._files:
                     try:
                         known = kept and kept._files.get(plan.file)
@@ -184,7 +188,7 @@ class Tokens:
             self._running.pop(issuer).cancel()
         for issuer in current - self._running.keys():
             scope = self._running[issuer] = trio.CancelScope()
-            nursery.start_soon(_keep_fresh, issuer, scope)
+            nursery.start_soon(_keep_fresh, issuer, self._tasks.opened, scope)
         self._kept = None
 
     def stop(self) -> None:
@@ -264,8 +268,9 @@ def _asking_of(plan: IssuerPlan, outward: Outward) -> tuple[Callable[[], Awaitab
     return partial(discover, get, plan.url), get
 
 
-async def _keep_fresh(issuer: Issuer, scope: trio.CancelScope) -> None:
+async def _keep_fresh(issuer: Issuer, opened: Signal, scope: trio.CancelScope) -> None:
     with scope:
+        await opened.wait_in_trio()
         await issuer.run()
 
 

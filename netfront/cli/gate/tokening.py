@@ -1,6 +1,6 @@
 """The methods that ask others. What goes by signed tokens is made only where a plan has it: its library takes 75 ms."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netfront.cli.gate.auth import gates
@@ -17,6 +17,7 @@ from netfront.filters.hide_sessions import hide_sessions
 from netfront.http.ask import Answer, ask
 from netfront.http.message import Filter, Request
 from netfront.net.lane import clock
+from netfront.net.tasks import Tasks
 from netfront.wire.fields import Fields
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _MOST_BODY = 65_536
 def tokens_of(
     plan: ServePlan,
     outward: Outward,
-    spawn: Callable[[Callable[[], Awaitable[None]]], None],
+    tasks: Tasks,
     tell: Callable[[str], None],
     kept: "Tokens | None",
 ) -> "Tokens | None":
@@ -45,7 +46,7 @@ def tokens_of(
         return None
     from netfront.cli.gate.issuers import Tokens
 
-    return Tokens(methods, outward, spawn, tell, plan.session_key, kept)
+    return Tokens(methods, outward, tasks, tell, plan.session_key, kept)
 
 
 def token_makers(tokens: "Tokens | None", outward: Outward) -> Makers:
