@@ -124,11 +124,11 @@ _netfront_gateway() {
         '*--basic=[user and password, by a file as htpasswd makes it (bcrypt, apr1, SHA); with '\'',hide'\'' the backend does not see them]:value: ' \
         '*--api-key=[a key in X-API-Key or in the header named, by a file of hashes that --new-key makes; with '\'',hide'\'' the backend does not see it]:value: ' \
         '--new-key=[print a new API key, and the line for the file of --api-key; then stop]:value: ' \
-        '*--jwt=[a bearer token of this issuer, or signed by a key of a JWKS file; aud=, alg=, leeway=, cookie=]:value: ' \
-        '*--oidc=[have browsers log in at this issuer\: client-id=, client-secret=SECRET, scope=]:value: ' \
-        '--session-key=[encrypts the cookies of --oidc (default\: one of the data directory)]:secret:_files' \
+        '*--jwt=[a bearer token of this issuer, or signed by a key of a JWKS file\: aud=A|B whom it is for, alg=, leeway=TIME (default 30s), cookie=NAME where it may come too, iss= with a file, insecure for http elsewhere]:value: ' \
+        '*--oidc=[have browsers log in at this issuer\: client-id=NAME, client-secret=SECRET, scope=A|B (default openid|profile|email), session=TIME (default 8h), leeway=, insecure; it sends them back to /-/oidc/callback, and /-/oidc/logout ends a session]:value: ' \
+        '--session-key=[seals the sessions of --oidc; of several lines the first seals and all open (default\: one of the data directory)]:secret:_files' \
         '*--mtls=[a client certificate, verified by --client-ca, is demanded here and not elsewhere]:value: ' \
-        '*--auth-url=[ask another service whether a request may pass; with '\'',open'\'' it may while that is down]:value: ' \
+        '*--auth-url=[ask another service whether a request may pass\: fields=A|B of its answer go to the backend, user= and scopes= name those that say who asks, timeout=TIME (default 5s), open lets requests in while it is down]:value: ' \
         '*--token-scope=[scopes that a token or key must have, all of them]:value: ' \
         '*--claim=[a claim that must have this value, or hold it if it is an array; a.b is b within a]:value: ' \
         '*--ip=[networks that clients may come from, behind --trust-proxy their own]:value: ' \

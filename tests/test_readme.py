@@ -1,6 +1,7 @@
 """The README is true: every command in it runs."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -22,6 +23,9 @@ FREE = {
     "udp://:5353": "udp://:0",
 }
 """Listeners of the README, and the same on a port that is free."""
+
+
+os.environ.setdefault("SECRET", "of nobody")  # which a command names
 
 
 @pytest.fixture(scope="module")

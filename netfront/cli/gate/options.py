@@ -85,7 +85,8 @@ Jwt = Annotated[
     flag(
         "--jwt",
         AUTH,
-        "a bearer token of this issuer, or signed by a key of a JWKS file; aud=, alg=, leeway=, cookie=",
+        "a bearer token of this issuer, or signed by a key of a JWKS file: aud=A|B whom it is for, alg=, leeway=TIME "
+        "(default 30s), cookie=NAME where it may come too, iss= with a file, insecure for http elsewhere",
         "[SCOPE: ]URL|@FILE[,…]",
     ),
 ]
@@ -94,14 +95,20 @@ Oidc = Annotated[
     flag(
         "--oidc",
         AUTH,
-        "have browsers log in at this issuer: client-id=, client-secret=SECRET, scope=",
+        "have browsers log in at this issuer: client-id=NAME, client-secret=SECRET, scope=A|B (default "
+        "openid|profile|email), session=TIME (default 8h), leeway=, insecure; it sends them back to "
+        "/-/oidc/callback, and /-/oidc/logout ends a session",
         "[SCOPE: ]URL,…",
     ),
 ]
 SessionKey = Annotated[
     str | None,
     flag(
-        "--session-key", AUTH, "encrypts the cookies of --oidc (default: one of the data directory)", "SECRET"
+        "--session-key",
+        AUTH,
+        "seals the sessions of --oidc; of several lines the first seals and all open (default: one of the data "
+        "directory)",
+        "SECRET",
     ),
 ]
 Mtls = Annotated[
@@ -118,8 +125,9 @@ AuthUrl = Annotated[
     flag(
         "--auth-url",
         AUTH,
-        "ask another service whether a request may pass; with ',open' it may while that is down",
-        "[SCOPE: ]URL[,open]",
+        "ask another service whether a request may pass: fields=A|B of its answer go to the backend, user= and "
+        "scopes= name those that say who asks, timeout=TIME (default 5s), open lets requests in while it is down",
+        "[SCOPE: ]URL[,…]",
     ),
 ]
 
