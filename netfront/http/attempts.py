@@ -278,7 +278,7 @@ class Attempts:
         if error.was_kept:
             lease.done(GIVEN_UP)
         else:
-            lease.done(error.why, connected=error.connected)
+            lease.failed(error)
             self.tried.append(lease.backend)
             self.failures += 1
 

@@ -116,7 +116,7 @@ class _Try:
         try:
             response = await self._send(self._request, lease)
         except BackendError as error:
-            lease.done(error.why, connected=error.connected)
+            lease.failed(error)
         except (BadMessage, ClientGone, NoBackend, Overdue, OSError):
             lease.done(GIVEN_UP)
         except BaseException:

@@ -40,6 +40,8 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 """Off before connecting, the last packet of the handshake is not sent alone, but with the first bytes: 4 us less."""
 BESIDE = 0.25
 """Seconds of silence after which another address, or backend, is tried beside the first (RFC 8305 §5)."""
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What this machine is short of, and no backend can help."""
 _HANDSHAKE = 1.0
 """Seconds for a TLS handshake while there are others to turn to: one that hangs would cost the whole time-out."""
 
@@ -223,6 +225,7 @@ class _Attempt:
 
     def _note(self, error: OSError) -> None:
         self._last = BackendError("connect", retry_safe=True, why=words(error))
+        self._last.is_ours = error.errno in _SHORT
 
     def _made(self, stream: SocketStream, used: Address) -> SocketStream:
         backend = self.backend

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from netfront.errors import NoBackend
+from netfront.errors import BackendError, NoBackend
 from netfront.net.backend import Backend, Member
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.health import Health, HealthRules
@@ -84,6 +84,10 @@ class Lease:
             if not backend.is_suspect and not pool.follows:
                 return
         pool.handed_back(self, self.fault if outcome is DONE else outcome, connected=connected)
+
+    def failed(self, error: BackendError) -> None:
+        """Hand it back for a failure, unless that says nothing of the backend."""
+        self.done(GIVEN_UP if error.is_ours else error.why, connected=error.connected)
 
     def answered(self) -> None:
         """Note that an answer has begun: that decides a trial, however long the rest of it takes."""

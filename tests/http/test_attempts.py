@@ -1,5 +1,6 @@
 """The tries of a request: what is sent elsewhere, what is not, and how often, against real backends on loopback."""
 
+import errno
 import random
 import socket
 import struct
@@ -17,6 +18,7 @@ from netfront.http.forward import forward
 from netfront.http.message import Response, stack
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
+from netfront.net import dial  # a test cannot run out of descriptors without harm to the others
 from netfront.net.backend import Member
 from netfront.net.pool import DONE, Pool, PoolRules
 from netfront.policy.statuses import parse_statuses
@@ -430,6 +432,24 @@ async def test_a_client_that_leaves_while_a_backend_thinks_hands_its_lease_back(
         await gone_quiet(rig)
         go.set()
     assert rig.pool.backends[0].failures == 0
+
+
+async def test_that_descriptors_have_run_out_says_nothing_of_a_backend(nursery, monkeypatch):
+    """All of them would be ejected for what none of them did."""
+    with origin(answering(GOOD)) as good:
+        rig = Rig(nursery, good.port, good.port)
+        begin = dial._begin
+
+        def short(address, has_words):
+            raise OSError(errno.EMFILE, "too many open files")
+
+        monkeypatch.setattr(dial, "_begin", short)
+        for _ in range(4):
+            status, _ = await rig.ask()
+            assert status == 502
+        assert [(backend.failures, backend.is_up) for backend in rig.pool.backends] == [(0, True)] * 2
+        monkeypatch.setattr(dial, "_begin", begin)
+        assert await rig.ask() == (200, b"good")
 
 
 async def test_a_client_that_leaves_while_a_backend_is_dialled_is_not_dialled_for_any_more(nursery):
