@@ -134,6 +134,11 @@ class BackendConnection:
         except OSError:
             return False
 
+    @property
+    def was_reset(self) -> bool:
+        """Whether the upload has met a reset. The kernel tells of one once, so that what is read then finds an end."""
+        return self._upload is not None and isinstance(self._upload.failed, ConnectionResetError)
+
     def close(self) -> None:
         """Close it; idempotent."""
         self.stream.abort()
@@ -444,6 +449,10 @@ class ResponseBody:
         if data:
             self.started = True
         if self._reader.finished:
+            if self.connection.was_reset and self._reader.framing.kind == UNTIL_CLOSE:
+                cut = BackendError("body", retry_safe=False, why="reset")
+                self.abort(cut)
+                raise cut
             lease, self._lease = self._lease, None
             self.connection._finish(self._reusable and not self._reader.rest)
             lease.done(DONE)
