@@ -115,6 +115,7 @@ def test_who_is_named_twice_counts_once_and_that_is_said():
     with named(2) as (a, b), running("balance", a.place, b.place, f"{a.place}+weight=2") as front:
         assert tally(front.port, 6) == {"a": 3, "b": 3}
         assert f"netfront: /: {a.label} is named twice; it counts once" in front.stderr
+        until(lambda: f"  -> {a.label}, {b.label} (" in front.stderr)
 
 
 def test_a_kept_connection_goes_to_each_in_turn():
