@@ -464,7 +464,8 @@ class ResponseBody:
         try:
             data = self._reader.receive_now()
         except (OSError, BadMessage) as error:
-            failure = BackendError("body", retry_safe=False, why=str(error) or type(error).__name__)
+            why = words(error) if isinstance(error, OSError) else error.why
+            failure = BackendError("body", retry_safe=False, why=why)
             self.abort(failure)
             raise failure from error
         if data:
