@@ -125,7 +125,8 @@ class BackendError(Exception):
         timed_out: whether it was silence that failed (504) and not an error (502).
 
     `was_kept` is set where the connection had been kept from an earlier exchange, and ended or brought nonsense
-    before an answer had begun: that says little of the backend, and the request is tried there once more.
+    before an answer had begun: that says little of the backend, and the request is tried there once more. `is_ours` is
+    set where it was for want of descriptors or memory of our own: that says nothing of it.
     """
 
     def __init__(self, stage: str, *, retry_safe: bool, why: str, timed_out: bool = False) -> None:
@@ -135,6 +136,7 @@ class BackendError(Exception):
         self.why = why
         self.timed_out = timed_out
         self.was_kept = False
+        self.is_ours = False
 
     @property
     def connected(self) -> bool:

@@ -254,7 +254,9 @@ class App:
         """Close backend connections that have been idle for too long, and let time do its work in the pools."""
         for service in (*self.services.values(), *self.outward.found.values(), *self._left):
             pool = service.pool
-            self.transport.sweep((*pool.backends, *pool.leaving), now)
+            # what a service that was left has open is of no use to the one in its place
+            keeps = service not in self._left
+            self.transport.sweep((*pool.backends, *pool.leaving), now, keeps=keeps)
             pool.sweep(now)
         self._left = [service for service in self._left if service.is_used]
         self._retired = [front for front in self._retired if _is_used(front)]

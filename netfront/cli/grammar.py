@@ -272,6 +272,10 @@ def parse_retry_on(text: str) -> RetryPlan:
         return RetryPlan(resets=False)
     parts = text.split(",")
     statuses = [part for part in parts if part != "reset"]
+    words = [part for part in statuses if part and not part[0].isdecimal()]
+    if words:
+        hint = "there are statuses, such as 503 or 5xx, and reset; or none, alone"
+        raise UsageError(*(Fault(part, "neither a status nor reset", hint) for part in words))
     return RetryPlan("reset" in parts, parse_statuses(",".join(statuses)) if statuses else NO_STATUS)
 
 

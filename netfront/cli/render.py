@@ -290,7 +290,7 @@ def _folded(notes: list[str], room: int) -> list[str]:
 
 
 def _labels(plan: ServePlan, route: RoutePlan) -> list[str]:
-    return [target.label for target in plan.targets(route)]
+    return list(dict.fromkeys(target.label for target in plan.targets(route)))
 
 
 def _backends(plan: ServePlan) -> int:

@@ -4,7 +4,7 @@ No failed request where another backend could have answered. Three kinds of fail
 
 - *Nothing was sent*: the backend refused, was silent when dialled, or ended the kept connection before. Another one
   gets the request, whatever its method; a silent one is tried beside the next. Such tries cost no backend anything, so
-  the budget is not asked.
+  the budget is not asked. Where those that are left have their `+max`, it waits for a place at one of them.
 - *It was sent, and the connection ended without an answer*: another one gets it only where sending it twice is
   harmless (RFC 9110 §9.2.2) and the budget allows it. A request that is not idempotent, and of which a byte was
   written, is never repeated.
@@ -215,20 +215,15 @@ class Attempts:
                 and not (self._rules.resets and pool.spend(clock()))
             ):
                 raise error
-            if anew is not None:
-                lease = pool.again(anew)
-            else:
-                try:
-                    lease = self.take()
-                except NoBackend:
-                    lone += 1
-                    if error.stage not in _UNSENT or not await self._wait(lone):
-                        raise error from None
-                    self.tried.clear()
-                    try:
-                        lease = self.take()
-                    except NoBackend:
-                        raise error from None
+            lease = pool.again(anew) if anew is not None else await self._take_or_wait()
+            if lease is None:
+                lone += 1
+                if error.stage not in _UNSENT or not await self._wait(lone):
+                    raise error
+                self.tried.clear()
+                lease = await self._take_or_wait()
+                if lease is None:
+                    raise error
             self._note(error.why)
             connection = None if anew is not None else self._transport.kept(lease.backend, self.request)
             anew = None
@@ -238,6 +233,24 @@ class Attempts:
                 error = failed.error
                 if error.was_kept:
                     anew = failed.backend
+
+    async def _take_or_wait(self) -> Lease | None:
+        """Take a lease, of one that is busy as soon as it takes another request; None where all were tried.
+
+        Raises:
+            NoBackend: they are busy for too long, or too many requests wait already.
+            ClientGone: the client left meanwhile.
+        """
+        try:
+            return self.take()
+        except NoBackend as error:
+            if not error.is_full:
+                return None
+        client = self.request.client
+        lease = await self._pool.wait_for_lease(self.take, client.gone, client.has_left, has_failed=True)
+        if lease is None:
+            raise ClientGone
+        return lease
 
     async def _wait(self, failures: int) -> bool:
         """Wait a little where there is nobody else to ask; tell whether somebody is still there to be answered."""
@@ -278,7 +291,7 @@ class Attempts:
         if error.was_kept:
             lease.done(GIVEN_UP)
         else:
-            lease.done(error.why, connected=error.connected)
+            lease.failed(error)
             self.tried.append(lease.backend)
             self.failures += 1
 

@@ -134,6 +134,11 @@ class BackendConnection:
         except OSError:
             return False
 
+    @property
+    def was_reset(self) -> bool:
+        """Whether the upload has met a reset. The kernel tells of one once, so that what is read then finds an end."""
+        return self._upload is not None and isinstance(self._upload.failed, ConnectionResetError)
+
     def close(self) -> None:
         """Close it; idempotent."""
         self.stream.abort()
@@ -164,6 +169,7 @@ class BackendConnection:
         stream, client = self.stream, request.client
         data = b""
         interim, again = 0, _ASK_AGAIN
+        rival: Rival | None = None
         try:
             self._send(request, head)
             while True:
@@ -174,19 +180,24 @@ class BackendConnection:
                     due.at = clock() + patience.answer
                     due.which = "answer"
                     readable, gone = stream.readable, client.gone
-                    while (got := await either(readable, gone, late)) is not readable:
+                    while rival is None and (got := await either(readable, gone, late)) is not readable:
                         if got is None:
                             rival = hedge.begin(request, lease) if hedge is not None else None
                             late = clock() + again
                             again *= 2.0  # of the time past, all of a client's patience could be over by then
-                            if rival is not None:
-                                late = math.inf
-                                answered = await self._race(request, lease, rival)
-                                if answered is not None:
-                                    due.at = math.inf
-                                    return answered
                         elif client.has_left():
                             raise ClientGone
+                    if rival is not None:
+                        late = math.inf
+                        answered = await self._race(request, rival)
+                        if answered is not None:
+                            due.at = math.inf
+                            self.close()
+                            lease.done(rival.silence)
+                            return answered
+                        if not readable.is_set:
+                            rival = None
+                            continue
                     due.at = math.inf
                 try:
                     more = stream.receive_now()
@@ -205,6 +216,8 @@ class BackendConnection:
                 while parsed is not None:
                     answer, data = parsed
                     if answer.status >= 200 or answer.status == 101:
+                        if rival is not None:
+                            rival.abandon()
                         return self._response(request, answer, data, patience, lease)
                     interim += 1
                     await self._pass_on(request, answer, interim)
@@ -213,39 +226,52 @@ class BackendConnection:
             is_nonsense = isinstance(error.__cause__, BadMessage)
             error.was_kept = self.is_kept and not (interim or error.timed_out or (data and not is_nonsense))
             self.close()
+            if rival is not None:
+                answered = await self._outlive(request, rival)
+                if answered is not None:
+                    lease.done(GIVEN_UP if error.was_kept else error.why, connected=error.connected)
+                    return answered
             raise
         except Overdue as error:
+            if rival is not None:
+                rival.abandon()
             self.close()
             if error.which != "answer":
                 raise
             raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
         except BaseException:
+            if rival is not None:
+                rival.abandon()
             self.close()
             raise
 
-    async def _race(self, request: Request, lease: Lease, rival: "Rival") -> Response | None:
-        """Wait for our answer and that of another try; give the other's if it comes first, None where ours has begun.
+    async def _race(self, request: Request, rival: Rival) -> Response | None:
+        """Wait for our answer and that of another try; give the other's if it comes first.
 
+        None where something of ours has come, which may be less than an answer: the other goes on until it is one.
         Also None if the other try has failed: then ours is waited for alone.
         """
         readable, client = self.stream.readable, request.client
+        while True:
+            got = await first(readable, client.gone, rival.over)
+            if got is readable:
+                return None
+            if got is rival.over:
+                return rival.take_over(request)
+            if client.has_left():
+                raise ClientGone
+
+    async def _outlive(self, request: Request, rival: Rival) -> Response | None:
+        """Wait for the answer of another try, ours having failed; None where that has failed too."""
+        client = request.client
         try:
-            while True:
-                got = await first(readable, client.gone, rival.over)
-                if got is readable:
-                    rival.abandon()
-                    return None
-                if got is rival.over:
-                    answered = rival.take_over(request)
-                    if answered is not None:
-                        self.close()
-                        lease.done(rival.silence)
-                    return answered
+            while await first(rival.over, client.gone) is not rival.over:
                 if client.has_left():
                     raise ClientGone
         except BaseException:
             rival.abandon()
             raise
+        return rival.take_over(request)
 
     async def _pass_on(self, request: Request, answer: ResponseHead, interim: int) -> None:
         """Pass an interim answer on; a 100 only to a client that waits for it (RFC 9110 §15.2)."""
@@ -438,12 +464,17 @@ class ResponseBody:
         try:
             data = self._reader.receive_now()
         except (OSError, BadMessage) as error:
-            failure = BackendError("body", retry_safe=False, why=str(error) or type(error).__name__)
+            why = words(error) if isinstance(error, OSError) else error.why
+            failure = BackendError("body", retry_safe=False, why=why)
             self.abort(failure)
             raise failure from error
         if data:
             self.started = True
         if self._reader.finished:
+            if self.connection.was_reset and self._reader.framing.kind == UNTIL_CLOSE:
+                cut = BackendError("body", retry_safe=False, why="reset")
+                self.abort(cut)
+                raise cut
             lease, self._lease = self._lease, None
             self.connection._finish(self._reusable and not self._reader.rest)
             lease.done(DONE)

@@ -2,7 +2,8 @@
 
 A backend that accepts and never answers cannot be told from one that is slow. So it is not cut: the request is asked
 once more of another backend, and the silence counts against the first one only if the other answered. What is slow
-everywhere is thus slow and nothing worse, and no backend gets the same request twice.
+everywhere is thus slow and nothing worse, and no backend gets the same request twice. An answer is a whole head: half
+of one, an interim answer, or a connection that ends does not decide the race, and the second try goes on beside it.
 
 The second try runs in a task of its own, since the first is still waited for. It has a client of its own, who
 "leaves" when the try is not wanted any more: whatever it waits for then ends it, as if the real client had left.
@@ -116,7 +117,7 @@ class _Try:
         try:
             response = await self._send(self._request, lease)
         except BackendError as error:
-            lease.done(error.why, connected=error.connected)
+            lease.failed(error)
         except (BadMessage, ClientGone, NoBackend, Overdue, OSError):
             lease.done(GIVEN_UP)
         except BaseException:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 
-from netfront.errors import BackendError, BadMessage, ClientGone, Overdue
+from netfront.errors import BackendError, BadMessage, ClientGone, Overdue, words
 from netfront.http.body import BodyReader, RequestBody
 from netfront.http.client import ResponseBody
 from netfront.http.date import DateLine
@@ -378,7 +378,8 @@ class _Connection:
         except BaseException as error:
             if not isinstance(body, bytes):
                 body.abort(error)
-            exchange.outcome = exchange.outcome or str(error) or type(error).__name__
+            why = words(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+            exchange.outcome = exchange.outcome or why
             if self._has_begun or isinstance(error, (BackendError, OSError)):
                 self.stream.reset()  # what is cut must not look whole, nor an upgraded stream like an end
                 if isinstance(error, _EXPECTED):

@@ -88,10 +88,13 @@ class Transport:
     def _forget(self, connection: BackendConnection) -> None:
         self._homes.pop(connection, None)
 
-    def sweep(self, backends: Iterable[Backend], now: float) -> None:
+    def sweep(self, backends: Iterable[Backend], now: float, *, keeps: bool = True) -> None:
         """Close idle connections that are too old, or ended by the backend, or lead to where it is no longer.
 
         Call it every second or so, also for backends that are leaving.
+
+        Args:
+            keeps: False closes all that are idle, where nobody is going to ask for one.
         """
         for backend in backends:
             idle = cast(list[BackendConnection], backend.idle)
@@ -99,7 +102,8 @@ class Transport:
             for connection in idle:
                 is_current = connection.generation == backend.generation
                 if (
-                    is_current
+                    keeps
+                    and is_current
                     and now - connection.idle_since < self._idle
                     and connection.is_alive(look=False)
                 ):

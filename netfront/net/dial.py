@@ -11,7 +11,7 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import trio
@@ -40,8 +40,10 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 """Off before connecting, the last packet of the handshake is not sent alone, but with the first bytes: 4 us less."""
 BESIDE = 0.25
 """Seconds of silence after which another address, or backend, is tried beside the first (RFC 8305 §5)."""
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What this machine is short of, and no backend can help."""
 _HANDSHAKE = 1.0
-"""Seconds for a TLS handshake while there are others to turn to: one that hangs would cost the whole time-out."""
+"""Seconds for a TLS handshake if there is somebody else to turn to: one that hangs would cost the whole time-out."""
 
 
 async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> Stream:
@@ -107,15 +109,15 @@ async def dial_any(
         ClientGone: whoever it is for has left.
     """
     gone = candidates.gone
+    others = _Others(candidates)
     under_way: list[_Attempt] = []
     last: BackendError | None = None
-    has_more, next_at, is_connected = True, 0.0, False
+    next_at, is_connected = 0.0, False
     try:
-        while has_more or under_way:
+        while others.may_be or under_way:
             now = clock()
-            if has_more and now >= next_at:
-                backend = candidates.another()
-                has_more = backend is not None
+            if others.may_be and now >= next_at:
+                backend = others.take()
                 if backend is not None:
                     next_at = now + BESIDE
                     try:
@@ -135,18 +137,17 @@ async def dial_any(
                     if not preamble and backend.member.tls is None:
                         is_connected = True
                         return backend, stream
-                    until = min(attempt.until, clock() + _HANDSHAKE) if has_more else attempt.until
-                    secure = await _introduced(stream, backend, until, preamble)
+                    secure = await _introduced(stream, backend, attempt.until, preamble, others.are_there)
                     is_connected = True
                     return backend, secure
                 except BackendError as error:
                     under_way.remove(attempt)
                     last, next_at = error, 0.0
                     candidates.failed(backend, error)
-            if under_way and not (has_more and clock() >= next_at):
+            if under_way and not (others.may_be and clock() >= next_at):
                 until = min(attempt.next_at for attempt in under_way)
                 waits = [signal for attempt in under_way for signal in attempt.waits]
-                got = await first(*waits, gone, until=min(until, next_at) if has_more else until)
+                got = await first(*waits, gone, until=min(until, next_at) if others.may_be else until)
                 if got is gone and candidates.has_left():
                     raise ClientGone
     finally:
@@ -155,6 +156,31 @@ async def dial_any(
         if not is_connected:
             candidates.gave_up()
     raise last or BackendError("connect", retry_safe=True, why="nobody to dial")
+
+
+class _Others:
+    """The candidates that are left; whether there is one can be asked before it is dialled."""
+
+    __slots__ = ("_ahead", "_candidates", "may_be")
+
+    def __init__(self, candidates: Candidates) -> None:
+        self._candidates = candidates
+        self._ahead: Backend | None = None
+        self.may_be = True
+        """Whether there may be one."""
+
+    def are_there(self) -> bool:
+        """Find out whether there is one; then it has to be dialled, as it has been picked."""
+        if self._ahead is None and self.may_be:
+            self._ahead = self._candidates.another()
+            self.may_be = self._ahead is not None
+        return self.may_be
+
+    def take(self) -> Backend | None:
+        """Give the next to dial."""
+        self.are_there()
+        backend, self._ahead = self._ahead, None
+        return backend
 
 
 class _Attempt:
@@ -223,6 +249,7 @@ class _Attempt:
 
     def _note(self, error: OSError) -> None:
         self._last = BackendError("connect", retry_safe=True, why=words(error))
+        self._last.is_ours = error.errno in _SHORT
 
     def _made(self, stream: SocketStream, used: Address) -> SocketStream:
         backend = self.backend
@@ -233,8 +260,18 @@ class _Attempt:
         return stream
 
 
-async def _introduced(stream: SocketStream, backend: Backend, until: float, preamble: bytes) -> Stream:
-    """Send the PROXY line and do the handshake, where they are due."""
+async def _introduced(
+    stream: SocketStream,
+    backend: Backend,
+    until: float,
+    preamble: bytes,
+    others_are_there: Callable[[], bool] | None = None,
+) -> Stream:
+    """Send the PROXY line and do the handshake, where they are due.
+
+    Args:
+        others_are_there: asked where the handshake takes long; if they are, it has failed.
+    """
     member = backend.member
     try:
         if preamble:
@@ -242,7 +279,7 @@ async def _introduced(stream: SocketStream, backend: Backend, until: float, prea
         if member.tls is None:
             return stream
         secure = TlsStream(stream, member.tls, server_side=False, server_name=member.server_name)
-        await _handshake(secure, until)
+        await _handshake(secure, until, others_are_there)
     except BaseException:
         stream.abort()
         raise
@@ -256,9 +293,15 @@ async def _send_preamble(stream: SocketStream, preamble: bytes) -> None:
         raise BackendError("connect", retry_safe=True, why=words(error)) from error
 
 
-async def _handshake(stream: TlsStream, until: float) -> None:
+async def _handshake(stream: TlsStream, until: float, others_are_there: Callable[[], bool] | None) -> None:
     try:
-        await stream.handshake(until=until)
+        if others_are_there is not None:
+            try:
+                return await stream.handshake(until=min(until, clock() + _HANDSHAKE))
+            except Overdue:
+                if others_are_there():
+                    raise
+        await stream.handshake(until=until)  # it goes on where it was
     except ssl.SSLError as error:
         from netfront.net.tls import handshake_failure  # 6 ms of a start that speaks no TLS
 

@@ -34,7 +34,7 @@ class Leases:
 
     def failed(self, backend: Backend, error: BackendError) -> None:
         """Hand back the lease of one that could not be dialled."""
-        self._out.pop(backend)[0].done(error.why, connected=False)
+        self._out.pop(backend)[0].failed(error)
 
     def won(self, backend: Backend) -> tuple[Lease, int, float]:
         """Give the lease of the one that is connected, its generation when it was dialled, and when that was.

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from netfront.errors import NoBackend
+from netfront.errors import BackendError, NoBackend
 from netfront.net.backend import Backend, Member
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.health import Health, HealthRules
@@ -85,6 +85,10 @@ class Lease:
                 return
         pool.handed_back(self, self.fault if outcome is DONE else outcome, connected=connected)
 
+    def failed(self, error: BackendError) -> None:
+        """Hand it back for a failure, unless that says nothing of the backend."""
+        self.done(GIVEN_UP if error.is_ours else error.why, connected=error.connected)
+
     def answered(self) -> None:
         """Note that an answer has begun: that decides a trial, however long the rest of it takes."""
         pool = self._pool
@@ -149,6 +153,8 @@ class Pool:
         self._trials: dict[Backend, float] = {}
         """Those that wait for a request to be tried by, and since when."""
         self._waiting: deque[Signal] = deque()
+        self._standing_by: list[Signal] = []
+        """Those that have failed somewhere and wait for one of the others: they hold up nobody who has the choice."""
         self._counted = 0
         self._enter(list(members))
         self._arrange(_now())
@@ -210,7 +216,7 @@ class Pool:
     @property
     def waiting(self) -> int:
         """How many requests wait for a place."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._standing_by)
 
     @property
     def has_several(self) -> bool:
@@ -218,24 +224,32 @@ class Pool:
         return len(self.backends) > 1
 
     async def wait_for_lease(
-        self, take: Callable[[], Lease], gone: Signal, has_left: Callable[[], bool]
+        self,
+        take: Callable[[], Lease],
+        gone: Signal,
+        has_left: Callable[[], bool],
+        *,
+        has_failed: bool = False,
     ) -> Lease | None:
         """Wait until one of the backends takes another request, first come, first served.
 
         Only who stands first is woken when there may be room, and stands there until it has a lease: nobody goes past.
+        Who has failed somewhere stands aside, since those behind may well go where it cannot; it is woken as they are.
 
         Args:
             take: takes the lease.
             gone: set when who waits may have left; then `has_left` tells.
+            has_failed: whether it has been to some of the backends, and waits for the others alone.
         Returns:
             None if who waits has left.
         Raises:
             NoBackend: too many wait already, or it took too long, or there is nobody left to wait for.
         """
-        if len(self._waiting) >= self.rules.queue:
+        if self.waiting >= self.rules.queue:
             raise NoBackend(f"all backends are busy and {self.rules.queue} requests wait already")
         turn = Signal()
-        self._waiting.append(turn)
+        line = self._standing_by if has_failed else self._waiting
+        line.append(turn)
         until = clock() + self.rules.queue_time
         try:
             while True:
@@ -252,13 +266,16 @@ class Pool:
                 elif has_left():
                     return None
         finally:
-            self._waiting.remove(turn)
+            line.remove(turn)
             self._let_one_go_on()
 
     def _let_one_go_on(self) -> None:
-        """Wake who stands first, where it may get something, or nothing ever."""
-        if self._waiting and (self._has_room or self._trials):
-            self._waiting[0].set()
+        """Wake who stands first, and who stands by, where they may get something, or nothing ever."""
+        if self._has_room or self._trials:
+            for turn in self._standing_by:
+                turn.set()
+            if self._waiting:
+                self._waiting[0].set()
 
     def _trial(self, tried: Container[Backend], now: float, may_repeat: bool) -> Backend | None:
         """Give a backend that is down and wants to be tried, if this request may be the one."""

@@ -138,6 +138,7 @@ class SocketStream:
     """A connected non-blocking socket, on the lane where there is one."""
 
     __slots__ = (
+        "_failure",
         "_fd",
         "_held",
         "_lane",
@@ -161,6 +162,7 @@ class SocketStream:
         self._send = sock.send
         self._lane: Lane | None = lane()
         self._held = b""
+        self._failure: OSError | None = None
         self.facts = facts
         self.has_ended = False
         self.is_lost = False
@@ -211,7 +213,8 @@ class SocketStream:
                 self.has_ended = not self._recv(1, socket.MSG_PEEK)
             except BlockingIOError:
                 continue
-            except OSError:
+            except OSError as error:
+                self._failure = error  # the kernel tells of it once, and of an end from then on
                 self.has_ended = self.is_lost = True
             if self.has_ended:
                 return
@@ -230,9 +233,12 @@ class SocketStream:
         except BlockingIOError:
             self.readable.is_set = False
             return None
-        if len(data) < max_bytes and not self.has_ended and not self.is_marked:
-            # a short read has emptied the socket; only an end may share its edge with bytes, or urgent data stop it
-            self.readable.is_set = self._lane is None  # where there are no edges one must try to know
+        if len(data) < max_bytes:
+            if not self.has_ended and not self.is_marked:
+                # a short read has emptied the socket; an end may share its edge with bytes, and urgent data stop it
+                self.readable.is_set = self._lane is None  # where there are no edges one must try to know
+            elif not data and self._failure is not None:
+                raise self._failure
         return data
 
     async def receive_some(self, max_bytes: int = CHUNK) -> bytes:
@@ -324,6 +330,8 @@ class SocketStream:
 
     def raise_failure(self) -> None:
         """Raise what the kernel holds against the socket, such as a reset that no call has met yet."""
+        if self._failure is not None:
+            raise self._failure
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))

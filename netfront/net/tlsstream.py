@@ -59,7 +59,7 @@ class TlsStream:
         self.facts = stream.facts
 
     async def handshake(self, early: bytes = b"", *, until: float = math.inf) -> None:
-        """Do the handshake. Raises ssl.SSLError, OSError or Overdue.
+        """Do the handshake. Raises ssl.SSLError, OSError or Overdue; after Overdue it may be asked to go on.
 
         Args:
             early: bytes of it that were taken from the stream already.

@@ -17,7 +17,7 @@ from netfront.http.message import Response
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.net.bind import open_sockets
 from netfront.net.lane import Lane, Signal
-from netfront.net.listen import Admission, Listener, serve
+from netfront.net.listen import Accepting, Admission, Listener, serve
 from netfront.wire.fields import EMPTY
 from netfront.wire.head import request_memory
 
@@ -48,7 +48,7 @@ def served(*, on_lane):
         token.append(trio.lowlevel.current_trio_token())
         lane = Lane() if on_lane else None
         await serve(
-            (listener,),
+            Accepting([listener]),
             admission=Admission(1000, 1000, lambda _: True),
             stop=stop,
             lane=lane,

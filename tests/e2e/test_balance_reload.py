@@ -15,7 +15,7 @@ from tests.support.dns import dns_server
 from tests.support.echo import datagram_echo
 from tests.support.named import ask, get, named, tally, until
 from tests.support.netfront import run, running
-from tests.support.origins import Connection
+from tests.support.origins import PATIENCE, Connection
 from tests.support.servers import free_port
 
 UPGRADE = b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -199,6 +199,19 @@ def test_a_bad_file_is_told_by_its_line_and_the_old_plan_stays(file):
             file.write(b.place)
             front.process.send_signal(signal.SIGHUP)
             until(lambda: set(tally(front.port, 2)) == {"b"})
+
+
+def test_another_way_to_pick_leaves_no_connections_behind(file):
+    with named(1) as (a,):
+        file.write(a.place)
+        with running("balance", str(file)) as front:
+            assert ask(front.port).body == b"a"
+            before = a.origin.connections[-1]
+            assert not before.ended.is_set()
+            file.rewrite(front, a.place, "--lb least")
+            assert ask(front.port).body == b"a"
+            assert before.ended.wait(PATIENCE / 2)  # the origin itself would end it
+            assert not a.origin.connections[-1].ended.is_set()
 
 
 def test_the_same_line_is_refused_at_the_start(file):

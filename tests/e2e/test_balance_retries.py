@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.client import connect
+from tests.support.client import NotWhole, connect
 from tests.support.named import ask, get, named, tally, until
 from tests.support.netfront import running
 from tests.support.origins import Connection, closed_port, cutting, full_queue, resetting, saying, silent
@@ -150,6 +150,15 @@ def test_retries_have_a_budget(pair):
         again = sent([b])[b"GET"] - 50
         assert 10 <= again <= 25
         assert shares["503"] == 50 - again
+
+
+def test_why_a_body_broke_off_is_told_in_words(pair):
+    a, b = pair
+    a.play(resetting(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"))
+    with running("balance", a.place, b.place, "--lb", "first", "-v") as front:
+        with pytest.raises(NotWhole):
+            ask(front.port)
+        until(lambda: "[body: connection reset by peer]" in front.stderr)
 
 
 def test_garbage_and_a_cut_body_never_look_whole(pair):

@@ -115,6 +115,7 @@ def test_who_is_named_twice_counts_once_and_that_is_said():
     with named(2) as (a, b), running("balance", a.place, b.place, f"{a.place}+weight=2") as front:
         assert tally(front.port, 6) == {"a": 3, "b": 3}
         assert f"netfront: /: {a.label} is named twice; it counts once" in front.stderr
+        until(lambda: f"  -> {a.label}, {b.label} (" in front.stderr)
 
 
 def test_a_kept_connection_goes_to_each_in_turn():
@@ -168,6 +169,8 @@ REFUSED = [
     ((":3001", "--health-body", "ok"), "--health-body: there is no --health\n  add --health PATH"),
     ((":3001", "--health", "/x", "--health-body", "("), "--health-body (: "),
     ((":3001", "--eject-on", "200"), "--eject-on 200: only answers from 400 on can count as failures\n"),
+    ((":3001", "--retry-on", "resets"), "--retry-on resets: neither a status nor reset\n  there are statuses,"),
+    ((":3001", "--retry-on", "none,503"), "--retry-on none: neither a status nor reset"),
     ((":3001", "--hedge", "p20"), "--hedge p20: not a percentile from p50 to p99.999\n  as in p95, or none"),
     ((":3001", "--slow-start", "30"), "--slow-start 30: "),
     ((":3009-3001",), ":3009-3001: not a range of ports\n"),

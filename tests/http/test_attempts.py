@@ -1,5 +1,6 @@
 """The tries of a request: what is sent elsewhere, what is not, and how often, against real backends on loopback."""
 
+import errno
 import random
 import socket
 import struct
@@ -17,8 +18,9 @@ from netfront.http.forward import forward
 from netfront.http.message import Response, stack
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
+from netfront.net import dial  # a test cannot run out of descriptors without harm to the others
 from netfront.net.backend import Member
-from netfront.net.pool import DONE, Pool, PoolRules
+from netfront.net.pool import DONE, GIVEN_UP, Pool, PoolRules
 from netfront.policy.statuses import parse_statuses
 from netfront.wire.fields import EMPTY
 from netfront.wire.head import HeadLimits
@@ -432,6 +434,24 @@ async def test_a_client_that_leaves_while_a_backend_thinks_hands_its_lease_back(
     assert rig.pool.backends[0].failures == 0
 
 
+async def test_that_descriptors_have_run_out_says_nothing_of_a_backend(nursery, monkeypatch):
+    """All of them would be ejected for what none of them did."""
+    with origin(answering(GOOD)) as good:
+        rig = Rig(nursery, good.port, good.port)
+        begin = dial._begin
+
+        def short(address, has_words):
+            raise OSError(errno.EMFILE, "too many open files")
+
+        monkeypatch.setattr(dial, "_begin", short)
+        for _ in range(4):
+            status, _ = await rig.ask()
+            assert status == 502
+        assert [(backend.failures, backend.is_up) for backend in rig.pool.backends] == [(0, True)] * 2
+        monkeypatch.setattr(dial, "_begin", begin)
+        assert await rig.ask() == (200, b"good")
+
+
 async def test_a_client_that_leaves_while_a_backend_is_dialled_is_not_dialled_for_any_more(nursery):
     """Nobody has failed: those that are silent may be only slow."""
     with full_queue() as one, full_queue() as other:
@@ -479,6 +499,56 @@ async def test_requests_that_wait_are_served_one_after_the_other(nursery):
                 assert (await client.receive_some(65536)).endswith(b"good")
         assert [seen.target for seen in good.requests] == [b"/0", b"/1", b"/2"]
     assert rig.last.attempts == 1
+
+
+@pytest.mark.parametrize(("kind", "method"), [("refusing", b"POST"), ("closing", b"GET")])
+async def test_what_has_failed_waits_for_the_one_that_is_busy(nursery, kind, method):
+    with ExitStack() as open_:
+        good = open_.enter_context(origin(answering(GOOD)))
+        bad = open_.enter_context(closed_port() if kind == "refusing" else origin(cutting(b"")))
+        rig = Rig(nursery, bad if kind == "refusing" else bad.port, good.port, max=1)
+        held = rig.pool._lease(rig.pool.backends[1])
+        client = await rig.connect()
+        await client.send_all(b"%b / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n" % method)
+        await waiting(rig, 1)
+        held.done(DONE)
+        with trio.fail_after(5):
+            assert (await client.receive_some(65536)).endswith(b"good")
+        assert len(good.requests) == 1
+    assert rig.last.attempts == 2
+    assert [backend.in_flight for backend in rig.pool.backends] == [0, 0]
+
+
+async def test_who_waits_for_one_alone_holds_up_nobody_who_has_the_choice(nursery):
+    with closed_port() as refusing, origin(answering(GOOD)) as busy:
+        rig = Rig(nursery, refusing, busy.port, max=1)
+        held = rig.pool._lease(rig.pool.backends[1])
+        client = await rig.connect()
+        await client.send_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        await waiting(rig, 1)
+        free = rig.pool.take(None, (), trio.current_time())
+        assert free.backend is rig.pool.backends[0]
+        free.done(GIVEN_UP)
+        held.done(DONE)
+        with trio.fail_after(5):
+            assert (await client.receive_some(65536)).endswith(b"good")
+        assert len(busy.requests) == 1
+
+
+async def test_what_has_failed_waits_in_a_queue_that_is_bounded(nursery):
+    with closed_port() as refusing, origin(answering(GOOD)) as good:
+        rig = Rig(nursery, refusing, good.port, max=1, queue=0)
+        held = rig.pool._lease(rig.pool.backends[1])
+        assert (await client_status(rig, b"POST")) == b"503"
+        held.done(DONE)
+
+
+async def client_status(rig, method):
+    """Ask while leases are out; give the status."""
+    client = await rig.connect()
+    await client.send_all(b"%b / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n" % method)
+    with trio.fail_after(5):
+        return (await client.receive_some(65536)).split(b" ")[1]
 
 
 async def test_a_full_queue_refuses(nursery):

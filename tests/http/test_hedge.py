@@ -308,6 +308,77 @@ def test_an_interim_answer_of_the_second_is_not_passed_on(rig):
     assert rig.is_clean()
 
 
+@pytest.mark.parametrize("part", [b"HTTP/1.1 200 OK\r\nCont", b"HTTP/1.1 103 Early\r\n\r\n"])
+def test_less_than_an_answer_does_not_end_the_race(rig, part):
+    one, other, hung, well = late(rig)
+    one.feed(part)
+    rig.go_on()
+    assert not rig.main.is_over
+    other.feed(OK % b"two")
+    rig.go_on()
+    assert (rig.body, rig.exchange.retried) == (b"two", "hedged")
+    assert one.is_closed
+    assert (hung.failures, well.failures, well.served) == (1, 0, 1)
+    assert rig.is_clean()
+
+
+def test_what_has_begun_may_still_win(rig):
+    one, other, slow, beside = late(rig)
+    answer = OK % b"one"
+    one.feed(answer[:20])
+    rig.go_on()
+    one.feed(answer[20:])
+    rig.go_on()
+    assert (rig.body, rig.exchange.attempts) == (b"one", 1)
+    assert other.is_closed
+    assert (slow.failures, beside.failures) == (0, 0)
+    assert rig.is_clean()
+
+
+@pytest.mark.parametrize("part", [b"", b"HTTP/1.1 200 OK\r\nCont"])
+def test_a_first_try_that_fails_meanwhile_leaves_it_to_the_second(rig, part):
+    one, other, failing, well = late(rig)
+    if part:
+        one.feed(part)
+        rig.go_on()
+    one.end()
+    rig.go_on()
+    assert not rig.main.is_over
+    assert len(rig.asked) == 2, "nobody is asked twice"
+    other.feed(OK % b"two")
+    rig.go_on()
+    assert (rig.body, rig.exchange.attempts, rig.exchange.backend) == (b"two", 2, well)
+    assert failing.failures == (1 if part else 0), "a kept connection that ends says nothing of its backend"
+    assert rig.is_clean()
+
+
+def test_a_client_that_leaves_when_only_the_second_is_left_ends_that(rig):
+    one, other, *_ = late(rig)
+    one.end()
+    rig.go_on()
+    rig.client.leave()
+    rig.go_on()
+    assert isinstance(rig.main.error, ClientGone)
+    assert other.is_closed
+    assert rig.is_clean()
+
+
+def test_where_both_fail_the_third_is_asked(rig):
+    one, other, *_ = late(rig)
+    one.feed(b"HTTP/1.1 200 OK\r\nCont")
+    rig.go_on()
+    one.end()
+    rig.go_on()
+    other.feed(b"garbage\r\n\r\n")
+    rig.go_on()
+    assert len(rig.asked) == 3
+    [third] = {0, 1, 2} - {rig.streams.index(one), rig.streams.index(other)}
+    rig.streams[third].feed(OK % b"tri")
+    rig.go_on()
+    assert rig.body == b"tri"
+    assert rig.is_clean()
+
+
 def test_where_nobody_else_is_up_there_is_no_second_try():
     with Steps() as steps:
         rig = Rig(steps, backends=2)
@@ -374,7 +445,7 @@ def test_what_a_hung_backend_cost_is_not_learnt_as_the_time_of_an_answer():
         assert rig.is_clean()
 
 
-@pytest.mark.parametrize("answers", ["nobody", "first", "second", "second streams", "both"])
+@pytest.mark.parametrize("answers", ["nobody", "first", "second", "second streams", "both", "half", "end"])
 @pytest.mark.parametrize("victim", ["main", "beside"])
 @pytest.mark.parametrize("at", range(5))
 def test_a_cut_at_any_wait_leaves_nothing_over(answers, victim, at):
@@ -399,7 +470,8 @@ def test_a_cut_at_any_wait_leaves_nothing_over(answers, victim, at):
             rig.client.leave()
         rig.go_on()
         errors = [hand.error for hand in rig.hands if hand.error is not None]
-        assert all(isinstance(error, (Cut, ClientGone)) for error in errors)
+        expected = (Cut, ClientGone, BackendError) if answers == "end" else (Cut, ClientGone)
+        assert all(isinstance(error, expected) for error in errors)
         assert rig.is_clean()
 
 
@@ -410,6 +482,10 @@ class Cut(BaseException):
 def answer(rig, who):
     if who in ("first", "both"):
         rig.streams[0].feed(OK % b"one")
+    if who == "half":
+        rig.streams[0].feed(b"HTTP/1.1 200 OK\r\n")
+    if who == "end":
+        rig.streams[0].end()
     if who in ("second", "both") and rig.streams[1].sent:
         rig.streams[1].feed(OK % b"two")
     if who == "second streams" and rig.streams[1].sent:

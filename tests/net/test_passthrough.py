@@ -4,6 +4,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
@@ -497,6 +498,30 @@ async def test_tls_is_spoken_to_a_backend_that_wants_it(mode, contexts):
             with pytest.raises(trio.BrokenResourceError):
                 await ask(front_port, b"GET")
     assert passages[-1].outcome.startswith("tls: certificate verify failed")
+
+
+@both_modes
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_slow_handshake_is_waited_for_where_nobody_else_is_left(mode, count, contexts):
+    server, client = contexts("a.example"), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(cadata=CA.pem.decode())
+
+    def slowly():
+        time.sleep(1.2)  # longer than who has others to turn to waits for
+        return server
+
+    passages = []
+    with answering(slowly) as one, answering(slowly) as two:
+        members = [member(port, tls=client, server_name="a.example") for port in (one, two)]
+        front = Passthrough([(Scope(), pool_of(*members[:count]))], observers=[passages.append])
+        async with listening(mode, front.serve) as port:
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+            with trio.fail_after(10):
+                async with stream:
+                    await stream.send_all(b"GET\r\n")
+                    assert (await stream.receive_some()).endswith(b"hello")
+            await told(passages)
+    assert passages[-1].why.count("no answer to the handshake") == count - 1
 
 
 async def test_a_passthrough_needs_no_lane_under_it_to_relay_over_memory():

@@ -343,6 +343,31 @@ async def test_a_reset_is_seen_while_the_other_side_does_not_read():
 
 
 @both_modes
+async def test_a_reset_behind_bytes_that_cannot_leave_is_no_end(mode):
+    """The kernel tells of a reset once, be it to a look that only asks whether the client is still there."""
+    (one, client), (other, server) = tcp_pair(buffer=1 << 18), tcp_pair(buffer=4096)
+    await client.send_all(BULK[:60_000])  # which is one read; the other side takes a few KiB of it
+    outcome = []
+
+    async def run():
+        streams = stream_of(one), stream_of(other)
+        try:
+            await relay(*streams, idle=10)
+        except OSError as error:
+            outcome.append(type(error))
+        for stream in streams:
+            stream.reset()
+
+    async with running(mode) as start:
+        start(run)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        reset(client)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await assert_reset(server)
+    assert outcome == [ConnectionResetError]
+
+
+@both_modes
 async def test_an_answer_that_ends_with_its_connection_ends_so_for_the_client(mode):
     done = []
     async with running(mode) as start:
