@@ -210,12 +210,11 @@ class Bearer:
             raise self._bad(error) from error
 
     def _token(self, request: Request) -> bytes | None:
-        for row in request.fields.rows:
-            if row.name == b"authorization":
-                scheme, _, token = row.value.partition(b" ")
-                if scheme.lower() == b"bearer":
-                    return token.strip(b" ")
-                break
+        value = request.fields.get(b"authorization")
+        if value is not None:
+            scheme, _, token = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                return token.strip(b" ")
         return _cookie(request, self._cookie) if self._cookie is not None else None
 
     def _bad(self, error: TokenRefused) -> Refusal:
@@ -244,12 +243,11 @@ def _key_name(token: bytes, digest: bytes) -> str:
 def _cookie(request: Request, name: bytes) -> bytes | None:
     """Give the value of a cookie. Two of one name are refused: which counts, each reader decides for itself."""
     found: bytes | None = None
-    for row in request.fields.rows:
-        if row.name == b"cookie":
-            for pair in row.value.split(b";"):
-                key, equals, value = pair.strip(b" \t").partition(b"=")
-                if equals and key == name:
-                    if found is not None and found != value:
-                        raise TokenRefused("two cookies of that name")
-                    found = value
+    for line in request.fields.get_all(b"cookie"):
+        for pair in line.split(b";"):
+            key, equals, value = pair.strip(b" \t").partition(b"=")
+            if equals and key == name:
+                if found is not None and found != value:
+                    raise TokenRefused("two cookies of that name")
+                found = value
     return found
