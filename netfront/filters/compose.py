@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import quote
@@ -154,7 +155,10 @@ def compose(parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: Com
         begin,
         rules,
         waiting,
-        tuple(Reader(part, most=rules.most_part) for part in parts),
+        tuple(
+            Reader(part, is_read=bool(waiters), most=rules.most_part)
+            for part, waiters in zip(parts, waiting, strict=True)
+        ),
         tuple(part.method.encode() for part in parts),
         keys,
     )
@@ -340,10 +344,7 @@ class _Run:
     # -- for one part ----------------------------------------------------------------------------------------
 
     def _start(self, at: int) -> None:
-        async def run() -> None:
-            await self._have(at)
-
-        self._begin(at, run)
+        self._begin(at, partial(self._have, at))
 
     def _begin(self, at: int, run: Callable[[], Coroutine[object, None, None]]) -> None:
         self._clients[at].ends.append(self._plan.begin(run))

@@ -13,7 +13,7 @@ from netfront.policy.merge import Piece
 from netfront.policy.reference import Missing
 from netfront.wire.coding import codings_of, decode
 from netfront.wire.fields import Field, Fields, field
-from netfront.wire.jsontext import has_numbers, parse, render
+from netfront.wire.jsontext import check, has_numbers, parse, render
 
 __all__ = [
     "CREDENTIALS",
@@ -92,12 +92,17 @@ class Reader:
     """Reads the answers of one part. The bytes that came last are not read again if they come once more.
 
     What is remembered is never changed: expressions make new values of those they get.
+
+    Args:
+        is_read: whether other parts refer to it.
+        most: bytes an answer may have without its content coding.
     """
 
-    __slots__ = ("_data", "_most", "_part", "_piece", "_value")
+    __slots__ = ("_data", "_is_read", "_most", "_part", "_piece", "_value")
 
-    def __init__(self, part: Part, *, most: int) -> None:
+    def __init__(self, part: Part, *, is_read: bool, most: int) -> None:
         self._part = part
+        self._is_read = is_read
         self._most = most
         self._data = b""
         self._piece: Piece = b""
@@ -107,7 +112,7 @@ class Reader:
         """Read an answer: see `read_answer`. Raises PartFault."""
         if status == 200 and data == self._data and data and _is_json(fields) and not codings_of(fields):
             return PartValue(self._piece, self._value, (fields,))
-        value = read_answer(self._part, status, fields, data, most=self._most)
+        value = read_answer(self._part, status, fields, data, is_read=self._is_read, most=self._most)
         if len(data) <= _MOST_REMEMBERED:
             self._data, self._piece, self._value = data, value.piece, value.value
         return value
@@ -118,10 +123,13 @@ def missing_of(missing: Missing) -> PartFault:
     return PartFault(STATUS_OF.get(missing.source, 502), missing.why)
 
 
-def read_answer(part: Part, status: int, fields: Fields, data: bytes, *, most: int) -> PartValue:
+def read_answer(
+    part: Part, status: int, fields: Fields, data: bytes, *, is_read: bool, most: int
+) -> PartValue:
     """Read the answer of a part.
 
     Args:
+        is_read: whether other parts refer to it; else its value is None where it goes on as it came.
         most: bytes it may have without its content coding.
     Raises:
         PartFault: it is none, or nothing that can be used.
@@ -133,16 +141,20 @@ def read_answer(part: Part, status: int, fields: Fields, data: bytes, *, most: i
         data = b"null"
     else:
         data = _content(status, fields, data, most)
+    goes_on = part.pick is None and not part.is_spread
+    value: object = None
     try:
-        value = parse(data)
+        if goes_on and not is_read:
+            check(data)
+        else:
+            value = parse(data)
     except ValueError as error:
         raise PartFault(502, str(error), part_status=status) from error
-    if part.pick is None:
-        if not part.is_spread:
-            return PartValue(data.removeprefix(_BOM).strip(_SPACE), value, (fields,))
-        is_plain = not has_numbers(data)
-    else:
-        is_plain = part.pick.is_plain and not has_numbers(data)
+    if goes_on:
+        return PartValue(data.removeprefix(_BOM).strip(_SPACE), value, (fields,))
+    is_plain = not has_numbers(data)
+    if part.pick is not None:
+        is_plain = is_plain and part.pick.is_plain
         try:
             value = part.pick.run(value)
         except ValueError as error:

@@ -5,8 +5,9 @@ means to somebody that there are two digits. So a number with a fraction or an e
 the nearest double to whoever computes with it and its own text to whoever writes it; whole numbers are Python's, which
 know no bounds.
 
-Refused beside what is no JSON at all: a name twice in one object (readers take the first, the last or both), NaN and
-Infinity, bytes that are not UTF-8, and more than `DEEPEST` levels. A byte order mark in front is passed over (§8.1).
+Refused beside what is no JSON at all: NaN and Infinity, bytes that are not UTF-8, and more than `DEEPEST` levels; and
+where it is read and not only passed on a name twice in one object, of which readers take the first, the last or both.
+A byte order mark in front is passed over (§8.1).
 """
 
 import json
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from json.encoder import encode_basestring
 
-__all__ = ["DEEPEST", "Number", "has_numbers", "parse", "parse_prefix", "quote", "render"]
+__all__ = ["DEEPEST", "Number", "check", "has_numbers", "parse", "parse_prefix", "quote", "render"]
 
 DEEPEST = 100
 """Levels of arrays and objects in each other. Each takes a turn of the parser's and the renderer's own stack, of which
@@ -56,8 +57,7 @@ def parse(data: bytes) -> object:
     Raises:
         ValueError: in a few words, why it is none.
     """
-    if data.startswith(_BOM):
-        data = data[3:]
+    data = data.removeprefix(_BOM)
     _check_depth(data)
     try:
         text = data.decode()
@@ -71,6 +71,27 @@ def parse(data: bytes) -> object:
         except ValueError:  # a whole number of more digits than Python reads at once
             pass
     return _decode(_EXACT, text)
+
+
+def check(data: bytes) -> None:
+    """Refuse what is no JSON, for whoever passes it on byte for byte and reads nothing of it.
+
+    Names that are there twice are not looked for: that takes as long again, and whoever reads it gets what was said.
+
+    Raises:
+        ValueError: in a few words, why it is none.
+    """
+    _check_depth(data)
+    try:
+        text = data.removeprefix(_BOM).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8") from error
+    try:
+        _decode(_CHECKING, text)
+    except _NotJson:
+        raise
+    except ValueError:  # a whole number of more digits than Python reads at once
+        parse(data)
 
 
 def parse_prefix(text: str, start: int) -> tuple[object, int]:
@@ -188,6 +209,7 @@ _EXACT = json.JSONDecoder(
 )
 _QUICK = json.JSONDecoder(object_pairs_hook=_object, parse_float=Number, parse_constant=_constant)
 """Whole numbers by the C code's own hand: half the time where there are many."""
+_CHECKING = json.JSONDecoder(parse_constant=_constant)
 _encode = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), check_circular=False, allow_nan=False
 ).encode

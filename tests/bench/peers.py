@@ -4,6 +4,7 @@ All do the same: keep connections to the origin, tell it who asks (X-Forwarded-F
 X-Real-IP), log nothing, end TLS with the same certificate. Beyond that each has its defaults.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -99,7 +100,8 @@ class Bench:
 def bench(profile: str | None = None) -> Iterator[Bench]:
     """Run the origin: nginx, one worker, on the core of the load.
 
-    It serves 1 KiB at `/` and `/rN`, the same with unique response fields at `/u`, and 1 MiB at `/1m`.
+    It serves 1 KiB at `/` and `/rN`, the same with unique response fields at `/u`, and 1 MiB at `/1m`; 1 KiB of JSON
+    below `/json`, another each time, and the same always below `/same`.
     """
     with tempfile.TemporaryDirectory(prefix="netfront-bench-") as name:
         place = Path(name)
@@ -115,10 +117,19 @@ def bench(profile: str | None = None) -> Iterator[Bench]:
         listens = " ".join(
             f"listen 127.0.0.{number}:{port} backlog=4096;" for number in range(1, BACKENDS + 1)
         )
-        line = _nginx(place / "origin", _ORIGIN.format(listens=listens, www=www))
+        line = _nginx(
+            place / "origin",
+            _ORIGIN.format(listens=listens, www=www, json=_json("$request_id"), same=_json("same")),
+        )
         with _process(line, place, CORE_OF_LOAD) as process:
             wait_for_port(port, process, place / "output")
             yield Bench(place, port, profile)
+
+
+def _json(name: str) -> str:
+    """Make about 1 KiB of JSON: twenty objects."""
+    items = [{"id": number, "label": f"item {number}", "ok": True} for number in range(18)]
+    return json.dumps({"id": name, "address": {"street": "x" * 60, "city": "y" * 60}, "items": items})
 
 
 @contextmanager
@@ -166,6 +177,8 @@ _ORIGIN = """
       add_header Vary "Accept-Encoding, Cookie";
       add_header Strict-Transport-Security "max-age=31536000"; add_header X-Content-Type-Options nosniff;
     }}
+    location /json {{ default_type application/json; return 200 '{json}'; }}
+    location /same {{ default_type application/json; return 200 '{same}'; }}
     location = /1m {{ try_files /1m =404; }}
     location = /1g {{ try_files /1g =404; }}
   }}

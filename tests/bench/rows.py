@@ -220,6 +220,23 @@ def _gateway(one: Sequence[str], other: Sequence[str], path: str) -> Callable[[B
     return measure
 
 
+def _composed(path: str) -> Callable[[Bench, Options], Measured]:
+    """Make the measurement of an answer of three parts against three plain requests for them."""
+    words = [f"{path}={{origin}}", "--compose", f"/home = a:{path}/a + b:{path}/b + c:{path}/c"]
+
+    def measure(bench: Bench, options: Options) -> Measured:
+        with bench.running("netfront", gateway=words) as proxy:
+            cases = {
+                "composed": partial(_cost, bench, proxy, _plain("/home")),
+                "plain": partial(_cost, bench, proxy, _plain(f"{path}/a")),
+            }
+            measured = _interleaved(cases, options)
+        measured.verdict = measured.figures["composed"] / (3 * measured.figures["plain"])
+        return measured
+
+    return measure
+
+
 def _latency(bench: Bench, options: Options) -> Measured:
     """The median answer time of one connection, in microseconds."""
 
@@ -311,6 +328,8 @@ _ALL = (
         1.0,
         _gateway(_THOUSAND, _THOUSAND[-1:], "/r999/x"),
     ),
+    Row("compose", "an answer of three parts / three requests", 2.0, 1.4, _composed("/json")),
+    Row("compose-same", "the same, where the parts' bodies come again", 2.0, 1.4, _composed("/same")),
     Row("balance", "balance of 2 backends / proxy", 1.05, 1.0, _balance(2, 0)),
     Row("backends", f"{BACKENDS} backends / 2", 1.1, 1.02, _balance(BACKENDS, 2)),
     Row("latency", "p50 of a lone connection", 1.25, 1.25, _latency),

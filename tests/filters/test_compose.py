@@ -520,3 +520,21 @@ def test_what_the_client_has_already_is_304(method):
 def test_conditions_mean_nothing_once_something_was_done():
     stage = Stage("POST /h = a:POST /a", {"/a": Says(b"1")})
     assert stage.run((b"If-None-Match", b"*"), method=b"POST").status == 200
+
+
+def test_a_name_that_is_there_twice_is_refused_where_a_part_is_read():
+    services = {"/a": Says(b'{"x":1,"x":2}'), "/b/1": Says(b"1")}
+    assert Stage("/h = a:/a", services).run().body == b'{"a":{"x":1,"x":2}}'
+    for rule in ("/h = a:/a | x", "/h = ...:/a", "/h = a:/a + b:/b/{a.x}"):
+        response = Stage(rule, services).run()
+        assert told(response)["detail"].endswith('it has the name "x" twice in one object')
+
+
+def test_what_comes_again_is_the_same_and_what_does_not_is_not():
+    says = Says(b'{"id":1}')
+    stage = Stage("/h = a:/a + b:/b/{a.id} + c:/a | id", {"/a": says, "/b/1": Says(b"1"), "/b/2": Says(b"2")})
+    for number in (1, 1, 2, 1):
+        says.body = b'{"id":%d}' % number
+        assert stage.run().body == b'{"a":{"id":%d},"b":%d,"c":%d}' % (number, number, number)
+    says.fields = Fields.of((b"Content-Type", b"text/html"))
+    assert stage.run().status == 502

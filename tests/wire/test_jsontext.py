@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netfront.wire.jsontext import DEEPEST, Number, has_numbers, parse, parse_prefix, quote, render
+from netfront.wire.jsontext import DEEPEST, Number, check, has_numbers, parse, parse_prefix, quote, render
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -123,3 +123,25 @@ def test_numbers_whose_text_counts_are_found():
 
 def test_a_key_is_written_with_its_escapes():
     assert quote('a"\n') == b'"a\\"\\n"'
+
+
+@given(st.binary(max_size=40) | st.text(alphabet='{}[]",:0123.eE-+ntf\\u"', max_size=40).map(str.encode))
+def test_what_is_checked_is_what_is_read_but_for_names_that_are_there_twice(data):
+    why = ["", ""]
+    for at, read in enumerate((check, parse)):
+        try:
+            read(data)
+        except ValueError as error:
+            why[at] = str(error)
+    assert why[0] == why[1] or (not why[0] and "twice" in why[1])
+
+
+@pytest.mark.parametrize("data", [b"\xef\xbb\xbf[1]", b"-0", b"1" * 5000, b'{"a":1,"a":2}', b" [1e400] \n"])
+def test_what_may_go_on_is_checked_and_no_more(data):
+    check(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"[NaN]", b'"\xff"', b"[" * 101 + b"]" * 101, b"1" * 5000 + b"x"])
+def test_what_is_no_json_is_refused_by_a_check_too(data):
+    with pytest.raises(ValueError):
+        check(data)

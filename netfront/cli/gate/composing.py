@@ -1,6 +1,6 @@
 """From a ComposePlan to the handler that stands for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from netfront.cli.gate.compose import way_of
@@ -62,7 +62,7 @@ class Composing:
         """Give what asks a route of ours: on behalf of the same client, with what is known of them."""
         ours = self.ours
 
-        async def ask_ours(asked: Asked) -> PartAnswer:
+        def ask_ours(asked: Asked) -> Awaitable[PartAnswer]:
             whole = asked.whole
             request = request_of(
                 asked.method,
@@ -79,7 +79,7 @@ class Composing:
             request.id = whole.id
             request.lines = whole.lines
             request.depth = whole.depth + 1
-            return await collect(ours, request, most=most)
+            return collect(ours, request, most=most)
 
         return ask_ours
 
@@ -88,8 +88,8 @@ class Composing:
         way = way_of(part)
         handler = self.outward.handler(way)
 
-        async def ask_url(asked: Asked) -> PartAnswer:
-            return await ask(
+        def ask_url(asked: Asked) -> Awaitable[PartAnswer]:
+            return ask(
                 handler,
                 asked.method,
                 asked.target,
