@@ -36,6 +36,8 @@ _HALF_CLOSED = 0.05
 and not for its leaving: the two look alike."""
 _LINGER = 2.0
 _LINGER_BYTES = 1 << 20
+_LOOK = 0.01
+"""Seconds between two looks whether a client has what was sent: nobody tells."""
 _IN_HAND = 1 << 18
 """Bytes of an unread request body that are read over to keep the connection, if they are here already."""
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -380,6 +382,8 @@ class _Connection:
                 body.abort(error)
             why = words(error) if isinstance(error, OSError) else str(error) or type(error).__name__
             exchange.outcome = exchange.outcome or why
+            if isinstance(error, BackendError):
+                await self._let_arrive()
             if self._has_begun or isinstance(error, (BackendError, OSError)):
                 self.stream.reset()  # what is cut must not look whole, nor an upgraded stream like an end
                 if isinstance(error, _EXPECTED):
@@ -523,6 +527,18 @@ class _Connection:
             await self._linger()
         elif self.facts.tls:
             await self._end()
+
+    async def _let_arrive(self) -> None:
+        """Wait a bounded while until the client has what was sent: its other answers, before a reset for this one."""
+        stream, due = self.stream, self.due
+        due.at = math.inf
+        until = clock() + _LINGER
+        while not (stream.has_arrived or stream.is_lost) and clock() < until:
+            await first(until=clock() + _LOOK)
+            try:
+                stream.push()
+            except OSError:
+                return
 
     async def _end(self) -> None:
         """End our sending. Raises Overdue."""

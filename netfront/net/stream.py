@@ -3,8 +3,10 @@
 `SocketStream` is a socket; `TlsStream` (tlsstream.py) is TLS over any stream. One reader and one writer at a time.
 """
 
+import fcntl
 import os
 import socket
+import termios
 from typing import Protocol
 
 import trio
@@ -113,6 +115,11 @@ class Stream(Protocol):
 
     def reset(self) -> None:
         """Close so that the other side sees an error and no clean end (TCP's RST); idempotent."""
+        ...
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether the other side has all that was sent: a reset takes with it what it has not."""
         ...
 
     def wake_reader(self) -> None:
@@ -320,6 +327,14 @@ class SocketStream:
         if self._fd >= 0:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             self.abort()
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether the other side's kernel has all that was sent."""
+        try:
+            return not any(fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4)))
+        except OSError:
+            return True  # closed, or a system that cannot tell
 
     def wake_reader(self) -> None:
         """Let whoever waits for bytes look again."""

@@ -278,6 +278,11 @@ class TlsStream:
         """Close with RST; idempotent."""
         self._stream.reset()
 
+    @property
+    def has_arrived(self) -> bool:
+        """As of the stream below, if nothing is held up here."""
+        return not self._unsent and self._stream.has_arrived
+
     def wake_reader(self) -> None:
         """As of the stream below."""
         self._stream.wake_reader()

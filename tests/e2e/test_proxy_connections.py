@@ -146,6 +146,29 @@ def test_what_was_not_read_does_not_cost_the_answer(stage, version):
         assert client.ends()
 
 
+def test_a_cut_answer_takes_none_with_it_that_came_before(stage):
+    """The client has asked for both at once, and has not read the first when the second is cut: by a reset."""
+
+    def play(connection: Connection) -> None:
+        while connection.read_request().target == b"/good":
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000))
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut")
+
+    behind, front = stage(play)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(10)
+        sock.connect(("127.0.0.1", front.port))
+        client = Client(sock)
+        client.send(get(b"/good") + get(b"/cut"))
+        assert behind.wait_connections(1)[0].ended.wait(10)
+        assert len(client.read_answer().body) == 300_000
+        assert client.read_head().status == 200
+        assert client.receive() == b"cut"
+        with pytest.raises(ConnectionResetError):
+            client.receive()
+
+
 def test_connection_close_of_the_backend_stays_with_it(stage):
     closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
     behind, front = stage(saying(closing))
