@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from netfront.http.message import Body, Filter, Handler, Request, Response, Takeover
-from netfront.net.lane import Signal
+from netfront.http.message import AnsweringBody, Body, Filter, Handler, Request, Response, Takeover
+from netfront.net.lane import Signal, ready
 from netfront.net.stream import Stream
 from netfront.policy.limit import Seats
 from netfront.wire.fields import Fields, field
@@ -141,6 +141,10 @@ class _HeldBody:
         else:
             self._taken.free()
         return data
+
+    async def upload_until(self, wait: Signal) -> None:
+        body = self._body
+        await (body.upload_until(wait) if isinstance(body, AnsweringBody) else ready(wait))
 
     def abort(self, why: BaseException | None = None) -> None:
         self._taken.free()

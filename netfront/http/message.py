@@ -10,7 +10,7 @@ Fields come here with hop-by-hop and framing fields already gone.
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from netfront.net.lane import Deadline, Signal
 from netfront.net.stream import Facts, Stream
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answered",
+    "AnsweringBody",
     "Body",
     "Client",
     "Exchange",
@@ -71,6 +72,15 @@ class Body(Protocol):
 
     def abort(self, why: BaseException | None = None) -> None:
         """Give the body up; idempotent, never waits. What carried it is closed or drained by its owner."""
+        ...
+
+
+@runtime_checkable
+class AnsweringBody(Protocol):
+    """The body of an answer that may have begun before its request was all sent on. Whoever wraps it passes this on."""
+
+    async def upload_until(self, wait: Signal) -> None:
+        """Wait for something else, and have the upload go on meanwhile. Raises what befalls the client's body."""
         ...
 
 

@@ -17,9 +17,8 @@ from http import HTTPStatus
 
 from netfront.errors import BackendError, BadMessage, ClientGone, Overdue, words
 from netfront.http.body import BodyReader, RequestBody
-from netfront.http.client import ResponseBody
 from netfront.http.date import DateLine
-from netfront.http.message import Body, Exchange, Handler, Observer, Request, Response
+from netfront.http.message import AnsweringBody, Body, Exchange, Handler, Observer, Request, Response
 from netfront.net.lane import Signal, breathe, clock, deadline, first, lane, ready
 from netfront.net.stream import CHUNK, Stream
 from netfront.wire.fields import Fields
@@ -502,7 +501,7 @@ class _Connection:
 
     async def _send_rest(self, data: bytes, sent: int, of: Body | None = None) -> None:
         stream, due, patience = self.stream, self.due, self._server.limits.send_time
-        wait = of.upload_until if isinstance(of, ResponseBody) else ready
+        wait = of.upload_until if isinstance(of, AnsweringBody) else ready
         rest = memoryview(data)[sent:]
         due.which = "send"
         while rest or not stream.push():

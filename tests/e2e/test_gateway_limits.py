@@ -11,7 +11,7 @@ from tests.support.certificates import make_ca, make_leaf, write_pem
 from tests.support.client import connect
 from tests.support.named import ask, get, until
 from tests.support.netfront import run, running
-from tests.support.origins import OK, Connection, answering, origin, switching
+from tests.support.origins import OK, Connection, answering, answering_while_asked, origin, switching
 from tests.support.valkey import valkey
 
 ANSWERS = "redis: it answers again"
@@ -41,6 +41,14 @@ def test_a_burst_is_let_through_and_more_is_429_as_the_draft_says():
         assert refused.get(b"ratelimit-policy") == b'"2/h:ip";q=2;w=3600'
         assert refused.get(b"content-type") == b"application/problem+json"
         assert json.loads(refused.body)["violated-policies"] == ["2/h:ip"]
+
+
+def test_a_client_with_a_seat_may_read_nothing_of_the_answer_before_it_has_sent_all():
+    """Each direction has more than all buffers hold."""
+    size = 24 << 20
+    flags = "--concurrency", "3", "--max-body", "2G"
+    with gateway(*flags, play=answering_while_asked(size)) as front, connect(front.port) as client:
+        assert len(client.put_before_reading(size).body) == size
 
 
 def test_each_key_has_its_own_and_who_lacks_it_goes_by_address():

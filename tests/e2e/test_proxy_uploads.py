@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.support.client import NotWhole, connect
-from tests.support.origins import OK, Connection, early, echoing, interim, silent
+from tests.support.origins import OK, Connection, answering_while_asked, early, echoing, interim, silent
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 EXPECTING = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
@@ -149,30 +149,9 @@ def test_an_early_answer_and_the_upload_go_on_side_by_side(stage):
 def test_a_client_may_read_nothing_of_the_answer_before_it_has_sent_all(stage):
     """Each direction has more than all buffers hold, and the backend minds neither."""
     size = 24 << 20
-
-    def play(connection: Connection) -> None:
-        seen = connection.read_head()
-
-        def answer() -> None:
-            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-            for _ in range(size >> 20):
-                connection.send(bytes(1 << 20))
-
-        answering = threading.Thread(target=answer)
-        answering.start()
-        left = int(seen.get(b"content-length") or 0)
-        while left:
-            left -= len(connection.socket.recv(1 << 20))
-        answering.join()
-        connection.wait_until_gone()
-
-    _, front = stage(play)
+    _, front = stage(answering_while_asked(size))
     with connect(front.port) as client:
-        client.send(b"PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % size)
-        for _ in range(size >> 20):
-            client.send(bytes(1 << 20))
-        answer = client.read_answer(b"PUT")
-        assert (answer.status, len(answer.body)) == (200, size)
+        assert len(client.put_before_reading(size).body) == size
 
 
 @pytest.mark.parametrize("rest", [b"no chunk\r\n", None], ids=["malformed", "ended"])

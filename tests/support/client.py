@@ -78,6 +78,13 @@ class Client:
             return data
         return self.socket.recv(most)
 
+    def put_before_reading(self, size: int) -> Answer:
+        """Send a body of so many bytes, and read nothing before all of it has left."""
+        self.send(b"PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(size >> 20):
+            self.send(bytes(1 << 20))
+        return self.read_answer(b"PUT")
+
     def read_answer(self, method: bytes = b"GET") -> Answer:
         """Read one response and the interim ones before it.
 

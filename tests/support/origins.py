@@ -21,6 +21,7 @@ __all__ = [
     "Script",
     "Seen",
     "answering",
+    "answering_while_asked",
     "closed_port",
     "cutting",
     "early",
@@ -405,6 +406,28 @@ def echoing() -> Script:
     return answering(
         lambda seen: b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(seen.body), seen.body)
     )
+
+
+def answering_while_asked(size: int) -> Script:
+    """Send so many bytes and take as many, both at once: neither side waits for the other to be done."""
+
+    def play(connection: Connection) -> None:
+        seen = connection.read_head()
+
+        def answer() -> None:
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            for _ in range(size >> 20):
+                connection.send(bytes(1 << 20))
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        left = int(seen.get(b"content-length") or 0)
+        while left:
+            left -= len(connection.socket.recv(1 << 20))
+        answering.join()
+        connection.wait_until_gone()
+
+    return play
 
 
 def silent(connection: Connection) -> None:
