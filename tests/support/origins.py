@@ -409,22 +409,26 @@ def echoing() -> Script:
 
 
 def answering_while_asked(size: int) -> Script:
-    """Send so many bytes and take as many, both at once: neither side waits for the other to be done."""
+    """Send so many bytes and take as many, both at once; the last byte comes when both is done.
+
+    No answer is whole before its question, else the question's rest may be cut.
+    """
 
     def play(connection: Connection) -> None:
         seen = connection.read_head()
 
         def answer() -> None:
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-            for _ in range(size >> 20):
-                connection.send(bytes(1 << 20))
+            connection.send(bytes(size - 1))
 
         answering = threading.Thread(target=answer)
         answering.start()
-        left = int(seen.get(b"content-length") or 0)
+        connection.forget()
+        left = int(seen.get(b"content-length") or 0) - len(connection.received)  # some came with the head
         while left:
             left -= len(connection.socket.recv(1 << 20))
         answering.join()
+        connection.send(bytes(1))
         connection.wait_until_gone()
 
     return play

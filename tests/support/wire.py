@@ -92,9 +92,9 @@ class Wire:
                 while self._unsent:
                     self._turn(reads=False)
                 while not self._incoming.pending:
-                    self._turn()
-                    if self.ended and not self._incoming.pending:
+                    if self.ended:
                         raise ConnectionResetError("ended in the handshake") from None
+                    self._turn()
                 continue
             self._unsent += self._outgoing.read()
             self._is_shaken = True
