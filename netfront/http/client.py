@@ -225,7 +225,7 @@ class BackendConnection:
         except BackendError as error:
             is_nonsense = isinstance(error.__cause__, BadMessage)
             error.was_kept = self.is_kept and not (interim or error.timed_out or (data and not is_nonsense))
-            self.close()
+            self._break_off(request)
             if rival is not None:
                 answered = await self._outlive(request, rival)
                 if answered is not None:
@@ -235,15 +235,21 @@ class BackendConnection:
         except Overdue as error:
             if rival is not None:
                 rival.abandon()
-            self.close()
+            self._break_off(request)
             if error.which != "answer":
                 raise
             raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
         except BaseException:
             if rival is not None:
                 rival.abandon()
-            self.close()
+            self._break_off(request)
             raise
+
+    def _break_off(self, request: Request) -> None:
+        """Close within an exchange; a backend that may have switched protocols meanwhile is to see no end."""
+        if request.upgrade is not None:
+            self.stream.reset()
+        self.close()
 
     async def _race(self, request: Request, rival: Rival) -> Response | None:
         """Wait for our answer and that of another try; give the other's if it comes first.

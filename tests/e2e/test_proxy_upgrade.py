@@ -291,6 +291,25 @@ def test_what_is_cut_looks_like_an_end_on_neither_side(why):
         assert how == ["reset"]
 
 
+def test_who_leaves_before_the_101_has_come_does_not_look_like_an_end():
+    """The backend may have switched already, and would take an end for one of the other protocol."""
+    how = []
+
+    def play(connection: Connection) -> None:
+        connection.read_head()
+        try:
+            how.append(connection.socket.recv(1))
+        except ConnectionResetError:
+            how.append("reset")
+
+    with origin(play) as behind, running("proxy", behind.url, "-q") as front, connect(front.port) as client:
+        client.send(UPGRADE)
+        behind.wait_requests(1)
+        client.reset()
+        assert behind.connections[0].ended.wait(5)
+        assert how == ["reset"]
+
+
 def test_megabytes_cross_a_relay_both_ways_at_once():
     content = bytes(range(256)) * 20_000
     with (
