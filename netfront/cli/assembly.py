@@ -39,7 +39,7 @@ from netfront.filters.edit_fields import (
     edit_requests,
     editor,
     fields_edit,
-    hide_server,
+    hides,
 )
 from netfront.filters.forwarded import forwarded
 from netfront.filters.guard_host import guard_host
@@ -49,7 +49,6 @@ from netfront.filters.name_backend import name_backend
 from netfront.filters.pages import Explanation, error_page
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import plain_on_tls, redirect
-from netfront.filters.request_id import drop_request_id
 from netfront.filters.request_key import request_key
 from netfront.filters.router import METHODS, Holds, Rules, Served, may_be_passed_over, router
 from netfront.http.attempts import Dialling, RetryRules
@@ -71,7 +70,7 @@ from netfront.net.stream import Stream
 from netfront.net.tasks import Tasks
 from netfront.policy.condition import Condition
 from netfront.policy.route import Table
-from netfront.wire.fields import field
+from netfront.wire.fields import HIDDEN, ID, field
 from netfront.wire.head import HeadLimits, HeadMemory, RequestBlock, request_memory
 
 if TYPE_CHECKING:
@@ -286,15 +285,14 @@ def _handler(parts: _Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
         answers: list[ResponseEdit] = [
             public_names
         ]  # before anything a flag adds: it looks for what the backend said
-        if not plan.tell.keep_server:
-            answers.append(hide_server)
+        hidden = (not plan.tell.keep_server) << HIDDEN | plan.edges.request_id << ID
+        if hidden:
+            answers.append(hides(hidden))
         answers += edits_of(settings)
         if behind.stickiness is not None:
             answers.append(behind.stick)
         if plan.tell.backend:
             answers.append(name_backend)
-        if plan.edges.request_id:
-            answers.append(drop_request_id)
         edits = [(edit.name, edit.values) for edit in settings.request_edits]
         patience = Patience(settings.timeout, plan.limits.read_timeout, plan.limits.stream_timeout)
         return stack(

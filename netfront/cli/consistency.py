@@ -57,6 +57,8 @@ def find_contradictions(
     check_limits(flags, faults)
     check_compositions(flags, policies, routes, faults)
     _check_parts(routes, faults)
+    if command == "gateway" and flags.request_id:
+        _check_request_id(routes, faults)
     _check_http_only(command, flags, listeners, faults)
     _check_balancing(flags, routes, pools, faults)
     _check_served(listeners, routes, faults)
@@ -99,6 +101,18 @@ def _check_parts(routes: Iterable[RoutePlan], faults: Faults) -> None:
                 what = f"{inner} is a part of the route {route.scope}"
                 why = "its backends are picked, probed and ejected as those of the whole route"
                 faults.add(what, why, f"give it a route of its own: {variant.scopes[0]}=TARGETS")
+
+
+def _check_request_id(routes: Iterable[RoutePlan], faults: Faults) -> None:
+    """What names a request is one thing everywhere: who sets it by hand has to say that we do not."""
+    settings = [
+        one for route in routes for one in (route.settings, *(part.settings for part in route.variants))
+    ]
+    for flag, attribute in (("--header", "request_edits"), ("--response-header", "response_edits")):
+        for edit in dict.fromkeys(edit for one in settings for edit in getattr(one, attribute)):
+            if edit.name.lower().replace(b"_", b"-") == b"x-request-id":
+                why = "a gateway gives each request an id of its own"
+                faults.add(f"{flag} {edit.name.decode()}", why, "add --no-request-id")
 
 
 def _check_http_only(

@@ -27,7 +27,7 @@ _UNSAID = frozenset(
     }
 )
 """Fields of the request that say something of its body, or would have the answer be a part or none."""
-_OUTSIDERS = Edit(kind=HIDDEN, names=(b"date", b"connection", b"x-powered-by", b"server"))
+_OUTSIDERS = Edit(kinds=1 << HIDDEN, names=(b"date", b"connection", b"x-powered-by", b"server"))
 _METHOD, _URI = b"X-Forwarded-Method", b"X-Forwarded-Uri"
 
 

@@ -6,9 +6,9 @@ What an edit makes of a section is remembered with it.
 from collections.abc import Awaitable, Callable, Sequence
 
 from netfront.http.message import Filter, Handler, Request, Response
-from netfront.wire.fields import HIDDEN, Edit, field
+from netfront.wire.fields import Edit, field
 
-__all__ = ["ResponseEdit", "edit_requests", "editor", "fields_edit", "hide_server"]
+__all__ = ["ResponseEdit", "edit_requests", "editor", "fields_edit", "hides"]
 
 ResponseEdit = Callable[[Request, Response], None]
 
@@ -34,15 +34,16 @@ def fields_edit(edit: Edit) -> ResponseEdit:
     return apply
 
 
-def hide_server(_: Request, response: Response) -> None:
-    """Remove Server and X-Powered-By."""
-    fields = response.fields
-    if fields.kinds & _HIDDEN:
-        response.fields = fields.edited(_WITHOUT_HIDDEN)
+def hides(kinds: int) -> ResponseEdit:
+    """Make the edit that removes what stands among a backend's fields of these kinds, a bit each (`1 << HIDDEN`)."""
+    without = Edit(kinds=kinds)
 
+    def apply(_: Request, response: Response) -> None:
+        fields = response.fields
+        if fields.kinds & kinds:
+            response.fields = fields.edited(without)
 
-_HIDDEN = 1 << HIDDEN
-_WITHOUT_HIDDEN = Edit(kind=HIDDEN)
+    return apply
 
 
 def edit_requests(edit: Edit) -> Filter:

@@ -14,11 +14,12 @@ def limit_body(most: int) -> Filter:
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
             body = request.body
-            length = len(body) if isinstance(body, bytes) else body.length
-            if length is not None and length > most:
-                raise BadMessage(413, f"a body of over {most} bytes")
-            if not isinstance(body, bytes):
-                body.limit = most if body.limit is None else min(most, body.limit)
+            if body:
+                length = len(body) if isinstance(body, bytes) else body.length
+                if length is not None and length > most:
+                    raise BadMessage(413, f"a body of over {most} bytes")
+                if not isinstance(body, bytes):
+                    body.limit = most if body.limit is None else min(most, body.limit)
             return then(request)
 
         return handle

@@ -1,22 +1,36 @@
 """X-Request-Id: one name for a request in every log it comes to.
 
 A trusted proxy has given it one already, which is kept; what anybody else sends is replaced, or they could have their
-requests filed under another's. The backend is told it, the answer carries it, and so does the log.
+requests filed under another's. The backend is told it, the answer carries it in place of what the backend may call it,
+and so does the log.
 
 A traceparent is passed on as it came and none is made up: a trace begins where its spans are reported.
 """
 
+import random
 import re
-from collections.abc import Awaitable, Callable
+from binascii import hexlify
+from collections.abc import Awaitable, Callable, Iterator
 
 from netfront.http.message import Filter, Handler, Request, Response
-from netfront.wire.fields import Edit
+from netfront.wire.fields import ID, Edit
 
-__all__ = ["drop_request_id", "request_id"]
+__all__ = ["fresh_ids", "request_id"]
 
-_ID = re.compile(rb"[!-~]{1,200}").fullmatch
-_DROPPED = Edit(names=(b"x-request-id", b"x_request_id"))
-"""Where a backend is CGI the two are one."""
+_NAMED = 1 << ID
+_UNNAMED = Edit(kinds=_NAMED)
+_WHOLE = re.compile(rb"[!-~]{1,200}").fullmatch
+_SIZE = 32
+_AT_ONCE = 64
+"""Ids that are drawn together: one alone costs 0.35 us, one of these 0.05."""
+
+
+def fresh_ids(rng: random.Random) -> Iterator[bytes]:
+    """Give ids of 128 random bits, in hexadecimal."""
+    while True:
+        digits = hexlify(rng.randbytes(_AT_ONCE * _SIZE // 2))
+        for at in range(0, len(digits), _SIZE):
+            yield digits[at : at + _SIZE]
 
 
 def request_id(make: Callable[[], bytes], trusted: Callable[[str], bool]) -> Filter:
@@ -30,22 +44,19 @@ def request_id(make: Callable[[], bytes], trusted: Callable[[str], bool]) -> Fil
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
             name = None
-            if trusted(request.client.facts.direct[0]):
-                name = request.fields.get(b"x-request-id")
-            if name is None or _ID(name) is None:
+            fields = request.fields
+            if fields.kinds & _NAMED:
+                if trusted(request.client.facts.direct[0]):
+                    name = fields.get(b"x-request-id")
+                request.fields = fields.edited(_UNNAMED)
+            if name is None or _WHOLE(name) is None:
                 name = make()
             request.id = request.exchange.id = name
-            line = b"X-Request-Id: %b\r\n" % name
+            line = b"X-Request-Id: " + name + b"\r\n"
             request.lines += line
             request.answer_lines += line
-            request.fields = request.fields.edited(_DROPPED)
             return then(request)
 
         return handle
 
     return around
-
-
-def drop_request_id(_: Request, response: Response) -> None:
-    """Take out of a backend's answer what it calls the request: the answer says that already."""
-    response.fields = response.fields.edited(_DROPPED)

@@ -26,6 +26,7 @@ __all__ = [
     "HIDDEN",
     "HOP",
     "HOST",
+    "ID",
     "IDENTITY",
     "LENGTH",
     "LITERAL",
@@ -47,15 +48,16 @@ __all__ = [
 ]
 
 PLAIN = 0
-DATE, HIDDEN, LOCATION, COOKIE = 1, 2, 3, 4
+DATE, HIDDEN, LOCATION, COOKIE, ID = 1, 2, 3, 4, 5
 """Kinds that stay in the section but that somebody asks for: Date; Server and X-Powered-By; fields that may
-name the backend; Set-Cookie."""
+name the backend; Set-Cookie; X-Request-Id, in the spelling too that is the same to CGI."""
 TAKEN = 10
 HOST, LENGTH, CODING, CONNECTION, EXPECT, UPGRADE, TE, HOP, FORWARDED, IDENTITY, _LOOKALIKE = range(10, 21)
 LITERAL = frozenset({HOST, CODING, CONNECTION, EXPECT, UPGRADE, TE})
 """Kinds of which each byte decides what a message means."""
 
 _HOP_BY_HOP = (b"keep-alive", b"proxy-connection", b"http2-settings")
+_IDS = (b"x-request-id", b"x_request_id")
 REQUEST_KINDS: Mapping[bytes, int] = {
     b"host": HOST,
     b"content-length": LENGTH,
@@ -72,6 +74,7 @@ REQUEST_KINDS: Mapping[bytes, int] = {
     b"client-cert": IDENTITY,
     b"client-cert-chain": IDENTITY,
     b"x-client-subject": IDENTITY,
+    **dict.fromkeys(_IDS, ID),
 }
 RESPONSE_KINDS: Mapping[bytes, int] = {
     b"content-length": LENGTH,
@@ -87,11 +90,12 @@ RESPONSE_KINDS: Mapping[bytes, int] = {
     b"content-location": LOCATION,
     b"refresh": LOCATION,
     b"set-cookie": COOKIE,
+    **dict.fromkeys(_IDS, ID),
 }
 TRAILER_REFUSED = frozenset(
     {*REQUEST_KINDS, *RESPONSE_KINDS, b"content-encoding", b"content-type", b"content-range", b"trailer"}
     | {b"authorization", b"cookie", b"cache-control", b"max-forwards"}
-)
+) - set(_IDS)
 """Fields that a trailer section may not carry (RFC 9110 §6.5.1): framing, routing, authentication, handling."""
 
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)").fullmatch
@@ -141,23 +145,21 @@ class Edit:
 
     Args:
         names: in lower case; all rows of these names go.
-        kind: all rows of this kind go.
+        kinds: all rows of these go, a bit each (`1 << HIDDEN`); never those that are PLAIN.
     """
 
-    __slots__ = ("added", "drops", "kind", "names", "tail")
+    __slots__ = ("added", "drops", "kinds", "names", "tail")
 
-    def __init__(
-        self, *, names: Iterable[bytes] = (), kind: int = PLAIN, added: Iterable[Field] = ()
-    ) -> None:
+    def __init__(self, *, names: Iterable[bytes] = (), kinds: int = 0, added: Iterable[Field] = ()) -> None:
         self.names = frozenset(names)
-        self.kind = kind
+        self.kinds = kinds
         self.added = tuple(added)
-        self.drops = (self.names, kind) if self.names or kind else None
+        self.drops = (self.names, kinds) if self.names or kinds else None
         self.tail = b"".join([row.raw for row in self.added])
 
     def keeps(self, row: Field) -> bool:
         """Tell whether a row stays."""
-        return row.name not in self.names and (row.kind == PLAIN or row.kind != self.kind)
+        return row.name not in self.names and (row.kind == PLAIN or not self.kinds >> row.kind & 1)
 
 
 class Layout:

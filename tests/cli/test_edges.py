@@ -75,3 +75,17 @@ def test_edges_are_explained():
     assert "body        at most 10MiB; else 413" in told
     assert "X-Request-Id" not in explain_plan(planned(request_id=False))
     assert "X-Request-Id" not in explain_plan(planned(command="proxy"))
+
+
+@pytest.mark.parametrize(
+    "flags", [{"header": ["X-Request-Id: 7"]}, {"response_header": ["/a: -X_Request_Id"]}]
+)
+def test_an_id_of_ones_own_is_instead_of_ours(flags):
+    flag, name = ("--header", "X-Request-Id") if "header" in flags else ("--response-header", "X_Request_Id")
+    with pytest.raises(
+        UsageError, match=f"{flag} {name}: a gateway gives each request an id of its own"
+    ) as refused:
+        planned("/=:1", "/a=:2", **flags)
+    assert "--no-request-id" in str(refused.value)
+    planned("/=:1", "/a=:2", request_id=False, **flags)
+    planned("/=:1", "/a=:2", command="proxy", **flags)

@@ -1,13 +1,17 @@
 """filters/cors, request_id and secure_headers: what stands at the edge."""
 
+import random
+import re
+
 import pytest
 
 from netfront.filters.cors import CorsRules, cors, cors_here
-from netfront.filters.request_id import drop_request_id, request_id
+from netfront.filters.edit_fields import hides
+from netfront.filters.request_id import fresh_ids, request_id
 from netfront.filters.secure_headers import SECURE_FIELDS, secure_headers
 from netfront.http.message import Response, stack
-from netfront.wire.fields import EMPTY, Fields
-from tests.filters.requests import asking
+from netfront.wire.fields import EMPTY, ID, RESPONSE_KINDS, Fields
+from tests.filters.requests import as_received, asking
 from tests.filters.test_limit import through
 
 APP = (b"Origin", b"https://app.example")
@@ -158,9 +162,17 @@ def test_an_id_is_made_and_told_everywhere():
 
 
 def test_what_a_backend_calls_it_is_dropped():
-    response = Response(200, Fields.of((b"X-Request-Id", b"mine"), (b"X-A", b"1")), b"")
-    drop_request_id(asking(), response)
-    assert [row.name for row in response.fields] == [b"x-a"]
+    fields = ((b"X-Request-Id", b"mine"), (b"X_Request_Id", b"mine"), (b"X-A", b"1"), (b"Server", b"s"))
+    response = Response(200, as_received(*fields, kinds=RESPONSE_KINDS), b"")
+    hides(1 << ID)(asking(), response)
+    assert [row.name for row in response.fields] == [b"x-a", b"server"]
+
+
+def test_ids_are_all_different_and_of_128_bits():
+    ids = fresh_ids(random.Random(7))
+    made = {next(ids) for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(re.fullmatch(rb"[0-9a-f]{32}", one) for one in made)
 
 
 def test_a_trusted_proxy_has_given_one_already():

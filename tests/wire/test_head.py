@@ -83,7 +83,7 @@ def read(heads, data):
 
 def seen_of(fields):
     """All that can be seen of a section: as it is written, edited in two ways, and taken apart."""
-    edit = Edit(names=[b"x-a", b"cookie"], kind=HIDDEN, added=[field(b"X-Ours", b"1")])
+    edit = Edit(names=[b"x-a", b"cookie"], kinds=1 << HIDDEN, added=[field(b"X-Ours", b"1")])
     edited = fields.plus(field(b"X-Told", b"2")).edited(edit)
     return (
         fields.rendered,
