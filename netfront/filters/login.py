@@ -76,6 +76,9 @@ _PROTOCOL = frozenset(
     }
 )
 """Claims that say something of the token, and nothing of the user."""
+_NO_STORE = field(b"Cache-Control", b"no-store")
+_CACHING = frozenset({b"cache-control", b"cdn-cache-control", b"surrogate-control", b"expires", b"pragma"})
+"""Fields that tell caches what to do with an answer."""
 _DOWN = (BackendError, NoBackend, BadMessage, OSError)
 
 
@@ -523,7 +526,9 @@ def login_pages(logins: Sequence[tuple[Callable[[bytes], bool], Login]]) -> Filt
                     return await (_come_back(request, mine) if path == CALLBACK else _leave(request, mine))
             response = await then(request)
             if request.cookies:
-                response.fields = response.fields.edited(Edit(added=request.cookies))
+                # RFC 9111 §7.3: a Set-Cookie keeps no cache from storing it, and giving the session to others
+                edit = Edit(names=_CACHING, added=(_NO_STORE, *request.cookies))
+                response.fields = response.fields.edited(edit)
             return response
 
         return handle
@@ -554,7 +559,7 @@ async def _leave(request: Request, logins: Sequence[Login]) -> Response:
         place = place or leads
     if place is not None:
         return _redirect(place, cookies)
-    rows = [field(b"Content-Type", b"text/plain; charset=utf-8"), field(b"Cache-Control", b"no-store")]
+    rows = [field(b"Content-Type", b"text/plain; charset=utf-8"), _NO_STORE]
     return Response(200, Fields([*rows, *cookies]), b"logged out\n")
 
 
@@ -584,7 +589,7 @@ def _base(request: Request) -> str:
 
 
 def _redirect(location: str, cookies: Sequence[Field]) -> Response:
-    rows = [field(b"Location", location.encode("latin-1")), field(b"Cache-Control", b"no-store")]
+    rows = [field(b"Location", location.encode("latin-1")), _NO_STORE]
     return Response(302, Fields([*rows, *cookies]), b"")
 
 

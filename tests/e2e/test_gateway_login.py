@@ -2,12 +2,14 @@
 
 import http.client
 import re
+import secrets
 import stat
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from netfront.policy.sealed import Sealer
 from tests.support.issuer import issuer
 from tests.support.netfront import run, running
 from tests.support.origins import answering, origin
@@ -153,6 +155,31 @@ def test_large_claims_are_split_over_cookies_and_what_finds_no_room_is_left_out(
         assert browser.go(front.url)[1] == 200
         assert all(len(value) < 4000 for value in browser.cookies.values())
         assert behind.requests[-1].get(b"x-user") == b"ada"
+
+
+def aged(browser, key):
+    """Make the session in a browser one that is due to be renewed, as its lifetime would."""
+    (name,) = browser.cookies
+    sealer = Sealer([key.encode()], secrets.token_bytes)
+    purpose = b"session " + name.removeprefix("netfront-").removesuffix("-s0").encode()
+    claims, scopes, refresh, _, until = sealer.open(purpose, browser.cookies[name].encode())
+    browser.cookies[name] = sealer.seal(purpose, [claims, scopes, refresh, 0, until]).decode()
+
+
+def test_an_answer_that_renews_a_session_is_for_no_cache():
+    public = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: public, max-age=99\r\nExpires: 0\r\n\r\nok"
+    )
+    with issuer() as ident, origin(answering(public)) as behind:
+        line = (f"/={behind.url}", "--oidc", f"/: {ident.url},client-id=web,client-secret=env:SECRET")
+        with running("gateway", *line, "--session-key", "env:KEY", KEY="k" * 32, SECRET="s:cret") as front:
+            browser = Browser()
+            browser.go(front.url)
+            assert browser.get(front.url)[1]["Cache-Control"] == "public, max-age=99"
+            aged(browser, "k" * 32)
+            _, fields, _ = browser.get(front.url)
+            assert fields["Set-Cookie"] is not None
+            assert (fields.get_all("Cache-Control"), fields["Expires"]) == (["no-store"], None)
 
 
 def test_sessions_outlive_a_restart_by_a_key_that_is_kept(tmp_path):
