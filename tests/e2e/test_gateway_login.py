@@ -182,6 +182,22 @@ def test_an_answer_that_renews_a_session_is_for_no_cache():
             assert (fields.get_all("Cache-Control"), fields["Expires"]) == (["no-store"], None)
 
 
+def test_a_session_that_is_renewed_for_a_part_is_the_browsers():
+    """Its refresh token was good once: who keeps the old session has none in a minute."""
+    json = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Type: application/json\r\n\r\n1"
+    with issuer() as ident, origin(answering(json)) as behind:
+        line = (f"/api={behind.url}", "--oidc", f"/api: {ident.url},client-id=web,client-secret=env:SECRET")
+        line += ("--compose", "/home = a:/api/a + b:/api/b", "--session-key", "env:KEY")
+        with running("gateway", *line, KEY="k" * 32, SECRET="s:cret") as front:
+            browser = Browser()
+            browser.go(f"{front.url}/api")
+            aged(browser, "k" * 32)
+            status, fields, body = browser.get(f"{front.url}/home")
+            assert (status, body, len(ident.grants)) == (200, b'{"a":1,"b":1}', 2)
+            assert len(fields.get_all("Set-Cookie")) == 1
+            assert browser.get(f"{front.url}/home")[1]["Set-Cookie"] is None
+
+
 def test_sessions_outlive_a_restart_by_a_key_that_is_kept(tmp_path):
     data = tmp_path / "data"
     with issuer() as ident, origin(answering(OK)) as behind:
