@@ -153,6 +153,7 @@ class Login:
     Args:
         random: gives so many random bytes.
         wall: seconds since 1970.
+        before: the same login of an app that this one's takes the place of: what it renews or has renewed stands.
     """
 
     def __init__(
@@ -165,6 +166,7 @@ class Login:
         *,
         random: Callable[[int], bytes],
         wall: Callable[[], float] = time,
+        before: "Login | None" = None,
     ) -> None:
         self._provider = provider
         self._verify = verify
@@ -173,7 +175,7 @@ class Login:
         self._sealer = sealer
         self._random = random
         self._wall = wall
-        self._renewals: dict[bytes, _Renewal] = {}
+        self._renewals: dict[bytes, _Renewal] = before._renewals if before is not None else {}
         self._opened: dict[bytes, tuple[_Session, Identity]] = {}
         """By the hash of what the cookie holds."""
         self._at_once = 0
@@ -214,7 +216,8 @@ class Login:
         renewal = self._renewals.get(name)
         if renewal is None or (renewal.over.is_set and self._wall() >= renewal.stands):
             if len(self._renewals) >= _MOST_KEPT:
-                self._renewals = {key: one for key, one in self._renewals.items() if not one.over.is_set}
+                for key in [key for key, one in self._renewals.items() if one.over.is_set]:
+                    del self._renewals[key]
             renewal = self._renewals[name] = _Renewal(session)
             try:
                 await self._renew(renewal, request.client)

@@ -3,6 +3,7 @@
 import http.client
 import re
 import secrets
+import signal
 import stat
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, urlsplit
@@ -11,6 +12,7 @@ import pytest
 
 from netfront.policy.sealed import Sealer
 from tests.support.issuer import issuer
+from tests.support.named import until
 from tests.support.netfront import run, running
 from tests.support.origins import answering, origin
 
@@ -217,6 +219,28 @@ def test_sessions_outlive_a_restart_by_a_key_that_is_kept(tmp_path):
             assert browser.go(front.url)[1] == 200
         with running("gateway", *line, "--session-key", "env:KEY", KEY=both, **environment) as front:
             assert browser.get(front.url)[0] == 200
+
+
+def test_a_reload_reads_the_session_key_again_and_forgets_no_renewal(tmp_path):
+    key, file = tmp_path / "key", tmp_path / "shop.nf"
+    with issuer() as ident, origin(answering(OK)) as behind:
+        login = f"--oidc /: {ident.url},client-id=web,client-secret=env:SECRET\n"
+        file.write_text(f"/={behind.url}\n{login}--session-key @{key}\n")
+        key.write_text("k" * 32)
+        key.chmod(0o600)
+        with running("gateway", f"@{file}", SECRET="s:cret") as front:
+            browser = Browser()
+            browser.go(front.url)
+            aged(browser, "k" * 32)
+            old = dict(browser.cookies)
+            assert browser.get(front.url)[0] == 200
+            for content, status in (("n" * 32 + "\n" + "k" * 32, 200), ("n" * 32, 302)):
+                key.write_text(content)
+                said = front.stderr.count("reload")
+                front.process.send_signal(signal.SIGHUP)
+                until(lambda said=said: front.stderr.count("reload") > said)
+                assert Browser(old).get(front.url)[0] == status, content
+                assert ident.reused == 0
 
 
 def test_one_login_may_stand_in_several_scopes():
