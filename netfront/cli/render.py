@@ -226,9 +226,11 @@ class Console:
             if len(set(states)) > 1:
                 state = f"{states.count(_ANSWERS)} of {len(states)} answer"
         color = _GREEN if state == _ANSWERS else _YELLOW
-        scope = "" if str(route.scope) == "/" else f"{route.scope} "
+        scope = "" if route.named == "/" else f"{route.named} "
         if route.listener is not None and len(plan.listeners) > 1:
             scope = f":{plan.listeners[route.listener].endpoint.port} {scope}"
+        if route.answer is not None:
+            return f"  {scope}-> {route.answer.named}"
         if route.kind == "udp":  # nobody answers an empty datagram
             return f"  {scope}-> {', '.join(labels)}"
         return f"  {scope}-> {', '.join(labels)} ({self._paint(color, state)})"

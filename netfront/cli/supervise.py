@@ -304,7 +304,6 @@ def _fixed(old: ServePlan, new: ServePlan) -> list[str]:
         "--ready-fd": (old.ready.ready_fd, new.ready.ready_fd),
         "--resolver": (old.resolver, new.resolver),
         "--sticky-key": (old.sticky_key, new.sticky_key),
-        "--session-key": (old.session_key, new.session_key),
         "--redis": (old.redis, new.redis),
         "--redis-down": (old.redis_down, new.redis_down),
         "--live": (old.log.live, new.log.live),

@@ -5,6 +5,7 @@ what the backend would, but for the body. With 2xx the request passes, and field
 say who asks. Its 401 or 403 is the client's answer. All else means that it cannot be told now.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -27,6 +28,8 @@ _UNSAID = frozenset(
     }
 )
 """Fields of the request that say something of its body, or would have the answer be a part or none."""
+_TELLS_ELSEWHERE = re.compile(rb"x[-_](?:original|rewrite)[-_]").match
+"""Fields by which other proxies name the target: clients may not speak for us. X-Forwarded-* have gone before."""
 _OUTSIDERS = Edit(kinds=1 << HIDDEN, names=(b"date", b"connection", b"x-powered-by", b"server"))
 _METHOD, _URI = b"X-Forwarded-Method", b"X-Forwarded-Uri"
 
@@ -82,7 +85,7 @@ class AskAuth:
 
     async def check(self, request: Request) -> Identity:
         """Ask. Raises Answered: it may not pass; Refusal: 503, it is down."""
-        rows = [row for row in request.fields if row.name not in _UNSAID]
+        rows = [row for row in request.fields if row.name not in _UNSAID and not _TELLS_ELSEWHERE(row.name)]
         rows += [field(_METHOD, request.method), field(_URI, request.target.origin_form)]
         try:
             answer = await self._ask(request, Fields(rows))

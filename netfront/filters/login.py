@@ -76,6 +76,9 @@ _PROTOCOL = frozenset(
     }
 )
 """Claims that say something of the token, and nothing of the user."""
+_NO_STORE = field(b"Cache-Control", b"no-store")
+_CACHING = frozenset({b"cache-control", b"cdn-cache-control", b"surrogate-control", b"expires", b"pragma"})
+"""Fields that tell caches what to do with an answer."""
 _DOWN = (BackendError, NoBackend, BadMessage, OSError)
 
 
@@ -150,6 +153,7 @@ class Login:
     Args:
         random: gives so many random bytes.
         wall: seconds since 1970.
+        before: the same login of an app that this one's takes the place of: what it renews or has renewed stands.
     """
 
     def __init__(
@@ -162,6 +166,7 @@ class Login:
         *,
         random: Callable[[int], bytes],
         wall: Callable[[], float] = time,
+        before: "Login | None" = None,
     ) -> None:
         self._provider = provider
         self._verify = verify
@@ -170,7 +175,7 @@ class Login:
         self._sealer = sealer
         self._random = random
         self._wall = wall
-        self._renewals: dict[bytes, _Renewal] = {}
+        self._renewals: dict[bytes, _Renewal] = before._renewals if before is not None else {}
         self._opened: dict[bytes, tuple[_Session, Identity]] = {}
         """By the hash of what the cookie holds."""
         self._at_once = 0
@@ -211,7 +216,8 @@ class Login:
         renewal = self._renewals.get(name)
         if renewal is None or (renewal.over.is_set and self._wall() >= renewal.stands):
             if len(self._renewals) >= _MOST_KEPT:
-                self._renewals = {key: one for key, one in self._renewals.items() if not one.over.is_set}
+                for key in [key for key, one in self._renewals.items() if one.over.is_set]:
+                    del self._renewals[key]
             renewal = self._renewals[name] = _Renewal(session)
             try:
                 await self._renew(renewal, request.client)
@@ -523,7 +529,9 @@ def login_pages(logins: Sequence[tuple[Callable[[bytes], bool], Login]]) -> Filt
                     return await (_come_back(request, mine) if path == CALLBACK else _leave(request, mine))
             response = await then(request)
             if request.cookies:
-                response.fields = response.fields.edited(Edit(added=request.cookies))
+                # RFC 9111 §7.3: a Set-Cookie keeps no cache from storing it, and giving the session to others
+                edit = Edit(names=_CACHING, added=(_NO_STORE, *request.cookies))
+                response.fields = response.fields.edited(edit)
             return response
 
         return handle
@@ -554,7 +562,7 @@ async def _leave(request: Request, logins: Sequence[Login]) -> Response:
         place = place or leads
     if place is not None:
         return _redirect(place, cookies)
-    rows = [field(b"Content-Type", b"text/plain; charset=utf-8"), field(b"Cache-Control", b"no-store")]
+    rows = [field(b"Content-Type", b"text/plain; charset=utf-8"), _NO_STORE]
     return Response(200, Fields([*rows, *cookies]), b"logged out\n")
 
 
@@ -584,7 +592,7 @@ def _base(request: Request) -> str:
 
 
 def _redirect(location: str, cookies: Sequence[Field]) -> Response:
-    rows = [field(b"Location", location.encode("latin-1")), field(b"Cache-Control", b"no-store")]
+    rows = [field(b"Location", location.encode("latin-1")), _NO_STORE]
     return Response(302, Fields([*rows, *cookies]), b"")
 
 

@@ -97,7 +97,7 @@ class Served:
         handler, rules = self._at(method, host, readings[0])
         for reading in readings[1:]:
             if rules.by_path or self._at(method, host, reading)[1] != rules:
-                raise BadMessage(400, "an encoded slash or a backslash that meets different rules")
+                raise BadMessage(400, "an encoded separator or a backslash that meets different rules")
         return handler
 
     def _at(self, method: bytes, host: bytes, path: bytes) -> tuple[Handler, Rules]:
@@ -159,7 +159,7 @@ def find_route(
     found = table.find(method, host, readings[0], passed)
     for reading in readings[1:]:
         if _place(table.find(method, host, reading, passed)) != _place(found):
-            raise BadMessage(400, "an encoded slash or a backslash that leads to different routes")
+            raise BadMessage(400, "an encoded separator or a backslash that leads to different routes")
     return found
 
 

@@ -124,7 +124,7 @@ class Scope:
             if suffix is None:
                 if wanted and host != wanted:
                     return False
-            elif not host.endswith(suffix) or host == suffix:
+            elif not host.endswith(suffix):
                 return False
             return not has_path or find(path) is not None
 

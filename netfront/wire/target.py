@@ -6,8 +6,9 @@ resolved, slashes merged, escapes brought into one spelling. What cannot be norm
 somebody asks for that form, and only then: NUL, an escape that is none, a climb above the root, an overlong form of
 UTF-8, a dot segment with parameters (some servers cut these before they resolve it, some behind).
 
-A backslash, and a slash or backslash that came encoded, is text to one server and a separator to the next. `readings`
-gives the normal form for each way to read them; a caller whose decision differs among them refuses the request.
+A backslash, and a slash, backslash or semicolon that came encoded, is text to one server and a separator to the next:
+some decode a path before they take it apart, some send it on decoded to others that do. `readings` gives the normal
+form for each way to read them; a caller whose decision differs among them refuses the request.
 
 Nothing is worked out before somebody asks, and the plain path (no `%`, `;`, `\\`, `//` or `/.`) is its own normal form.
 """
@@ -33,7 +34,13 @@ _UNUSUAL = re.compile(rb"%([0-9A-Fa-f]{2})?|[^A-Za-z0-9\-._~!$&'()*+,=:@/;]")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _OVERLONG = re.compile(rb"%C[01]|%E0%[89]|%F0%8|%F8%8|%FC%8").search
 """Leads of UTF-8 sequences longer than needed. Other bytes that are no UTF-8 pass: old sites have Latin-1 in paths."""
-_SEPARATORS = (re.compile(rb"%2[Ff]"), re.compile(rb"%5[Cc]"), re.compile(rb"\\"))
+_SEPARATORS = (
+    (re.compile(rb"%2[Ff]"), b"/"),
+    (re.compile(rb"%5[Cc]"), b"/"),
+    (re.compile(rb"\\"), b"/"),
+    (re.compile(rb"%3[Bb]"), b";"),
+)
+"""What may be a separator, and which."""
 _MOVING = re.compile(rb"/(?:;|(?:\.|%2[Ee]){1,2}(?:[/;]|\Z))").search
 """Segments that are not there, or move others, once a path is resolved."""
 
@@ -248,13 +255,13 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 def _read(path: bytes) -> tuple[bytes, ...]:
     """Give the normal form of a path for each way to read its doubtful separators: all as text comes first."""
-    doubtful = [separator for separator in _SEPARATORS if separator.search(path) is not None]
+    doubtful = [(text, separator) for text, separator in _SEPARATORS if text.search(path) is not None]
     found: dict[bytes, None] = {}
     for choice in product((False, True), repeat=len(doubtful)):
         read = path
-        for separates, separator in zip(choice, doubtful, strict=True):
+        for separates, (text, separator) in zip(choice, doubtful, strict=True):
             if separates:
-                read = separator.sub(b"/", read)
+                read = text.sub(separator, read)
         found[_resolve(canonical(read), cuts=True)] = None
     return tuple(found)
 

@@ -57,6 +57,7 @@ def test_limit_is_read(text, plan):
         ("50/s:ip/4", "too small"),
         ("50/s,brst=4", "no such option"),
         ("50/s,burst=0", "too small"),
+        ("50/s,burst=1,burst=9", "given twice"),
     ],
 )
 def test_limit_is_refused(text, why):

@@ -62,6 +62,31 @@ def test_four_routes_beside_tls_are_shown_one_by_one(capsys):
     ]
 
 
+def test_a_route_without_backends_says_what_answers_and_one_with_a_condition_which(capsys):
+    flags = ServeFlags(
+        targets=["/=:3000"],
+        match=["/: header:X-V=2 => :3001"],
+        respond=["/down: 503 back soon"],
+        redirect=["/old/{id}: /new/{id}"],
+    )
+    said = {"http://localhost:3000": "", "http://localhost:3001": ""}
+    console = Console(quiet=False, json_events=False, color=False)
+    console.banner(plan_serving("gateway", flags), (Opened(8443),), said, TRUST)
+    assert capsys.readouterr().err.splitlines()[1:5] == [
+        "  -> http://localhost:3000 (answers)",
+        "  / header:x-v=2 -> http://localhost:3001 (answers)",
+        "  /old/{id}$ -> 308 to /new/{id}",
+        "  /down$ -> 503, by ourselves",
+    ]
+    console.banner(
+        plan_serving("gateway", ServeFlags(targets=["/a=:3000"], compose=["/h = a:/a + b:/a/b"])),
+        (Opened(8443),),
+        said,
+        TRUST,
+    )
+    assert "  GET /h$ -> composed of 2 parts" in capsys.readouterr().err.splitlines()
+
+
 def test_more_routes_are_counted(capsys):
     assert banner(capsys, routes(5))[1] == "  5 routes to 5 backends (all answer)"
     assert banner(capsys, routes(6), {})[1] == "  6 routes to 6 backends (6 not yet answering)"

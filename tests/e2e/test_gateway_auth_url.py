@@ -62,6 +62,23 @@ def test_its_no_goes_to_the_client(status):
         assert behind.requests == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Original-URL", "X-Original-URI", "x-original-method", "X_Original_Uri", "X-Rewrite-URL",
+        "X-Forwarded-Uri", "X_Forwarded_Uri", "X-Forwarded_Method",
+    ],
+)  # fmt: skip
+def test_a_client_cannot_tell_it_of_another_target(name):
+    with origin(answering(OK)) as behind, origin(answering(OK)) as guard:
+        with running("gateway", f"/={behind.url}", "--auth-url", f"/: {guard.url}") as front:
+            assert ask(front.port, fields={name: "/public", "X-Forwards": "stays"})[0] == 200
+        (asked,) = guard.requests
+        assert asked.get(b"x-forwarded-uri") == b"/"
+        assert b"/public" not in [value for _, value in asked.fields]
+        assert asked.get(b"x-forwards") == b"stays"
+
+
 @pytest.mark.parametrize("answer", [b"500 No", b"302 Found", b"404 Not Found", None])
 @pytest.mark.parametrize("is_open", [False, True])
 def test_any_other_answer_is_that_it_is_down(answer, is_open):

@@ -2,13 +2,17 @@
 
 import http.client
 import re
+import secrets
+import signal
 import stat
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from netfront.policy.sealed import Sealer
 from tests.support.issuer import issuer
+from tests.support.named import until
 from tests.support.netfront import run, running
 from tests.support.origins import answering, origin
 
@@ -155,6 +159,47 @@ def test_large_claims_are_split_over_cookies_and_what_finds_no_room_is_left_out(
         assert behind.requests[-1].get(b"x-user") == b"ada"
 
 
+def aged(browser, key):
+    """Make the session in a browser one that is due to be renewed, as its lifetime would."""
+    (name,) = browser.cookies
+    sealer = Sealer([key.encode()], secrets.token_bytes)
+    purpose = b"session " + name.removeprefix("netfront-").removesuffix("-s0").encode()
+    claims, scopes, refresh, _, until = sealer.open(purpose, browser.cookies[name].encode())
+    browser.cookies[name] = sealer.seal(purpose, [claims, scopes, refresh, 0, until]).decode()
+
+
+def test_an_answer_that_renews_a_session_is_for_no_cache():
+    public = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: public, max-age=99\r\nExpires: 0\r\n\r\nok"
+    )
+    with issuer() as ident, origin(answering(public)) as behind:
+        line = (f"/={behind.url}", "--oidc", f"/: {ident.url},client-id=web,client-secret=env:SECRET")
+        with running("gateway", *line, "--session-key", "env:KEY", KEY="k" * 32, SECRET="s:cret") as front:
+            browser = Browser()
+            browser.go(front.url)
+            assert browser.get(front.url)[1]["Cache-Control"] == "public, max-age=99"
+            aged(browser, "k" * 32)
+            _, fields, _ = browser.get(front.url)
+            assert fields["Set-Cookie"] is not None
+            assert (fields.get_all("Cache-Control"), fields["Expires"]) == (["no-store"], None)
+
+
+def test_a_session_that_is_renewed_for_a_part_is_the_browsers():
+    """Its refresh token was good once: who keeps the old session has none in a minute."""
+    json = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Type: application/json\r\n\r\n1"
+    with issuer() as ident, origin(answering(json)) as behind:
+        line = (f"/api={behind.url}", "--oidc", f"/api: {ident.url},client-id=web,client-secret=env:SECRET")
+        line += ("--compose", "/home = a:/api/a + b:/api/b", "--session-key", "env:KEY")
+        with running("gateway", *line, KEY="k" * 32, SECRET="s:cret") as front:
+            browser = Browser()
+            browser.go(f"{front.url}/api")
+            aged(browser, "k" * 32)
+            status, fields, body = browser.get(f"{front.url}/home")
+            assert (status, body, len(ident.grants)) == (200, b'{"a":1,"b":1}', 2)
+            assert len(fields.get_all("Set-Cookie")) == 1
+            assert browser.get(f"{front.url}/home")[1]["Set-Cookie"] is None
+
+
 def test_sessions_outlive_a_restart_by_a_key_that_is_kept(tmp_path):
     data = tmp_path / "data"
     with issuer() as ident, origin(answering(OK)) as behind:
@@ -174,6 +219,28 @@ def test_sessions_outlive_a_restart_by_a_key_that_is_kept(tmp_path):
             assert browser.go(front.url)[1] == 200
         with running("gateway", *line, "--session-key", "env:KEY", KEY=both, **environment) as front:
             assert browser.get(front.url)[0] == 200
+
+
+def test_a_reload_reads_the_session_key_again_and_forgets_no_renewal(tmp_path):
+    key, file = tmp_path / "key", tmp_path / "shop.nf"
+    with issuer() as ident, origin(answering(OK)) as behind:
+        login = f"--oidc /: {ident.url},client-id=web,client-secret=env:SECRET\n"
+        file.write_text(f"/={behind.url}\n{login}--session-key @{key}\n")
+        key.write_text("k" * 32)
+        key.chmod(0o600)
+        with running("gateway", f"@{file}", SECRET="s:cret") as front:
+            browser = Browser()
+            browser.go(front.url)
+            aged(browser, "k" * 32)
+            old = dict(browser.cookies)
+            assert browser.get(front.url)[0] == 200
+            for content, status in (("n" * 32 + "\n" + "k" * 32, 200), ("n" * 32, 302)):
+                key.write_text(content)
+                said = front.stderr.count("reload")
+                front.process.send_signal(signal.SIGHUP)
+                until(lambda said=said: front.stderr.count("reload") > said)
+                assert Browser(old).get(front.url)[0] == status, content
+                assert ident.reused == 0
 
 
 def test_one_login_may_stand_in_several_scopes():

@@ -108,6 +108,27 @@ def test_route_is_found(texts, request_, expected):
     assert found(table(*texts), request_) == expected
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"w.test",
+        b".w.test",
+        b"..w.test",
+        b"a.w.test",
+        b"a..w.test",
+        b"aw.test",
+        b"w.test.",
+        b".",
+        b"a.b.w.test",
+    ],
+)
+def test_a_route_of_a_wildcard_and_a_rule_of_it_have_the_same_hosts(host):
+    """Else a host leads to the service, and past what stands before it."""
+    scope = parse_scope("*.w.test")
+    is_found = isinstance(Table([(scope, 1)]).find(b"GET", host, b"/"), Match)
+    assert is_found is scope.matches(b"GET", host, b"/")
+
+
 def test_parameters_are_given_by_name():
     routes = table("/users/{id}/posts/{post}", "/users/{name}/x")
     answer = routes.find(b"GET", b"", b"/users/7/posts/8/9")

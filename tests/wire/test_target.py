@@ -287,6 +287,9 @@ def test_path_that_cannot_be_normalised_safely_is_refused_when_asked_for(raw):
         (b"/public/..\\admin", (b"/public/..%5Cadmin", b"/admin")),
         (b"/a;x%2fy", (b"/a", b"/a/y")),
         (b"/a%252fb", (b"/a%252fb",)),
+        (b"/admin%3bx", (b"/admin%3Bx", b"/admin")),
+        (b"/%3B/admin", (b"/%3B/admin", b"/admin")),
+        (b"/a%253bb", (b"/a%253bb",)),
         (
             b"/a%2fb%5Cc",
             (b"/a%2Fb%5Cc", b"/a%2Fb/c", b"/a/b%5Cc", b"/a/b/c"),

@@ -62,7 +62,7 @@ class Composing:
         """Give what asks a route of ours: on behalf of the same client, with what is known of them."""
         ours = self.ours
 
-        def ask_ours(asked: Asked) -> Awaitable[PartAnswer]:
+        async def ask_ours(asked: Asked) -> PartAnswer:
             whole = asked.whole
             request = request_of(
                 asked.method,
@@ -79,7 +79,11 @@ class Composing:
             request.id = whole.id
             request.lines = whole.lines
             request.depth = whole.depth + 1
-            return collect(ours, request, most=most)
+            try:
+                return await collect(ours, request, most=most)
+            finally:
+                if request.cookies:
+                    _hand_on(request, whole)
 
         return ask_ours
 
@@ -103,6 +107,13 @@ class Composing:
             )
 
         return ask_url
+
+
+def _hand_on(part: Request, whole: Request) -> None:
+    """Have the client of the whole keep what authentication has renewed for a part: else its session ends with it."""
+    known = {row.value.partition(b"=")[0] for row in whole.cookies}
+    fresh = [row for row in part.cookies if row.value.partition(b"=")[0] not in known]
+    whole.cookies = (*whole.cookies, *fresh)
 
 
 def _edited(handler: Handler, edits: Sequence[Callable[[Request, Response], None]]) -> Handler:

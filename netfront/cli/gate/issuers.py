@@ -89,7 +89,9 @@ class Tokens:
         self._outward = outward
         self._tasks = tasks
         self._session_key = session_key
-        self._sealer: Sealer | None = kept._sealer if kept is not None else None
+        self._sealer: Sealer | None = None
+        if kept is not None and kept._session_key is session_key is None:
+            self._sealer = kept._sealer  # of the data directory, even if that has gone
         self._logins: dict[OidcPlan, Login] = {}
         self._secrets: dict[OidcPlan, bytes | None] = {}
         self._kept = kept
@@ -143,6 +145,7 @@ class Tokens:
         rules = TokenRules(None, frozenset({plan.client_id}), leeway=plan.leeway, types=_ID_TOKENS)
         verifier = Verifier("oidc", issuer, rules)
         assert self._sealer is not None
+        before = self._kept._logins.get(plan) if self._kept is not None else None
         login = self._logins[plan] = Login(
             issuer,
             verifier.check,
@@ -156,6 +159,7 @@ class Tokens:
             ),
             self._sealer,
             random=secrets.token_bytes,
+            before=before,
         )
         return login
 

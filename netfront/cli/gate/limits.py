@@ -92,6 +92,8 @@ def parse_limit(text: str) -> LimitPlan:
         name, _, value = option.partition("=")
         if name != "burst":
             raise UsageError.of(text, f"no such option as {name!r}", "as in 50/s:ip,burst=100")
+        if len(options) > 1:
+            raise UsageError.of(text, "burst is given twice")
         burst = parse_count(value, least=1, most=1_000_000)
     return LimitPlan(float(count), _PERIODS[unit[0]], burst, _parse_key(text, key) if colon else LimitKey())
 

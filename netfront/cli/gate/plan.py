@@ -86,6 +86,16 @@ class AnswerPlan:
     redirect: RedirectPlan | None = None
     compose: ComposePlan | None = None
 
+    @property
+    def named(self) -> str:
+        """What it is, in a few words."""
+        if self.respond is not None:
+            return f"{self.respond.status}, by ourselves"
+        if self.redirect is not None:
+            return f"{self.redirect.status} to {self.redirect.url.text}"
+        assert self.compose is not None
+        return f"composed of {len(self.compose.composition.parts)} parts"
+
 
 def _has_passed(mine: object, theirs: object, nothing: object) -> bool:
     if theirs in (nothing, mine):
