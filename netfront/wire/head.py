@@ -172,8 +172,8 @@ class RequestBlock:
         """Give the end-to-end fields: without Host and without what belongs to this connection."""
         nominated = self.nominated
         if nominated:
-            return Fields([row for row in rows if not row.kind and row.name not in nominated], 0)
-        return Fields([row for row in rows if not row.kind], 0)
+            return Fields([row for row in rows if row.kind < TAKEN and row.name not in nominated])
+        return Fields([row for row in rows if row.kind < TAKEN])
 
     def varied(self, lengths: list[bytes], forwarded: tuple[Field, ...]) -> "RequestBlock":
         """Give the block of a section that differs in these values alone."""

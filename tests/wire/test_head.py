@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netfront.errors import BadMessage
-from netfront.wire.fields import HIDDEN, Edit, field
+from netfront.wire.fields import HIDDEN, ID, Edit, field
 from netfront.wire.head import HeadLimits, RequestHeads, ResponseHeads, request_memory, response_memory
 
 HOST = b"Host: a.test\r\n"
@@ -284,3 +284,12 @@ def test_a_section_that_comes_again_makes_no_line_or_head_longer(limits):
         known = RequestHeads(limits, memory)
         assert known.parse(b"GET /" + section) is not None
         assert read(known, data) == read(RequestHeads(limits, request_memory(remembers=False)), data)
+
+
+def test_an_id_that_a_client_sends_stays_among_its_fields():
+    parsed = RequestHeads(HeadLimits(), request_memory()).parse(
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: 7\r\n\r\n"
+    )
+    assert parsed is not None
+    assert parsed[3].get(b"x-request-id") == b"7"
+    assert parsed[3].kinds == 1 << ID
