@@ -60,7 +60,7 @@ def find_contradictions(
         check_auth(flags, policies, listeners, faults)
         check_rules(routes, faults)
         check_oidc(flags, routes, listeners, faults)
-        check_limits(flags, faults)
+        check_limits(policies, routes, faults)
         check_compositions(flags, policies, routes, faults)
     _check_parts(routes, faults)
     if command == "gateway" and flags.request_id:

@@ -5,11 +5,11 @@ to say that it is for requests, as every scope does. A way to the very place tha
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from netfront.cli.faults import Faults
+from netfront.cli.gate.guards import gates_as_written
 from netfront.cli.gate.plan import GatePlan
-from netfront.cli.plan import PoolPlan, RoutePlan, Settings, TargetPlan, Variant
+from netfront.cli.plan import PoolPlan, RoutePlan, Settings, TargetPlan
 from netfront.cli.scoped import Policy
 from netfront.endpoint import is_loopback_name
 from netfront.policy.scope import Scope
@@ -42,11 +42,9 @@ def check_unguarded(
 def _check_places(routes: Sequence[RoutePlan], pools: Iterable[PoolPlan], faults: Faults) -> None:
     """Refuse backends of guarded routes that a connection reaches without them."""
     targets = {pool.name: pool.targets for pool in pools}
-    read = [route for route in routes if route.kind == "http"]
     guarded: dict[object, RoutePlan] = {}
-    for route in read:
-        parts = [part.settings.gate for part in route.variants if not _is_served_elsewhere(part, route, read)]
-        if any(map(_admits_some, (route.settings.gate, *parts))):
+    for route, gate in gates_as_written(routes):
+        if _admits_some(gate):
             for target in targets.get(route.pool or "", ()):
                 guarded.setdefault(_place(target), route)
     for target in (one for route in routes if route.kind == "tcp" for one in targets[route.pool or ""]):
@@ -59,15 +57,6 @@ def _check_places(routes: Sequence[RoutePlan], pools: Iterable[PoolPlan], faults
 def _admits_some(gate: GatePlan) -> bool:
     """Tell whether it asks who comes. Limits do not count: they are of requests, and say so."""
     return bool(gate.auth or gate.rules)
-
-
-def _is_served_elsewhere(part: Variant, route: RoutePlan, read: Iterable[RoutePlan]) -> bool:
-    """Tell whether the part is left of what a narrower route serves: the same text in other case."""
-    narrower = [
-        other.scope for other in read if route.scope.covers(other.scope) and other.scope != route.scope
-    ]
-    alike = [replace(scope, ignores_case=True) for scope in narrower]
-    return any(scope.covers(own) for scope in alike for own in part.scopes)
 
 
 def _of_host(scope: Scope, blind: Iterable[RoutePlan]) -> RoutePlan | None:
