@@ -22,7 +22,7 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import quote
 
-from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
+from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
 from netfront.http.message import Client, Handler, Request, Response
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.compose import Part
@@ -50,7 +50,6 @@ DEEPEST = 4
 _MOST_ITEMS = 100
 _MOST_CLASHES = 20
 _ENTITY_TAG = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-_UNREACHED = frozenset({"resolve", "connect", "tls"})
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 _ACCEPT = field(b"Accept", b"application/json")
@@ -108,7 +107,7 @@ class Asked:
 
 
 Ask = Callable[[Asked], Awaitable[PartAnswer]]
-"""Asks, and gives the answer. Raises what handlers raise; a BackendError of stage "body" of an answer too long."""
+"""Asks, and gives the answer. Raises what handlers raise, and AnswerTooLong."""
 Begin = Callable[[Callable[[], Coroutine[object, None, None]]], Callable[[], None]]
 """Runs something beside the one who calls, perhaps to its end, and gives what ends it at once."""
 
@@ -498,10 +497,10 @@ def _unanswered(part: Part, error: Exception) -> PartFault:
         status = error.status if not part.needs else 502  # what the client sent has made it such
         return PartFault(status, f"refused with {error.status}", told=error.why, part_status=error.status)
     if isinstance(error, BackendError) and not error.timed_out:
-        if error.stage in _UNREACHED:
+        if not error.connected:
             return PartFault(502, "it cannot be reached", told=f"{error.stage}: {error.why}")
-        is_too_long = error.stage == "body" and error.why.startswith("an answer of over")
-        return PartFault(502, error.why if is_too_long else "it broke off", told=error.why)
+        why = error.why if isinstance(error, AnswerTooLong) else "it broke off"
+        return PartFault(502, why, told=error.why)
     if isinstance(error, NoBackend):
         return PartFault(502, "nobody serves it at present", told=error.why)
     return PartFault(504, "it did not answer in time")
