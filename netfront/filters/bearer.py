@@ -20,7 +20,7 @@ from netfront.policy.token import (
     TokenRefused,
     TokenRules,
     UnknownKey,
-    read_token,
+    read_header,
     scopes_of,
     verify,
 )
@@ -236,7 +236,7 @@ def identity_of(kind: str, claims: Mapping[str, object]) -> Identity:
 
 def _key_name(token: bytes, digest: bytes) -> str:
     """Name the key a token is signed by; one without a key id is a name of its own."""
-    key_id = read_token(token)[0].get("kid")
+    key_id = read_header(token).get("kid")
     return key_id if isinstance(key_id, str) else digest.hex()
 
 
