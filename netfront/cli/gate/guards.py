@@ -14,7 +14,7 @@ __all__ = ["gates_as_written", "guarded", "guarded_hosts", "restricting", "rulin
 def restricting(policies: Iterable[Policy]) -> list[Policy]:
     """Have the scopes of those that restrict ignore the case of text: a backend may take /Admin for /admin."""
     return [
-        replace(policy, scope=replace(policy.scope, ignores_case=True))
+        replace(policy, scope=policy.scope.caseless)
         if policy.scope is not None and _restricts(policy)
         else policy
         for policy in policies
@@ -75,8 +75,7 @@ def gates_as_written(routes: Sequence[RoutePlan]) -> Iterator[tuple[RoutePlan, G
 
 def _is_meant(scope: Scope, scopes: Sequence[Scope]) -> bool:
     """Tell whether who writes all of these means requests of that scope too: only case sets them apart."""
-    caseless = replace(scope, ignores_case=True)
-    return any(map(caseless.covers, scopes)) and all(map(scope.meets, scopes))
+    return any(map(scope.caseless.covers, scopes)) and all(map(scope.meets, scopes))
 
 
 def _restricts(policy: Policy) -> bool:

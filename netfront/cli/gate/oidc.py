@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
-from netfront.cli.gate.auth import gates, read_methods
+from netfront.cli.gate.auth import methods_of, read_methods
 from netfront.cli.gate.tokens import LEEWAY, IssuerPlan, parse_issuer, read_options, words_of
 from netfront.cli.gate.way import Way
 from netfront.cli.grammar import parse_secret
@@ -86,8 +86,7 @@ def check_oidc(
     flags: ServeFlags, routes: Iterable[RoutePlan], listeners: Iterable[ListenerPlan], faults: Faults
 ) -> None:
     """Find what does not fit together: a key for no sessions, and sessions over plain http."""
-    methods = [method for gate in gates(routes) for group in gate.auth for method in group.methods]
-    has_login = any(isinstance(method, OidcPlan) for method in methods)
+    has_login = any(isinstance(method, OidcPlan) for method in methods_of(routes))
     if flags.session_key is not None and not has_login:
         faults.add("--session-key", "it has no effect", "there is no --oidc whose sessions it could seal")
     for listener in listeners:

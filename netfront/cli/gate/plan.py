@@ -68,6 +68,10 @@ class GatePlan:
         """The methods of all groups."""
         return tuple(method for group in self.auth for method in group.methods)
 
+    def opens(self, scope: Scope) -> bool:
+        """Tell whether a --public takes away what is given for that scope."""
+        return any(scope.is_wider(public) for public in self.public)
+
     def gives(self, claim: str) -> bool:
         """Tell whether who passes may have a claim, by its dotted name."""
         return any(method.gives(claim) for method in self.methods)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
-from netfront.cli.gate.auth import gates, restricting, with_scope
+from netfront.cli.gate.auth import gates, methods_of, place_of, with_scope
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import (
     AddressPlan,
@@ -61,7 +61,7 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
                     faults.add(f"{_flag(rule)} '{rule.scope}: …'", why, hint)
     for passed in dict.fromkeys(one for gate in gates(routes) for one in gate.passed):
         where = [gate for gate in gates(routes) if passed in gate.passed]
-        if not any(_gives_claim(gate, passed.claim) for gate in where):
+        if not any(gate.gives(passed.claim) for gate in where):
             what = f"--pass-identity {passed.name}={passed.claim}"
             faults.add(
                 what, f"no authentication there gives the claim {passed.claim}", "add one, as in --jwt"
@@ -71,8 +71,7 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
 def identity_fields(plan: ServePlan) -> list[str]:
     """Give the fields that tell who asks, of all routes."""
     passed = [one.name for gate in gates(plan.routes) for one in gate.passed]
-    methods = [method for gate in gates(plan.routes) for group in gate.auth for method in group.methods]
-    handed = [name for method in methods for name in method.handed]
+    handed = [name for method in methods_of(plan.routes) for name in method.handed]
     return list(dict.fromkeys(name.lower() for name in (*passed, *handed)))
 
 
@@ -81,7 +80,7 @@ def _read(
 ) -> Iterator[Policy]:
     for text, scope, value in with_scope(flag, given, faults):
         try:
-            rule = parse(restricting(scope), value)
+            rule = parse(place_of(scope), value)
         except UsageError as error:
             faults.take(error, flag, word=text)
         else:
@@ -90,7 +89,7 @@ def _read(
 
 def _add(rule: RulePlan, settings: Settings) -> Settings:
     gate = settings.gate
-    if any(rule.scope.covers(public) and not public.covers(rule.scope) for public in gate.public):
+    if gate.opens(rule.scope):
         return settings
     return replace(settings, gate=replace(gate, rules=tuple(dict.fromkeys((*gate.rules, rule)))))
 
@@ -103,20 +102,17 @@ def _pass(passed: tuple[PassedField, ...], settings: Settings) -> Settings:
 
 def _lacks(rule: RulePlan, gate: GatePlan) -> str | None:
     """Tell what a rule asks for that nobody has who comes there; None: nothing."""
-    methods = [method for group in gate.auth for method in group.methods]
     if isinstance(rule, TokenScopePlan):
-        return None if any(method.gives_scopes for method in methods) else "scopes"
+        return None if any(method.gives_scopes for method in gate.methods) else "scopes"
     if isinstance(rule, ClaimPlan):
-        return None if _gives_claim(gate, rule.name) else f"the claim {rule.name}"
+        return None if gate.gives(rule.name) else f"the claim {rule.name}"
     if isinstance(rule, ExpressionPlan):
         for name in ("claims", "user", "scopes"):
-            if name in rule.uses and not any(name != "scopes" or method.gives_scopes for method in methods):
+            if name in rule.uses and not any(
+                name != "scopes" or method.gives_scopes for method in gate.methods
+            ):
                 return name
     return None
-
-
-def _gives_claim(gate: GatePlan, name: str) -> bool:
-    return any(method.gives(name) for group in gate.auth for method in group.methods)
 
 
 def _flag(rule: RulePlan) -> str:
