@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from ipaddress import ip_address, ip_network
+from functools import partial
 from typing import TYPE_CHECKING
 
 from netfront.cli.application import App
@@ -69,6 +68,7 @@ from netfront.net.pipe import Pipes
 from netfront.net.stream import Stream
 from netfront.net.tasks import Tasks
 from netfront.policy.condition import Condition
+from netfront.policy.networks import within
 from netfront.policy.route import Table
 from netfront.wire.fields import HIDDEN, ID, field
 from netfront.wire.head import HeadLimits, HeadMemory, RequestBlock, request_memory
@@ -169,7 +169,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         pipes=kept.pipes if kept is not None else Pipes(),
         heads=heads,
         memory=request_memory(),
-        trusted=_trusted(plan.tell.trust_proxy),
+        trusted=within(plan.tell.trust_proxy),
         outward=outward,
         logging_in=logging_in(plan, tokens),
         makers=makers_of(credentials) | token_makers(tokens, outward),
@@ -482,21 +482,3 @@ def _observers(
 
 def _wall(_: float) -> float:
     return time.time()
-
-
-def _trusted(networks: tuple[str, ...]) -> Callable[[str], bool]:
-    """Make the test whether an address lies in one of the networks; remembered for a bounded number of them."""
-    parsed = [ip_network(network, strict=False) for network in networks]
-    if not parsed:
-        return lambda _: False
-
-    @lru_cache(maxsize=4096)
-    def is_trusted(address: str) -> bool:
-        try:
-            ip = ip_address(address)
-        except ValueError:
-            return False
-        mapped = getattr(ip, "ipv4_mapped", None)
-        return any((mapped or ip) in network for network in parsed)
-
-    return is_trusted

@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import Callable
-from ipaddress import ip_network
 
 from netfront.cli.gate.auth import methods_of
 from netfront.cli.gate.credentials import Credentials
@@ -39,6 +38,7 @@ from netfront.http.message import Filter, Request
 from netfront.net.lane import clock
 from netfront.policy.claims import Identity
 from netfront.policy.expression import Expression
+from netfront.policy.networks import within
 from netfront.wire.certificate import client_names
 
 __all__ = [
@@ -112,7 +112,7 @@ def hiding(plan: GatePlan) -> Filter | None:
 def admission(plan: GatePlan, address_of: AddressOf) -> Filter | None:
     """Make the filter of addresses; before authentication, as who may not come in is not asked who they are."""
     rules = [rule for rule in plan.rules if isinstance(rule, AddressPlan)]
-    made = [needs_address([ip_network(one) for one in rule.networks], address_of) for rule in rules]
+    made = [needs_address(within(rule.networks), address_of) for rule in rules]
     return authorize(made) if made else None
 
 

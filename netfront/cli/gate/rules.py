@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
@@ -22,6 +21,7 @@ from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
 from netfront.policy.expression import Expression
+from netfront.policy.networks import parse_network
 from netfront.policy.scope import Scope
 
 __all__ = ["check_rules", "identity_fields", "rule_policies"]
@@ -143,25 +143,8 @@ def _parse_claim(scope: Scope, text: str) -> ClaimPlan:
 
 
 def _parse_networks(scope: Scope, text: str) -> AddressPlan:
-    networks = []
-    for part in text.split(","):
-        part = part.strip()
-        try:
-            network = ip_network(part)
-        except ValueError as error:
-            try:
-                hint = f"did you mean {ip_network(part, strict=False)}?"
-            except ValueError:
-                hint = "as in 10.0.0.0/8, fd00::/8 or ::1"
-            raise UsageError.of(part, "not a network", hint) from error
-        networks.append(str(_unmapped(network)))
+    networks = [str(parse_network(part.strip())) for part in text.split(",")]
     return AddressPlan(scope, tuple(dict.fromkeys(networks)))
-
-
-def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """Give an IPv4 network that was written as IPv6 as what it is: addresses are compared so."""
-    mapped = getattr(network.network_address, "ipv4_mapped", None)
-    return IPv4Network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
 
 
 def _parse_expression(scope: Scope, text: str) -> ExpressionPlan:
