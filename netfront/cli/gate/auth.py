@@ -6,13 +6,14 @@ what its connection or its browser brings along.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from netfront.cli.argv import as_word, path_in
-from netfront.cli.faults import Faults, nearest
+from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.optioned import read_options
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import ApiKeyPlan, AuthGroup, BasicPlan, MethodPlan, MtlsPlan
 from netfront.cli.grammar import split_policy
@@ -162,12 +163,12 @@ def _parse_place(text: str) -> Scope:
 
 
 def _parse_basic(text: str) -> BasicPlan:
-    path, options = _parse_file(text, ("hide",), "as in @htpasswd")
+    path, options = _parse_file(text, (), "as in @htpasswd")
     return BasicPlan(path, hides="hide" in options)
 
 
 def _parse_api_key(text: str) -> ApiKeyPlan:
-    path, options = _parse_file(text, ("header", "hide"), "as in @keys,header=X-API-Key")
+    path, options = _parse_file(text, ("header",), "as in @keys,header=X-API-Key")
     field = options.get("header", "X-API-Key").lower()
     if not _FIELD.fullmatch(field):
         raise UsageError.of(f"header={field}", "not a field name", "letters, digits and dashes")
@@ -176,19 +177,9 @@ def _parse_api_key(text: str) -> ApiKeyPlan:
     return ApiKeyPlan(path, field, hides="hide" in options)
 
 
-def _parse_file(text: str, known: Sequence[str], hint: str) -> tuple[str, dict[str, str]]:
-    """Read '@FILE[,name[=value]]…'. What stands there inline is in no message: it may be the secret itself."""
-    place, *rest = text.split(",")
-    if not place.startswith("@") or len(place) < 2:
+def _parse_file(text: str, known: Sequence[str], hint: str) -> tuple[str, Mapping[str, str]]:
+    """Read '@FILE[,name=value][,hide]'. What stands there inline is in no message: it may be the secret itself."""
+    if not text.startswith("@") or text.startswith("@,") or len(text) < 2:
         raise UsageError.of("…", "credentials are not given inline", f"write the file, {hint}")
-    options: dict[str, str] = {}
-    for option in rest:
-        name, equals, value = option.partition("=")
-        if name not in known:
-            raise UsageError.of(f",{name}", "no such option", nearest(name, known))
-        if bool(equals) is (name == "hide") or (equals and not value):
-            raise UsageError.of(f",{option}", "not how it is written", "as in header=NAME, and hide alone")
-        if name in options:
-            raise UsageError.of(f",{option}", "given twice")
-        options[name] = value
+    place, options = read_options(text, known, ("hide",), f"{hint}, and hide alone")
     return path_in(text, place[1:]), options

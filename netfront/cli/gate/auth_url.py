@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import read_methods
-from netfront.cli.gate.tokens import read_options, words_of
+from netfront.cli.gate.optioned import read_options, words_of
 from netfront.cli.gate.way import Way, parse_way
 from netfront.cli.scoped import Policy
 from netfront.errors import UsageError

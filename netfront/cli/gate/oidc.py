@@ -14,7 +14,8 @@ from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import methods_of, read_methods
-from netfront.cli.gate.tokens import LEEWAY, IssuerPlan, parse_issuer, read_options, words_of
+from netfront.cli.gate.optioned import read_options, words_of
+from netfront.cli.gate.tokens import LEEWAY, IssuerPlan, parse_issuer
 from netfront.cli.gate.way import Way
 from netfront.cli.grammar import parse_secret
 from netfront.cli.plan import ListenerPlan, RoutePlan, Secret
