@@ -13,7 +13,8 @@ from netfront.cli.argv import path_of
 from netfront.cli.consistency import find_contradictions, refuse_local_hsts
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags, flag_of
-from netfront.cli.gate.edges import DEFAULT_MAX_BODY, plan_edges
+from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
+from netfront.cli.gate.edges import plan_edges
 from netfront.cli.gate.guards import ruling
 from netfront.cli.gate.outpools import outward_pools, ways_of
 from netfront.cli.gate.redis import plan_redis

@@ -126,13 +126,13 @@ class ComposeRules:
         tells_time: in Server-Timing.
     """
 
-    each: int = 16
-    passes_status: bool = False
-    timeout: float = 30.0
-    most_part: int = 8 << 20
-    most_body: int = 10 << 20
-    cookies: frozenset[bytes] = frozenset()
-    tells_time: bool = False
+    each: int
+    passes_status: bool
+    timeout: float
+    most_part: int
+    most_body: int
+    cookies: frozenset[bytes]
+    tells_time: bool
 
 
 def compose(parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: ComposeRules) -> Handler:

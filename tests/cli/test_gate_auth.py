@@ -7,10 +7,15 @@ import pytest
 
 from netfront.cli.explain import explain_plan, explain_request
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate import options
+from netfront.cli.gate.auth_url import TIMEOUT
 from netfront.cli.gate.credentials import Credentials, read_guarded
+from netfront.cli.gate.oidc import SESSION
+from netfront.cli.gate.tokens import LEEWAY
 from netfront.cli.planning import plan_serving
 from netfront.errors import UsageError
 from netfront.policy.apikeys import key_line
+from netfront.units import render_duration
 from tests.support.netfront import run
 
 
@@ -264,3 +269,11 @@ def write(file, text):
     new.write_text(text)
     new.chmod(0o600)
     os.replace(new, file)
+
+
+@pytest.mark.parametrize(
+    ("option", "default"), [(options.Jwt, LEEWAY), (options.Oidc, SESSION), (options.AuthUrl, TIMEOUT)]
+)
+def test_help_tells_the_defaults_that_hold(option, default):
+    (flag,) = option.__metadata__
+    assert f"(default {render_duration(default)})" in flag.help

@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Refusal
-from netfront.filters.compose import DEEPEST, ComposeRules, compose
+from netfront.filters.compose import DEEPEST, compose
 from netfront.http.ask import Answer
 from netfront.net.lane import Signal
 from netfront.net.stream import Facts
@@ -17,6 +17,7 @@ from netfront.policy.claims import Identity
 from netfront.policy.compose import parse_composition
 from netfront.wire.fields import Fields
 from tests.filters.requests import asking
+from tests.support.composed import compose_rules
 
 JSON = (b"Content-Type", b"application/json")
 
@@ -56,7 +57,7 @@ class Stage:
         self.tasks = Tasks()
         composition = parse_composition(rule)
         self.handler = compose(
-            composition.parts, [self._ask] * len(composition.parts), self.tasks.begin, ComposeRules(**rules)
+            composition.parts, [self._ask] * len(composition.parts), self.tasks.begin, compose_rules(**rules)
         )
 
     async def _ask(self, asked):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from netfront.cli.gate.compose import way_of
 from netfront.cli.gate.compose_plan import ComposePlan
+from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import Settings
 from netfront.filters.compose import Ask, Asked, Begin, ComposeRules, PartAnswer, compose
@@ -14,9 +15,6 @@ from netfront.net.lane import clock
 from netfront.policy.compose import Part
 
 __all__ = ["Composing"]
-
-_MOST_BODY = 10 << 20
-"""Bytes of a request's body that a part takes, where --max-body does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Composing:
             passes_status=held.passes_status,
             timeout=held.timeout,
             most_part=held.most_part,
-            most_body=settings.most_body if settings.most_body is not None else _MOST_BODY,
+            most_body=settings.most_body if settings.most_body is not None else DEFAULT_MAX_BODY,
             cookies=frozenset(name.encode() for name in held.cookies),
             tells_time=plan.tells_time,
         )

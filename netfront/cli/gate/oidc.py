@@ -23,9 +23,9 @@ from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["OidcPlan", "check_oidc", "oidc_policies"]
+__all__ = ["SESSION", "OidcPlan", "check_oidc", "oidc_policies"]
 
-_SESSION = 8 * 3600.0
+SESSION = 8 * 3600.0
 """Seconds: a day's work."""
 _USUAL = ("openid", "profile", "email")
 _WORD = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
@@ -47,7 +47,7 @@ class OidcPlan:
     client_id: str
     secret: Secret | None = None
     scope: tuple[str, ...] = _USUAL
-    session: float = _SESSION
+    session: float = SESSION
     leeway: float = LEEWAY
 
     kind = "oidc"
@@ -117,7 +117,7 @@ def _parse(text: str) -> OidcPlan:
             raise UsageError.of(f"scope={word}", "not a scope", "as in scope=openid|email|offline_access")
     if "openid" not in scope:
         scope = ("openid", *scope)
-    session, leeway = _SESSION, LEEWAY
+    session, leeway = SESSION, LEEWAY
     if "session" in options:
         session = parse_duration(options["session"], least=60.0, most=30 * 86_400.0)
     if "leeway" in options:

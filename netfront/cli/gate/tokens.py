@@ -20,7 +20,7 @@ from netfront.endpoint import is_loopback_name
 from netfront.errors import UsageError
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["IssuerPlan", "JwtPlan", "parse_issuer", "token_policies"]
+__all__ = ["LEEWAY", "IssuerPlan", "JwtPlan", "parse_issuer", "token_policies"]
 
 _ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "Ed448",
