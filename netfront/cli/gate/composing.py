@@ -1,6 +1,6 @@
 """From a ComposePlan to the handler that stands for it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from netfront.cli.gate.compose import way_of
@@ -10,7 +10,7 @@ from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import Settings
 from netfront.filters.compose import Ask, Asked, Begin, ComposeRules, PartAnswer, compose
 from netfront.http.ask import ask, collect, request_of
-from netfront.http.message import Handler, Request, Response
+from netfront.http.message import Handler
 from netfront.net.lane import clock
 from netfront.policy.compose import Part
 
@@ -31,14 +31,8 @@ class Composing:
     outward: Outward
     begin: Begin
 
-    def handler(
-        self, plan: ComposePlan, settings: Settings, edits: Sequence[Callable[[Request, Response], None]]
-    ) -> Handler:
-        """Make the handler.
-
-        Args:
-            edits: made to its answers.
-        """
+    def handler(self, plan: ComposePlan, settings: Settings) -> Handler:
+        """Make the handler."""
         held = settings.gate.compose
         rules = ComposeRules(
             each=held.each,
@@ -54,7 +48,7 @@ class Composing:
             self._out(part, held.most_part, settings.timeout) if part.place else self._in(held.most_part)
             for part in parts
         ]
-        return _edited(compose(parts, asks, self.begin, rules), edits)
+        return compose(parts, asks, self.begin, rules)
 
     def _in(self, most: int) -> Ask:
         """Give what asks a route of ours: on behalf of the same client, with what is known of them."""
@@ -101,16 +95,3 @@ class Composing:
             )
 
         return ask_url
-
-
-def _edited(handler: Handler, edits: Sequence[Callable[[Request, Response], None]]) -> Handler:
-    if not edits:
-        return handler
-
-    async def handle(request: Request) -> Response:
-        response = await handler(request)
-        for edit in edits:
-            edit(request, response)
-        return response
-
-    return handle
