@@ -6,10 +6,9 @@ say who asks. Its 401 or 403 is the client's answer. All else means that it cann
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 from netfront.errors import BackendError, BadMessage, NoBackend, Refusal
-from netfront.http.message import Answered, Request, Response
+from netfront.http.message import Answer, Answered, Request, Response
 from netfront.policy.claims import Identity
 from netfront.wire.fields import HIDDEN, Edit, Fields, field
 
@@ -29,25 +28,6 @@ _UNSAID = frozenset(
 """Fields of the request that say something of its body, or would have the answer be a part or none."""
 _OUTSIDERS = Edit(kinds=1 << HIDDEN, names=(b"date", b"connection", b"x-powered-by", b"server"))
 _METHOD, _URI = b"X-Forwarded-Method", b"X-Forwarded-Uri"
-
-
-class Answer(Protocol):
-    """What came back."""
-
-    @property
-    def status(self) -> int:
-        """Its status."""
-        ...
-
-    @property
-    def fields(self) -> Fields:
-        """Its fields."""
-        ...
-
-    @property
-    def body(self) -> bytes:
-        """All of its body."""
-        ...
 
 
 Ask = Callable[[Request, Fields], Awaitable[Answer]]

@@ -19,11 +19,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol
 from urllib.parse import quote
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
-from netfront.http.message import Client, Handler, Request, Response
+from netfront.http.message import Answer, Client, Handler, Request, Response
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.compose import Part
 from netfront.policy.merge import Piece, cookies_of, merge, strictest, tells, varying
@@ -43,7 +42,7 @@ from netfront.policy.reference import Missing, Reference
 from netfront.wire.fields import EMPTY, Edit, Field, Fields, field
 from netfront.wire.jsontext import quote as quoted
 
-__all__ = ["DEEPEST", "Ask", "Asked", "Begin", "ComposeRules", "PartAnswer", "compose"]
+__all__ = ["DEEPEST", "Ask", "Asked", "Begin", "ComposeRules", "compose"]
 
 DEEPEST = 4
 """Compositions within one another: what is deeper is a circle that could not be seen at start."""
@@ -77,17 +76,6 @@ _PROBLEM = (
 _NO_STORE = field(b"Cache-Control", b"no-store")
 
 
-class PartAnswer(Protocol):
-    """An answer with its whole body."""
-
-    @property
-    def status(self) -> int: ...  # noqa: D102
-    @property
-    def fields(self) -> Fields: ...  # noqa: D102
-    @property
-    def body(self) -> bytes: ...  # noqa: D102
-
-
 @dataclass(slots=True)
 class Asked:
     """What a part asks.
@@ -106,7 +94,7 @@ class Asked:
     body: bytes
 
 
-Ask = Callable[[Asked], Awaitable[PartAnswer]]
+Ask = Callable[[Asked], Awaitable[Answer]]
 """Asks, and gives the answer. Raises what handlers raise, and AnswerTooLong."""
 Begin = Callable[[Callable[[], Coroutine[object, None, None]]], Callable[[], None]]
 """Runs something beside the one who calls, perhaps to its end, and gives what ends it at once."""

@@ -29,7 +29,7 @@ from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Refusal
 from netfront.filters.pages import preferred
-from netfront.http.message import Answered, Client, Filter, Handler, Request, Response
+from netfront.http.message import Answer, Answered, Client, Filter, Handler, Request, Response
 from netfront.net.lane import Signal, first
 from netfront.policy.claims import Identity
 from netfront.policy.metadata import Metadata
@@ -86,20 +86,6 @@ class Provider(Protocol):
 
     async def look_again(self, client: Client) -> bool:
         """Wait until it was looked at."""
-        ...
-
-
-class Answer(Protocol):
-    """What came of asking."""
-
-    @property
-    def status(self) -> int:
-        """Its status."""
-        ...
-
-    @property
-    def body(self) -> bytes:
-        """All of its body."""
         ...
 
 

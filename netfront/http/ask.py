@@ -8,28 +8,18 @@ client made here lets nobody set it later than the deadline. On the lane it is l
 """
 
 import math
-from dataclasses import dataclass
 from typing import cast
 
 from netfront.errors import AnswerTooLong, BackendError, Overdue
-from netfront.http.message import Body, Client, Exchange, Handler, Request
+from netfront.http.message import Answer, Body, Client, Exchange, Handler, Request
 from netfront.net.lane import Deadline, Signal, clock, deadline
 from netfront.net.stream import Facts
 from netfront.wire.fields import EMPTY, Fields
 from netfront.wire.target import parse_target
 
-__all__ = ["Answer", "ask", "collect", "request_of"]
+__all__ = ["ask", "collect", "request_of"]
 
 _NOBODY = Facts(("", 0), ("", 0))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response with its whole body."""
-
-    status: int
-    fields: Fields
-    body: bytes
 
 
 async def ask(

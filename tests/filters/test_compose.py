@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Refusal
 from netfront.filters.compose import DEEPEST, compose
-from netfront.http.ask import Answer
+from netfront.http.message import Answer
 from netfront.net.lane import Signal
 from netfront.net.stream import Facts
 from netfront.net.tasks import Tasks

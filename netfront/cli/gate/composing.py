@@ -8,9 +8,9 @@ from netfront.cli.gate.compose_plan import ComposePlan
 from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import Settings
-from netfront.filters.compose import Ask, Asked, Begin, ComposeRules, PartAnswer, compose
+from netfront.filters.compose import Ask, Asked, Begin, ComposeRules, compose
 from netfront.http.ask import ask, collect, request_of
-from netfront.http.message import Handler
+from netfront.http.message import Answer, Handler
 from netfront.net.lane import clock
 from netfront.policy.compose import Part
 
@@ -54,7 +54,7 @@ class Composing:
         """Give what asks a route of ours: on behalf of the same client, with what is known of them."""
         ours = self.ours
 
-        def ask_ours(asked: Asked) -> Awaitable[PartAnswer]:
+        def ask_ours(asked: Asked) -> Awaitable[Answer]:
             whole = asked.whole
             request = request_of(
                 asked.method,
@@ -80,7 +80,7 @@ class Composing:
         way = way_of(part)
         handler = self.outward.handler(way)
 
-        def ask_url(asked: Asked) -> Awaitable[PartAnswer]:
+        def ask_url(asked: Asked) -> Awaitable[Answer]:
             return ask(
                 handler,
                 asked.method,

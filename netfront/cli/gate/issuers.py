@@ -22,10 +22,10 @@ from netfront.errors import BackendError, UsageError
 from netfront.filters.authenticate import Method
 from netfront.filters.bearer import Bearer, Fixed, KeySource, Verifier
 from netfront.filters.login import Login, LoginMethod, LoginRules, Post
-from netfront.http.ask import Answer, ask
+from netfront.http.ask import ask
 from netfront.http.discovery import Ask, discover
 from netfront.http.jwks import Issuer
-from netfront.http.message import Client
+from netfront.http.message import Answer, Client
 from netfront.net.lane import Signal, clock
 from netfront.net.tasks import Tasks
 from netfront.policy.metadata import Metadata

@@ -14,8 +14,8 @@ from netfront.cli.plan import ServePlan
 from netfront.filters.ask_auth import AskAuth
 from netfront.filters.authenticate import Method
 from netfront.filters.hide_sessions import hide_sessions
-from netfront.http.ask import Answer, ask
-from netfront.http.message import Filter, Request
+from netfront.http.ask import ask
+from netfront.http.message import Answer, Filter, Request
 from netfront.net.lane import clock
 from netfront.net.tasks import Tasks
 from netfront.wire.fields import Fields
