@@ -24,6 +24,7 @@ from netfront.policy.token import (
     scopes_of,
     verify,
 )
+from netfront.wire.cookie import cookie_pairs
 
 __all__ = ["Bearer", "Fixed", "KeySource", "Verifier", "identity_of"]
 
@@ -243,11 +244,9 @@ def _key_name(token: bytes, digest: bytes) -> str:
 def _cookie(request: Request, name: bytes) -> bytes | None:
     """Give the value of a cookie. Two of one name are refused: which counts, each reader decides for itself."""
     found: bytes | None = None
-    for line in request.fields.get_all(b"cookie"):
-        for pair in line.split(b";"):
-            key, equals, value = pair.strip(b" \t").partition(b"=")
-            if equals and key == name:
-                if found is not None and found != value:
-                    raise TokenRefused("two cookies of that name")
-                found = value
+    for key, value in cookie_pairs(request.fields):
+        if key == name:
+            if found is not None and found != value:
+                raise TokenRefused("two cookies of that name")
+            found = value
     return found

@@ -35,6 +35,7 @@ from netfront.policy.claims import Identity
 from netfront.policy.metadata import Metadata
 from netfront.policy.sealed import Sealer
 from netfront.policy.token import TokenRefused
+from netfront.wire.cookie import cookie_pairs
 from netfront.wire.fields import COOKIE, Edit, Field, Fields, field
 from netfront.wire.target import parse_authority
 
@@ -443,11 +444,9 @@ class Login:
         """Give our cookies of a request, by what follows our name."""
         ours = (b"__Host-" if _scheme(request) == b"https" else b"") + b"netfront-" + self.rules.name
         found: dict[bytes, bytes] = {}
-        for line in request.fields.get_all(b"cookie"):
-            for pair in line.split(b";"):
-                name, _, value = pair.strip(b" \t").partition(b"=")
-                if name.startswith(ours):
-                    found.setdefault(name[len(ours) :], value)
+        for name, value in cookie_pairs(request.fields):
+            if name.startswith(ours):
+                found.setdefault(name[len(ours) :], value)
         return found
 
     def _names(self, request: Request, prefix: bytes) -> list[bytes]:
