@@ -258,7 +258,7 @@ def test_files_are_read_again_and_what_is_wrong_is_never_used(tmp_path):
     write(users, "bob:{SHA}I7dElEdfX4dJgLdnbVEeI9iG2mQ=\n")
     assert f"--basic @{users}: read again" in held.reload()
     assert held.passwords[str(users)].remembered is not remembered
-    assert list(held.passwords[str(users)].held.hashes) == ["bob"]
+    assert list(held.passwords[str(users)].file.held.hashes) == ["bob"]
 
     again = Credentials([str(keys)], [str(users)], print, held)
     assert again.passwords[str(users)] is held.passwords[str(users)]

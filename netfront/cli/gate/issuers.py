@@ -42,26 +42,19 @@ _PATIENCE = 10.0
 _MOST_TOKENS = 262_144
 
 
-class JwksFile(WatchedFile[Keys]):
+class JwksFile:
     """A file of keys for --jwt. They may be secrets: it is published to nobody."""
 
     def __init__(self, path: str, tell: Tell) -> None:
-        super().__init__("--jwt", path, _parse, tell)
-        self.source = Fixed(self.held)
+        what = f"--jwt @{path}"
+        self.file: WatchedFile[Keys] = WatchedFile(
+            what, path, lambda told: _read(path, what, told), tell, take=self._take
+        )
+        self.source = Fixed(self.file.held)
 
-    def _read(self, tell: Tell) -> Keys:
-        told: list[str] = []
-        keys = _parse(read_guarded(self.path, f"--jwt @{self.path}", told.append), f"--jwt @{self.path}")
-        if keys.has_secrets:
-            for line in told:
-                tell(line)
-        for line in keys.unused:
-            tell(f"--jwt @{self.path}: not used, {line}")
-        return keys
-
-    def take(self) -> None:
+    def _take(self, keys: Keys) -> None:
         """Go by the keys that were read."""
-        self.source.take(self.held)
+        self.source.take(keys)
 
 
 class Tokens:
@@ -196,11 +189,11 @@ class Tokens:
 
     def look(self) -> list[str]:
         """Read files again that have changed; give what is to be said of it."""
-        return [line for file in self._files.values() for line in file.look()]
+        return [line for jwks in self._files.values() for line in jwks.file.look()]
 
     def reload(self) -> list[str]:
         """Read all files again; give what is to be said of it."""
-        return [line for file in self._files.values() for line in file.reload()]
+        return [line for jwks in self._files.values() for line in jwks.file.reload()]
 
 
 def rules_of(plan: JwtPlan) -> TokenRules:
@@ -272,6 +265,17 @@ async def _keep_fresh(issuer: Issuer, opened: Signal, scope: trio.CancelScope) -
     with scope:
         await opened.wait_in_trio()
         await issuer.run()
+
+
+def _read(path: str, what: str, tell: Tell) -> Keys:
+    told: list[str] = []
+    keys = _parse(read_guarded(path, what, told.append), what)
+    if keys.has_secrets:  # else it is no matter who reads it
+        for line in told:
+            tell(line)
+    for line in keys.unused:
+        tell(f"{what}: not used, {line}")
+    return keys
 
 
 def _parse(text: str, what: str) -> Keys:
