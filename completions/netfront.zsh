@@ -143,7 +143,7 @@ _netfront_gateway() {
         '*--compose-each=[of a part for each item, requests at once (default 16)]:value: ' \
         '*--compose-status=[pass\: a part'\''s own 4xx becomes the answer'\''s]:value: ' \
         '*--compose-timeout=[for all parts together (default 30s)]:value: ' \
-        '*--compose-part=[most bytes of a part (default 8M)]:value: ' \
+        '*--compose-part=[most bytes of a part (default 8MiB)]:value: ' \
         '*--compose-cookie=[let this cookie of a part through to the client]:value: ' \
         '--server-timing[tell what each part took in Server-Timing]' \
         '--no-server-timing[tell what each part took in Server-Timing]' \

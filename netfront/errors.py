@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 __all__ = [
+    "AnswerTooLong",
     "BackendError",
     "BadMessage",
     "CannotListen",
@@ -142,6 +143,18 @@ class BackendError(Exception):
     def connected(self) -> bool:
         """Whether there was a connection when it went wrong."""
         return self.stage not in _UNCONNECTED
+
+
+class AnswerTooLong(BackendError):
+    """An answer that was to be held whole has more bytes than may be held.
+
+    Args:
+        most: so many.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__("body", retry_safe=False, why=f"an answer of over {most} bytes")
+        self.most = most
 
 
 class NoBackend(Exception):

@@ -36,7 +36,7 @@ FORBIDDEN = {
     "__init__": PURE,
     "__main__": PURE - {"os"},
 }
-FILTERS_SHARE = {"pages"}
+FILTERS_SHARE = {"pages", "quota"}
 """Modules in filters/ that are no filters but what several of them render with."""
 FILTERS_FROM = {
     "netfront.net": {"backend", "lane", "passage", "stream"},

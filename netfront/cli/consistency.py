@@ -13,6 +13,7 @@ from netfront.cli.gate.compose import check_compositions
 from netfront.cli.gate.limits import check_limits
 from netfront.cli.gate.oidc import check_oidc
 from netfront.cli.gate.rules import check_rules
+from netfront.cli.gate.unguarded import check_unguarded
 from netfront.cli.listening import is_local_name, secure_schemes
 from netfront.cli.plan import ListenerPlan, PoolPlan, RoutePlan, ServePlan
 from netfront.cli.scoped import Policy
@@ -27,9 +28,12 @@ _HTTP_ONLY = (
     "forwarded", "timeout", "head_timeout", "idle_timeout", "body_timeout", "send_timeout", "read_timeout",
     "backend_idle_timeout", "max_line", "max_field", "max_head", "max_fields", "max_body", "sticky_key", "eject_on",
     "queue", "queue_timeout", "retry_on", "retry_body", "hedge", "backend_header",
-    "limit", "concurrency", "redis", "cors", "secure_headers",
+    "match", "rewrite", "public", "basic", "api_key", "jwt", "oidc", "session_key", "mtls", "auth_url", "token_scope",
+    "claim", "ip", "allow", "pass_identity", "limit", "concurrency", "redis", "compose_each", "compose_status",
+    "compose_timeout", "compose_part", "compose_cookie", "server_timing", "cors", "secure_headers",
 )  # fmt: skip
 """Flags that say something of requests, which bytes are not."""
+_HTTP_FLAGS = frozenset(map(flag_of, _HTTP_ONLY))
 _TCP_ONLY = (
     "name", "client_ca", "handshake_timeout", "max_connections", "max_per_address", "connect_timeout", "stream_timeout",
 )  # fmt: skip
@@ -51,11 +55,13 @@ def find_contradictions(
     """Find what does not fit together; all routes must have been read."""
     policies = list(policies)
     _check_policies(policies, routes, faults)
-    check_auth(flags, policies, listeners, faults)
-    check_rules(routes, faults)
-    check_oidc(flags, routes, listeners, faults)
-    check_limits(flags, faults)
-    check_compositions(flags, policies, routes, faults)
+    if any(listener.kind == "http" for listener in listeners):
+        check_unguarded(policies, routes, pools, faults)
+        check_auth(flags, policies, listeners, faults)
+        check_rules(routes, faults)
+        check_oidc(flags, routes, listeners, faults)
+        check_limits(policies, routes, faults)
+        check_compositions(flags, policies, routes, faults)
     _check_parts(routes, faults)
     if command == "gateway" and flags.request_id:
         _check_request_id(routes, faults)
@@ -84,12 +90,26 @@ def refuse_local_hsts(plan: ServePlan, routed: Iterable[str], faults: Faults) ->
 
 def _check_policies(policies: Iterable[Policy], routes: Sequence[RoutePlan], faults: Faults) -> None:
     """A policy that guards nothing is a typing error that would leave something open."""
-    near = Near((route.scope, route.scope) for route in routes)
+    read = [route for route in routes if route.kind == "http"]
+    near, near_read = (Near((route.scope, route.scope) for route in some) for some in (routes, read))
     for policy in policies:
         scope = policy.scope
-        if scope is not None and not any(map(scope.meets, near.of(scope))):
-            routed = ", ".join(dict.fromkeys(str(route.scope) for route in routes))
-            faults.add(policy.given, "its scope meets no route", f"the routes are {routed}", word=policy.word)
+        if scope is None:
+            continue
+        if not any(map(scope.meets, near.of(scope))):
+            hint = f"the routes are {_scopes(routes)}"
+            faults.add(policy.given, "its scope meets no route", hint, word=policy.word)
+        elif read and _tells_of_requests(policy) and not any(map(scope.meets, near_read.of(scope))):
+            hint = f"requests are read on the routes {_scopes(read)} alone"
+            faults.add(policy.given, "its scope meets no route of requests", hint, word=policy.word)
+
+
+def _tells_of_requests(policy: Policy) -> bool:
+    return policy.given.partition(" ")[0] in _HTTP_FLAGS
+
+
+def _scopes(routes: Iterable[RoutePlan]) -> str:
+    return ", ".join(dict.fromkeys(str(route.scope) for route in routes))
 
 
 def _check_parts(routes: Iterable[RoutePlan], faults: Faults) -> None:
@@ -123,8 +143,11 @@ def _check_http_only(
         for name in _HTTP_ONLY:
             if getattr(flags, name) not in (None, False, [], ()):
                 faults.add(flag_of(name), "it has no effect", "no --listen is http:// or https://")
-        if not flags.via:
-            faults.add("--no-via", "it has no effect", "no --listen is http:// or https://")
+        for name in ("via", "request_id"):
+            if not getattr(flags, name):
+                faults.add(
+                    f"--no-{flag_of(name)[2:]}", "it has no effect", "no --listen is http:// or https://"
+                )
     if kinds == {"udp"}:
         for name in _TCP_ONLY:
             if getattr(flags, name) not in (None, False, [], ()):

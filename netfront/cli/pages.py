@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
+from netfront.units import render_size
+
 __all__ = ["EVENTS", "EXIT_CODES", "PAGES", "Page"]
 
 
@@ -201,7 +204,7 @@ PAGES = {
         usage="[FLAGS] TARGET|ROUTE...",
         text=(
             "TARGET, ROUTE, SCOPE and @FILE are as netfront proxy has them, and so are all its flags. A body of "
-            "a request is at most 10M unless --max-body says otherwise.",
+            f"a request is at most {render_size(DEFAULT_MAX_BODY)} unless --max-body says otherwise.",
             "Restrictions (authentication, authorization, limits) of all scopes that a request lies in add up; of "
             "other settings the most specific scope's holds.",
             "Restrictions compare paths without regard to case. As soon as one stands on a path, every request to "

@@ -4,7 +4,6 @@ Everything that needs no I/O is checked: each value here and in the files that r
 fit together. Files are named in the plan and read by those that use them.
 """
 
-import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
@@ -14,7 +13,8 @@ from netfront.cli.argv import path_of
 from netfront.cli.consistency import find_contradictions, refuse_local_hsts
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags, flag_of
-from netfront.cli.gate.edges import DEFAULT_MAX_BODY, plan_edges
+from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
+from netfront.cli.gate.edges import plan_edges
 from netfront.cli.gate.guards import ruling
 from netfront.cli.gate.outpools import outward_pools, ways_of
 from netfront.cli.gate.redis import plan_redis
@@ -35,7 +35,8 @@ from netfront.cli.plan import (
 from netfront.cli.policies import in_order, read_policies
 from netfront.cli.routing import plan_routes, read_arguments
 from netfront.endpoint import parse_resolver
-from netfront.errors import Fault, UsageError
+from netfront.errors import Fault
+from netfront.policy.networks import parse_network
 from netfront.units import parse_count, parse_duration, parse_size, render_size
 
 __all__ = ["plan_serving"]
@@ -215,14 +216,7 @@ def _ready(flags: ServeFlags, faults: Faults) -> ReadyPlan:
 
 
 def _parse_network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError as error:
-        try:
-            hint = f"did you mean {ipaddress.ip_network(text, strict=False)}?"
-        except ValueError:
-            hint = "as in 10.0.0.0/8, fd00::/8 or 127.0.0.1"
-        raise UsageError.of(text, "not a network", hint) from error
+    return str(parse_network(text))
 
 
 def _parse_age(text: str) -> int:

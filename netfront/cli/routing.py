@@ -7,7 +7,7 @@ from netfront.cli.argv import Word, as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.compose import read_compositions
-from netfront.cli.gate.plan import AnswerPlan
+from netfront.cli.gate.plan import NO_GATE, AnswerPlan
 from netfront.cli.gate.routes import AnswerArg, read_answers, read_matches
 from netfront.cli.grammar import RouteArg, parse_argument
 from netfront.cli.plan import (
@@ -85,6 +85,11 @@ def plan_routes(
         for index in indices:
             kind = listeners[index].kind if index is not None else _kind_of(command, word, arg, kinds, faults)
             if kind is None or not _fits(word, scope, kind, faults):
+                lost = True
+                continue
+            if arg.condition is not None and kind != "http" and "http" in kinds:
+                why = f"{kind}:// has no requests that could carry it"
+                faults.add(word, why, "give it targets of http://", word=word)
                 lost = True
                 continue
             targets = [plan_target(word, target, kind, flags, faults) for target in arg.targets]
@@ -237,7 +242,7 @@ def _for_bytes(
         faults.add(
             f"--health {health}", f"{service.name} is udp://", f"name a port that takes TCP: {health},port=N"
         )
-    return replace(settings, balance=balance)
+    return replace(settings, balance=balance, gate=NO_GATE)
 
 
 def _policies_of(services: Collection[_Service], policies: Sequence[Policy]) -> dict[int, list[Policy]]:

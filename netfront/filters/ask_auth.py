@@ -7,10 +7,9 @@ say who asks. Its 401 or 403 is the client's answer. All else means that it cann
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 from netfront.errors import BackendError, BadMessage, NoBackend, Refusal
-from netfront.http.message import Answered, Request, Response
+from netfront.http.message import Answer, Answered, Request, Response
 from netfront.policy.claims import Identity
 from netfront.wire.fields import HIDDEN, Edit, Fields, field
 
@@ -32,25 +31,6 @@ _TELLS_ELSEWHERE = re.compile(rb"x[-_](?:original|rewrite)[-_]").match
 """Fields by which other proxies name the target: clients may not speak for us. X-Forwarded-* have gone before."""
 _OUTSIDERS = Edit(kinds=1 << HIDDEN, names=(b"date", b"connection", b"x-powered-by", b"server"))
 _METHOD, _URI = b"X-Forwarded-Method", b"X-Forwarded-Uri"
-
-
-class Answer(Protocol):
-    """What came back."""
-
-    @property
-    def status(self) -> int:
-        """Its status."""
-        ...
-
-    @property
-    def fields(self) -> Fields:
-        """Its fields."""
-        ...
-
-    @property
-    def body(self) -> bytes:
-        """All of its body."""
-        ...
 
 
 Ask = Callable[[Request, Fields], Awaitable[Answer]]

@@ -6,17 +6,16 @@ that refuses decides: 403, whoever it was.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import unquote_plus
 
 from netfront.errors import Refusal
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.policy.claims import claim, holds
+from netfront.policy.networks import plain_address
 
 __all__ = ["Rule", "authorize", "needs_address", "needs_claim", "needs_expression", "needs_scopes"]
 
 Rule = Callable[[Request], str | None]
-_ADDRESSES = 4096
 
 
 def authorize(rules: Sequence[Rule]) -> Filter:
@@ -62,27 +61,17 @@ def needs_claim(name: str, value: str) -> Rule:
     return rule
 
 
-def needs_address(
-    networks: Sequence[IPv4Network | IPv6Network], address_of: Callable[[Request], bytes | None]
-) -> Rule:
-    """Make the rule that a client's address must lie in one of these networks. One that nobody can tell lies in none.
+def needs_address(lies_in: Callable[[str], bool], address_of: Callable[[Request], bytes | None]) -> Rule:
+    """Make the rule that a client's address must lie in some networks. One that nobody can tell lies in none.
 
     Args:
+        lies_in: whether an address does.
         address_of: tells it, behind proxies that are trusted too.
     """
-    known: dict[bytes | None, bool] = {}
 
     def rule(request: Request) -> str | None:
-        address = address_of(request)
-        lies = known.get(address)
-        if lies is None:
-            lies = _lies_in(address, networks)
-            if len(known) >= _ADDRESSES:
-                known.clear()
-            known[address] = lies
-        return (
-            None if lies else f"{(address or b'a client without address').decode('latin-1')} may not come in"
-        )
+        address = _text_of(address_of(request))
+        return None if lies_in(address) else f"{address or 'a client without address'} may not come in"
 
     return rule
 
@@ -113,7 +102,7 @@ def needs_expression(
         "params": lambda request: {name: _text(value) for name, value in request.params.items()},
         "query": lambda request: _query(request, text),
         "headers": _headers,
-        "ip": lambda request: _plain(address_of(request)),
+        "ip": lambda request: plain_address(_text_of(address_of(request))),
         "now": lambda _: datetime.fromtimestamp(now(), UTC),
     }
     needed = tuple((name, makers[name]) for name in uses)
@@ -129,22 +118,8 @@ def _of(request: Request) -> str:
     return f" ({request.identity.user})" if request.identity is not None else ""
 
 
-def _lies_in(address: bytes | None, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    try:
-        ip = ip_address(_plain(address))
-    except ValueError:
-        return False
-    return any(ip in network for network in networks)
-
-
-def _plain(address: bytes | None) -> str:
-    """Give an address in its shortest writing, an IPv4 one mapped into IPv6 as IPv4; as it came if it is none."""
-    text = (address or b"").decode("latin-1")
-    try:
-        ip = ip_address(text)
-    except ValueError:
-        return text
-    return str(ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else text
+def _text_of(address: bytes | None) -> str:
+    return (address or b"").decode("latin-1")
 
 
 def _text(value: bytes) -> str:

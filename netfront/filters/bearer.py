@@ -20,10 +20,11 @@ from netfront.policy.token import (
     TokenRefused,
     TokenRules,
     UnknownKey,
-    read_token,
+    read_header,
     scopes_of,
     verify,
 )
+from netfront.wire.cookie import cookie_pairs
 
 __all__ = ["Bearer", "Fixed", "KeySource", "Verifier", "identity_of"]
 
@@ -236,18 +237,16 @@ def identity_of(kind: str, claims: Mapping[str, object]) -> Identity:
 
 def _key_name(token: bytes, digest: bytes) -> str:
     """Name the key a token is signed by; one without a key id is a name of its own."""
-    key_id = read_token(token)[0].get("kid")
+    key_id = read_header(token).get("kid")
     return key_id if isinstance(key_id, str) else digest.hex()
 
 
 def _cookie(request: Request, name: bytes) -> bytes | None:
     """Give the value of a cookie. Two of one name are refused: which counts, each reader decides for itself."""
     found: bytes | None = None
-    for line in request.fields.get_all(b"cookie"):
-        for pair in line.split(b";"):
-            key, equals, value = pair.strip(b" \t").partition(b"=")
-            if equals and key == name:
-                if found is not None and found != value:
-                    raise TokenRefused("two cookies of that name")
-                found = value
+    for key, value in cookie_pairs(request.fields):
+        if key == name:
+            if found is not None and found != value:
+                raise TokenRefused("two cookies of that name")
+            found = value
     return found

@@ -19,11 +19,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol
 from urllib.parse import quote
 
-from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
-from netfront.http.message import Client, Handler, Request, Response
+from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
+from netfront.http.message import Answer, Client, Handler, Request, Response
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.compose import Part
 from netfront.policy.merge import Piece, cookies_of, merge, strictest, tells, varying
@@ -43,14 +42,13 @@ from netfront.policy.reference import Missing, Reference
 from netfront.wire.fields import EMPTY, Edit, Field, Fields, field
 from netfront.wire.jsontext import quote as quoted
 
-__all__ = ["DEEPEST", "Ask", "Asked", "Begin", "ComposeRules", "PartAnswer", "compose"]
+__all__ = ["DEEPEST", "Ask", "Asked", "Begin", "ComposeRules", "compose"]
 
 DEEPEST = 4
 """Compositions within one another: what is deeper is a circle that could not be seen at start."""
 _MOST_ITEMS = 100
 _MOST_CLASHES = 20
 _ENTITY_TAG = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-_UNREACHED = frozenset({"resolve", "connect", "tls"})
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 _ACCEPT = field(b"Accept", b"application/json")
@@ -78,17 +76,6 @@ _PROBLEM = (
 _NO_STORE = field(b"Cache-Control", b"no-store")
 
 
-class PartAnswer(Protocol):
-    """An answer with its whole body."""
-
-    @property
-    def status(self) -> int: ...  # noqa: D102
-    @property
-    def fields(self) -> Fields: ...  # noqa: D102
-    @property
-    def body(self) -> bytes: ...  # noqa: D102
-
-
 @dataclass(slots=True)
 class Asked:
     """What a part asks.
@@ -107,8 +94,8 @@ class Asked:
     body: bytes
 
 
-Ask = Callable[[Asked], Awaitable[PartAnswer]]
-"""Asks, and gives the answer. Raises what handlers raise; a BackendError of stage "body" of an answer too long."""
+Ask = Callable[[Asked], Awaitable[Answer]]
+"""Asks, and gives the answer. Raises what handlers raise, and AnswerTooLong."""
 Begin = Callable[[Callable[[], Coroutine[object, None, None]]], Callable[[], None]]
 """Runs something beside the one who calls, perhaps to its end, and gives what ends it at once."""
 
@@ -127,13 +114,13 @@ class ComposeRules:
         tells_time: in Server-Timing.
     """
 
-    each: int = 16
-    passes_status: bool = False
-    timeout: float = 30.0
-    most_part: int = 8 << 20
-    most_body: int = 10 << 20
-    cookies: frozenset[bytes] = frozenset()
-    tells_time: bool = False
+    each: int
+    passes_status: bool
+    timeout: float
+    most_part: int
+    most_body: int
+    cookies: frozenset[bytes]
+    tells_time: bool
 
 
 def compose(parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: ComposeRules) -> Handler:
@@ -498,10 +485,10 @@ def _unanswered(part: Part, error: Exception) -> PartFault:
         status = error.status if not part.needs else 502  # what the client sent has made it such
         return PartFault(status, f"refused with {error.status}", told=error.why, part_status=error.status)
     if isinstance(error, BackendError) and not error.timed_out:
-        if error.stage in _UNREACHED:
+        if not error.connected:
             return PartFault(502, "it cannot be reached", told=f"{error.stage}: {error.why}")
-        is_too_long = error.stage == "body" and error.why.startswith("an answer of over")
-        return PartFault(502, error.why if is_too_long else "it broke off", told=error.why)
+        why = error.why if isinstance(error, AnswerTooLong) else "it broke off"
+        return PartFault(502, why, told=error.why)
     if isinstance(error, NoBackend):
         return PartFault(502, "nobody serves it at present", told=error.why)
     return PartFault(504, "it did not answer in time")

@@ -4,10 +4,10 @@ The seat comes back with the last byte, with a client that leaves, with an upgra
 the answer ends by: whoever drops a Response aborts its body.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from netfront.filters.quota import quoted, refused
 from netfront.http.message import AnsweringBody, Body, Filter, Handler, Request, Response, Takeover
 from netfront.net.lane import Signal, ready
 from netfront.net.stream import Stream
@@ -15,9 +15,6 @@ from netfront.policy.limit import Seats
 from netfront.wire.fields import Fields, field
 
 __all__ = ["Seating", "concurrency"]
-
-_PROBLEM = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-_TITLE = "Request cannot be satisfied as assigned quota has been exceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +30,13 @@ class Seating:
 def concurrency(seatings: Sequence[Seating], seats: Seats) -> Filter:
     """Make the filter for one stage of a route: a seat of each kind is taken, or none."""
     ids = frozenset(one.id for one in seatings)
-    items = b", ".join(b'"%b";q=%d;qu="concurrent-requests"' % (_name(one), one.most) for one in seatings)
+    items = b", ".join(b'%b;q=%d;qu="concurrent-requests"' % (quoted(one.name), one.most) for one in seatings)
     policy = field(b"RateLimit-Policy", items)
 
     def refuse(request: Request, full: list[Seating]) -> Response:
         names = [one.name for one in full]
-        request.exchange.outcome = f"too many at once: {', '.join(names)}"
-        request.exchange.source = "netfront"
-        problem = {"type": _PROBLEM, "title": _TITLE, "status": 429, "violated-policies": names}
-        rows = [
-            field(b"Content-Type", b"application/problem+json"),
-            field(b"Cache-Control", b"no-store"),
-            field(b"Retry-After", b"1"),
-            field(b"RateLimit", b", ".join(b'"%b";r=0' % _name(one) for one in full)),
-            policy,
-        ]
-        return Response(429, Fields(rows), json.dumps(problem).encode() + b"\n")
+        left = field(b"RateLimit", b", ".join(b"%b;r=0" % quoted(name) for name in names))
+        return refused(request, names, "too many at once:", 1, [left, policy])
 
     def around(then: Handler) -> Handler:
         async def handle(request: Request) -> Response:
@@ -76,10 +64,6 @@ def concurrency(seatings: Sequence[Seating], seats: Seats) -> Filter:
         return handle
 
     return around
-
-
-def _name(one: Seating) -> bytes:
-    return one.name.replace("\\", "\\\\").replace('"', '\\"').encode()
 
 
 class _Taken:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.wire.fields import Edit, field
 
-__all__ = ["ResponseEdit", "edit_requests", "editor", "fields_edit", "hides"]
+__all__ = ["ResponseEdit", "edit_requests", "edit_responses", "editor", "fields_edit", "hides"]
 
 ResponseEdit = Callable[[Request, Response], None]
 
@@ -53,6 +53,21 @@ def edit_requests(edit: Edit) -> Filter:
         def handle(request: Request) -> Awaitable[Response]:
             request.fields = request.fields.edited(edit)
             return then(request)
+
+        return handle
+
+    return around
+
+
+def edit_responses(edits: Sequence[ResponseEdit]) -> Filter:
+    """Make the filter that edits responses, where forward does not do it by itself."""
+
+    def around(then: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            response = await then(request)
+            for edit in edits:
+                edit(request, response)
+            return response
 
         return handle
 

@@ -8,15 +8,15 @@ What is left is told in RateLimit and RateLimit-Policy on each answer (draft-iet
 body of a 429 is that draft's problem type. A policy is named as its flag has it: "50/s:ip".
 """
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from netfront.filters.quota import quoted, refused
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.net.lane import clock
 from netfront.policy.limit import Rate, Spent
-from netfront.wire.fields import Fields, field
+from netfront.wire.fields import field
 
 __all__ = ["Limit", "Spend", "limit"]
 
@@ -25,8 +25,6 @@ Spend = Callable[[Sequence[bytes], Sequence[Rate], float], Spent | Awaitable[Spe
 """Counts one request under each key, if all have room: Counters.spend, or one that must be awaited."""
 _REMEMBERED = 1024
 """Answers to "how much is left" of which the fields are kept made."""
-_PROBLEM = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-_TITLE = "Request cannot be satisfied as assigned quota has been exceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +44,6 @@ class Limit:
     key: KeyOf
     quota: int
     window: int
-
-    @property
-    def quoted(self) -> bytes:
-        """Its name as a String of structured fields (RFC 9651 §3.3.3)."""
-        return b'"%b"' % self.name.replace("\\", "\\\\").replace('"', '\\"').encode()
 
 
 def limit(limits: Sequence[Limit], spend: Spend) -> Filter:
@@ -106,7 +99,7 @@ class _Held:
         self.limits = limits
         self.rates = tuple(one.rate for one in limits)
         self.keys = tuple((one.id, one.key) for one in limits)
-        policies = b", ".join(b"%b;q=%d;w=%d" % (one.quoted, one.quota, one.window) for one in limits)
+        policies = b", ".join(b"%b;q=%d;w=%d" % (quoted(one.name), one.quota, one.window) for one in limits)
         self._policy = field(b"RateLimit-Policy", policies).raw if limits else b""
         self._made: dict[tuple[int, ...], bytes] = {}
 
@@ -121,7 +114,7 @@ class _Held:
         lines = self._made.get(left)
         if lines is None:
             items = [
-                b"%b;r=%d;t=%d" % (one.quoted, left[2 * at], left[2 * at + 1])
+                b"%b;r=%d;t=%d" % (quoted(one.name), left[2 * at], left[2 * at + 1])
                 for at, one in enumerate(self.limits)
             ]
             lines = field(b"RateLimit", b", ".join(items)).raw + self._policy
@@ -139,12 +132,4 @@ class _Held:
         ]
         names = [one.name for one, _ in over]
         seconds = max([1, *(ceil(wait) for _, wait in over)])
-        request.exchange.outcome = f"over the limit {', '.join(names)}"
-        request.exchange.source = "netfront"
-        problem = {"type": _PROBLEM, "title": _TITLE, "status": 429, "violated-policies": names}
-        rows = [
-            field(b"Content-Type", b"application/problem+json"),
-            field(b"Cache-Control", b"no-store"),
-            field(b"Retry-After", b"%d" % seconds),
-        ]
-        return Response(429, Fields(rows), json.dumps(problem).encode() + b"\n")
+        return refused(request, names, "over the limit", seconds)

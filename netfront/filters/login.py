@@ -29,12 +29,13 @@ from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Refusal
 from netfront.filters.pages import preferred
-from netfront.http.message import Answered, Client, Filter, Handler, Request, Response
+from netfront.http.message import Answer, Answered, Client, Filter, Handler, Request, Response
 from netfront.net.lane import Signal, first
 from netfront.policy.claims import Identity
 from netfront.policy.metadata import Metadata
 from netfront.policy.sealed import Sealer
 from netfront.policy.token import TokenRefused
+from netfront.wire.cookie import cookie_pairs
 from netfront.wire.fields import COOKIE, Edit, Field, Fields, field
 from netfront.wire.target import parse_authority
 
@@ -89,20 +90,6 @@ class Provider(Protocol):
 
     async def look_again(self, client: Client) -> bool:
         """Wait until it was looked at."""
-        ...
-
-
-class Answer(Protocol):
-    """What came of asking."""
-
-    @property
-    def status(self) -> int:
-        """Its status."""
-        ...
-
-    @property
-    def body(self) -> bytes:
-        """All of its body."""
         ...
 
 
@@ -463,11 +450,9 @@ class Login:
         """Give our cookies of a request, by what follows our name."""
         ours = (b"__Host-" if _scheme(request) == b"https" else b"") + b"netfront-" + self.rules.name
         found: dict[bytes, bytes] = {}
-        for line in request.fields.get_all(b"cookie"):
-            for pair in line.split(b";"):
-                name, _, value = pair.strip(b" \t").partition(b"=")
-                if name.startswith(ours):
-                    found.setdefault(name[len(ours) :], value)
+        for name, value in cookie_pairs(request.fields):
+            if name.startswith(ours):
+                found.setdefault(name[len(ours) :], value)
         return found
 
     def _names(self, request: Request, prefix: bytes) -> list[bytes]:

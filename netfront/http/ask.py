@@ -8,28 +8,18 @@ client made here lets nobody set it later than the deadline. On the lane it is l
 """
 
 import math
-from dataclasses import dataclass
 from typing import cast
 
-from netfront.errors import BackendError, Overdue
-from netfront.http.message import Body, Client, Exchange, Handler, Request
+from netfront.errors import AnswerTooLong, BackendError, Overdue
+from netfront.http.message import Answer, Body, Client, Exchange, Handler, Request
 from netfront.net.lane import Deadline, Signal, clock, deadline
 from netfront.net.stream import Facts
 from netfront.wire.fields import EMPTY, Fields
 from netfront.wire.target import parse_target
 
-__all__ = ["Answer", "ask", "collect", "request_of"]
+__all__ = ["ask", "collect", "request_of"]
 
 _NOBODY = Facts(("", 0), ("", 0))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response with its whole body."""
-
-    status: int
-    fields: Fields
-    body: bytes
 
 
 async def ask(
@@ -55,7 +45,7 @@ async def ask(
         until: the time (of `clock`) at which the whole answer must be there.
 
     Raises:
-        BackendError: no whole answer; `timed_out` where the time was over, stage "body" where it was too long.
+        BackendError: no whole answer; `timed_out` where the time was over; AnswerTooLong.
         NoBackend, Refusal: from the handler.
         ClientGone: the client has left.
         BadMessage: the target is none, or the handler says so.
@@ -117,7 +107,7 @@ async def collect(handler: Handler, request: Request, *, most: int, until: float
                 raise BackendError("head", retry_safe=False, why="switched protocols unasked")
             whole = await _read(cast(Body, whole), most)  # a Takeover comes with a 101 alone
         elif len(whole) > most:
-            raise _too_long(most)
+            raise AnswerTooLong(most)
         return Answer(response.status, response.fields, whole)
     except Overdue as error:
         raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
@@ -129,19 +119,15 @@ async def collect(handler: Handler, request: Request, *, most: int, until: float
 
 async def _read(body: Body, most: int) -> bytes:
     if body.length is not None and body.length > most:
-        raise _too_long(most)
+        raise AnswerTooLong(most)
     parts: list[bytes] = []
     size = 0
     while data := await body.receive_some():
         size += len(data)
         if size > most:
-            raise _too_long(most)
+            raise AnswerTooLong(most)
         parts.append(data)
     return b"".join(parts)
-
-
-def _too_long(most: int) -> BackendError:
-    return BackendError("body", retry_safe=False, why=f"an answer of over {most} bytes")
 
 
 class _Asker:

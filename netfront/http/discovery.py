@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from netfront.errors import BackendError
-from netfront.http.ask import Answer
+from netfront.http.message import Answer
 from netfront.net.lane import clock
 from netfront.policy.metadata import Metadata, read_metadata
 

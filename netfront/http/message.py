@@ -9,6 +9,7 @@ Fields come here with hop-by-hop and framing fields already gone.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from netfront.wire.target import Target
 
 __all__ = [
+    "Answer",
     "Answered",
     "AnsweringBody",
     "Body",
@@ -305,6 +307,15 @@ class Response:
         self.reason = reason
         self.length = length
         self.has_date = has_date
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response with its whole body, as it comes to who asks with a request of netfront's own."""
+
+    status: int
+    fields: Fields
+    body: bytes
 
 
 class Answered(Exception):

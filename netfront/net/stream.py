@@ -359,8 +359,3 @@ class SocketStream:
     def fd(self) -> int:
         """The descriptor, for splicing; -1 once it is closed."""
         return self._fd
-
-    @property
-    def raw_socket(self) -> socket.socket:
-        """The socket itself, for options."""
-        return self._socket

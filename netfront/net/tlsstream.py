@@ -92,11 +92,6 @@ class TlsStream:
         facts.client_cert = self._object.getpeercert(binary_form=True)
 
     @property
-    def ssl_object(self) -> ssl.SSLObject:
-        """OpenSSL's side, for what it knows of the peer."""
-        return self._object
-
-    @property
     def readable(self) -> Signal:
         """Set also for what is in hand already."""
         return self._stream.readable if self._is_dry else _ALWAYS

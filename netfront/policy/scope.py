@@ -10,7 +10,7 @@ text of segments is kept in the spelling that `Target.normalised` has, so that t
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from operator import eq
 from typing import Generic, TypeVar
@@ -93,6 +93,15 @@ class Scope:
         if self.methods and not (other.methods and with_head(other.methods) <= with_head(self.methods)):
             return False
         return _host_covers(self.host, other.host) and _path_covers(self, other, _equal(self, other))
+
+    def is_wider(self, than: "Scope") -> bool:
+        """Tell whether it has every request of the other scope, and more."""
+        return self.covers(than) and not than.covers(self)
+
+    @property
+    def caseless(self) -> "Scope":
+        """The same, but that text compares without regard to case."""
+        return replace(self, ignores_case=True)
 
     def meets(self, other: "Scope") -> bool:
         """Tell whether a request can lie in both."""

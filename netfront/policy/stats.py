@@ -24,14 +24,12 @@ _SIZE = (frexp(_MOST)[1] - frexp(_LEAST)[1]) * _PARTS + 1
 class Histogram:
     """Times in seconds, counted by size."""
 
-    __slots__ = ("count", "counts", "most", "total")
+    __slots__ = ("count", "counts", "most")
 
     def __init__(self) -> None:
         self.counts = [0] * _SIZE
         """By part; `edge` says where each ends."""
         self.count = 0
-        self.total = 0.0
-        """The sum of all times."""
         self.most = 0.0
         """The longest."""
 
@@ -47,7 +45,6 @@ class Histogram:
             self.counts[0] += 1
             seconds = _LEAST
         self.count += 1
-        self.total += seconds
         if seconds > self.most:
             self.most = seconds
 
@@ -59,16 +56,10 @@ class Histogram:
         part = bisect_left(list(accumulate(self.counts)), max(rank, 1))
         return min(edge(part), self.most)
 
-    @property
-    def mean(self) -> float:
-        """The average; 0.0 of none."""
-        return self.total / self.count if self.count else 0.0
-
     def merge(self, other: "Histogram") -> None:
         """Count all that the other has counted."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.count += other.count
-        self.total += other.total
         self.most = max(self.most, other.most)
 
 

@@ -9,16 +9,12 @@ from collections.abc import Mapping
 
 from netfront.errors import UsageError
 
-__all__ = ["Template", "Undefined"]
+__all__ = ["Template"]
 
 _NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ALLOWED = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]#]*")
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _IN_QUERIES = re.compile(rb"[^A-Za-z0-9\-._~%]")
-
-
-class Undefined(UsageError):
-    """A template names what nothing gives."""
 
 
 class Template:
@@ -28,7 +24,7 @@ class Template:
         text: as written.
         given: the names that there are.
     Raises:
-        UsageError: not a text that can stand in a URL; Undefined: another name.
+        UsageError: not a text that can stand in a URL, or another name.
     """
 
     __slots__ = ("_parts", "text")
@@ -44,8 +40,7 @@ class Template:
         for name in literals[1::2]:
             if name not in given:
                 there = ", ".join(f"{{{one}}}" for one in given) or "none"
-                fault = UsageError.of(text, f"no {{{name}}} in its scope", f"the names there are: {there}")
-                raise Undefined(*fault.faults)
+                raise UsageError.of(text, f"no {{{name}}} in its scope", f"the names there are: {there}")
         self.text = text
         self._parts: list[tuple[bytes, str, bool]] = []
         is_path = True

@@ -33,7 +33,7 @@ __all__ = [
     "Verified",
     "as_object",
     "parse_keys",
-    "read_token",
+    "read_header",
     "scopes_of",
     "verify",
 ]
@@ -52,7 +52,7 @@ _MOST_TRIED = 8
 """Keys that a token without a key id is tried with."""
 _LONGEST = 16384
 """Bytes of a token: one that fits into a head's default bounds."""
-_SHAPE = re.compile(rb"([A-Za-z0-9_-]{2,})\.([A-Za-z0-9_-]{2,})\.([A-Za-z0-9_-]{2,})").fullmatch
+_SHAPE = re.compile(rb"([A-Za-z0-9_-]{2,})\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}").fullmatch
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 _Jwk = RSAKey | ECKey | OKPKey | OctKey
@@ -156,12 +156,10 @@ class Verified:
 
     Args:
         until: when that ends, in seconds since 1970, leeway included.
-        mark: of the key that signed it.
     """
 
     claims: Mapping[str, object]
     until: float
-    mark: str
 
 
 def parse_keys(data: bytes, *, symmetric: bool = False) -> Keys:
@@ -244,7 +242,7 @@ def verify(token: bytes, keys: Keys, rules: TokenRules, now: float) -> Verified:
         UnknownKey: no key of ours has signed it, but a new one of the issuer's may have.
         TokenRefused: it is not to be believed.
     """
-    header, _ = read_token(token)
+    header = read_header(token)
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise TokenRefused(f"signed by {algorithm!r}"[:80])
@@ -266,14 +264,14 @@ def verify(token: bytes, keys: Keys, rules: TokenRules, now: float) -> Verified:
         except (ValueError, TypeError) as error:
             raise TokenRefused("not a token") from error
         claims = _claims(payload)
-        return Verified(claims, _until(claims, rules, now), key.mark)
+        return Verified(claims, _until(claims, rules, now))
     if keys.knows(key_id) and key_id is not None:
         raise TokenRefused("its signature is not that of the key it names")
     raise UnknownKey("no known key has signed it")
 
 
-def read_token(token: bytes) -> tuple[Mapping[str, object], bytes]:
-    """Give the header of a token, unverified, and its payload as it stands there.
+def read_header(token: bytes) -> Mapping[str, object]:
+    """Give the header of a token, unverified.
 
     Raises:
         TokenRefused: it is no token.
@@ -284,7 +282,7 @@ def read_token(token: bytes) -> tuple[Mapping[str, object], bytes]:
     if shape is None:
         raise TokenRefused("not three parts in base64url")
     try:
-        return as_object(urlsafe_b64decode(shape[1])), shape[2]
+        return as_object(urlsafe_b64decode(shape[1]))
     except ValueError as error:
         raise TokenRefused("its header is no JSON object") from error
 

@@ -7,10 +7,15 @@ import pytest
 
 from netfront.cli.explain import explain_plan, explain_request
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate import options
+from netfront.cli.gate.auth_url import TIMEOUT
 from netfront.cli.gate.credentials import Credentials, read_guarded
+from netfront.cli.gate.oidc import SESSION
+from netfront.cli.gate.tokens import LEEWAY
 from netfront.cli.planning import plan_serving
 from netfront.errors import UsageError
 from netfront.policy.apikeys import key_line
+from netfront.units import render_duration
 from tests.support.netfront import run
 
 
@@ -124,9 +129,11 @@ def test_without_flags_nothing_stands_there():
         ({"basic": ["htpasswd"]}, "--basic …: credentials are not given inline"),
         ({"basic": ["ann:secret"]}, "--basic …: credentials are not given inline"),
         ({"basic": ["@"]}, "--basic …: credentials are not given inline"),
+        ({"basic": ["@,hide"]}, "--basic …: credentials are not given inline"),
+        ({"api_key": ["top,secret"]}, "--api-key …: credentials are not given inline"),
         ({"basic": ["@a,header=x"]}, "--basic ,header: no such option"),
-        ({"basic": ["@a,hide=1"]}, "--basic ,hide=1: not how it is written"),
-        ({"api_key": ["@a,header="]}, "--api-key ,header=: not how it is written"),
+        ({"basic": ["@a,hide=1"]}, "--basic ,hide: not how it is written"),
+        ({"api_key": ["@a,header="]}, "--api-key ,header: not how it is written"),
         ({"api_key": ["@a,header=a b"]}, "--api-key header=a b: not a field name"),
         ({"api_key": ["@a,header=Cookie"]}, "--api-key header=cookie: it is no place"),
         ({"api_key": ["@a,hide,hide"]}, "--api-key ,hide: given twice"),
@@ -251,7 +258,7 @@ def test_files_are_read_again_and_what_is_wrong_is_never_used(tmp_path):
     write(users, "bob:{SHA}I7dElEdfX4dJgLdnbVEeI9iG2mQ=\n")
     assert f"--basic @{users}: read again" in held.reload()
     assert held.passwords[str(users)].remembered is not remembered
-    assert list(held.passwords[str(users)].held.hashes) == ["bob"]
+    assert list(held.passwords[str(users)].file.held.hashes) == ["bob"]
 
     again = Credentials([str(keys)], [str(users)], print, held)
     assert again.passwords[str(users)] is held.passwords[str(users)]
@@ -262,3 +269,11 @@ def write(file, text):
     new.write_text(text)
     new.chmod(0o600)
     os.replace(new, file)
+
+
+@pytest.mark.parametrize(
+    ("option", "default"), [(options.Jwt, LEEWAY), (options.Oidc, SESSION), (options.AuthUrl, TIMEOUT)]
+)
+def test_help_tells_the_defaults_that_hold(option, default):
+    (flag,) = option.__metadata__
+    assert f"(default {render_duration(default)})" in flag.help

@@ -147,6 +147,53 @@ def test_a_key_given_elsewhere_is_refused_and_one_given_there_is_not():
     assert "give one of --api-key there" in told
 
 
+def test_a_key_where_public_takes_the_authentication_away_is_refused():
+    (told,) = faults("/=:1", api_key=["@keys"], public=["/pub"], limit=["/pub: 3/s:key"])
+    assert told.startswith("--limit '/pub: 3/s:key': no authentication there gives a key")
+    (told,) = faults("/=:1", "/pub=:2", api_key=["@keys"], public=["/pub"], limit=["/pub: 3/s:key"])
+    assert told.startswith("--limit '/pub: 3/s:key': no authentication there gives a key")
+    other_case = {"public": ["/pub", "/PUB"], "timeout": ["/PUB: 5s"]}
+    (told,) = faults("/=:1", api_key=["@keys"], limit=["/pub: 3/s:key"], **other_case)
+    assert told.startswith("--limit '/pub: 3/s:key': no authentication there gives a key")
+    assert planned("/=:1", api_key=["@keys"], public=["/pub"], limit=["3/s:key"])
+    assert planned("/=:1", api_key=["@keys"], public=["/pub/open"], limit=["/pub: 3/s:key"])
+
+
+@pytest.mark.parametrize(
+    ("key", "authentication", "is_given"),
+    [
+        ("user", {"basic": ["@a"]}, True),
+        ("claim:sub", {"basic": ["@a"]}, True),
+        ("claim:org", {"basic": ["@a"]}, False),
+        ("claim:org", {"jwt": ["https://id.example"]}, True),
+        ("claim:cn", {"mtls": ["/"], "client_ca": "ca"}, True),
+        ("claim:org", {"mtls": ["/"], "client_ca": "ca"}, False),
+        ("user", {"auth_url": ["http://:9"]}, False),
+        ("user", {"auth_url": ["http://:9,user=X-User"]}, True),
+        ("claim:x-org", {"auth_url": ["http://:9,fields=X-Org"]}, True),
+    ],
+)
+def test_who_gives_what_is_counted_by(key, authentication, is_given):
+    for flag, value in (("limit", "5/s"), ("concurrency", "5")):
+        given = {flag: [f"{value}:{key}"], **authentication}
+        if is_given:
+            assert planned("/=http://localhost:1", **given)
+        else:
+            assert "no authentication there gives" in faults("/=http://localhost:1", **given)[0]
+
+
+def test_a_key_given_by_a_narrower_scope_is_counted_there():
+    assert planned("/a=:1", "/b=:2", limit=["5/s:user"], jwt=["/b: https://id.example"])
+
+
+def test_a_number_at_once_that_is_not_the_smallest_is_held_to_the_same():
+    told = faults(concurrency=["5:key", "3:key"])
+    assert [one.splitlines()[0] for one in told] == [
+        "--concurrency '5:key': no authentication there gives a key",
+        "--concurrency '3:key': no authentication there gives a key",
+    ]
+
+
 def test_flags_without_effect_are_refused():
     (told,) = faults(redis="redis://x")
     assert told.startswith("--redis: it has no effect")

@@ -244,6 +244,7 @@ def test_certificate_without_a_key_holds_its_own():
         ({"forwarded": True}, "tell", {"forwarded": True}),
         ({"keep_server": True}, "tell", {"keep_server": True}),
         ({"trust_proxy": ["10.0.0.0/8", "::1"]}, "tell", {"trust_proxy": ("10.0.0.0/8", "::1/128")}),
+        ({"trust_proxy": ["::ffff:10.0.0.0/104"]}, "tell", {"trust_proxy": ("10.0.0.0/8",)}),
         ({"hsts": "31536000", "name": ["a.example"], **CERT}, "tell", {"hsts": 31536000}),
         ({"hsts": "365d", "name": ["a.example"], **CERT}, "tell", {"hsts": 31536000}),
         ({"access_log": "-", "log_format": "json"}, "log", {"access_log": "-", "access_format": "json"}),

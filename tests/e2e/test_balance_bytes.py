@@ -1,4 +1,4 @@
-"""Issue 4, point 1: TCP and UDP as they come: relayed by halves, routed by SNI, with TLS ended or passed on."""
+"""TCP and UDP as they come: relayed by halves, routed by SNI, with TLS ended or passed on."""
 
 import contextlib
 import socket

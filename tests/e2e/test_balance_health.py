@@ -1,4 +1,4 @@
-"""Issue 4, point 3: probes, and what traffic itself shows: who is ejected, and how it comes back."""
+"""Probes, and what traffic itself shows: who is ejected, and how it comes back."""
 
 import pytest
 

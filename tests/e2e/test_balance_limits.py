@@ -1,4 +1,4 @@
-"""Issue 4, point 2: drained backends, backups, so many requests at once with a queue before them, and slow starts."""
+"""Drained backends, backups, so many requests at once with a queue before them, and slow starts."""
 
 import re
 import signal

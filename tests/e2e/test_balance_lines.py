@@ -1,4 +1,4 @@
-"""The lines at the top of issue 4, run as they stand there but for ports and names that are the test's own."""
+"""The command lines that `balance` is known by, run as they stand but for ports and names that are the test's own."""
 
 import socket
 import ssl

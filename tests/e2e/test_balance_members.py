@@ -1,4 +1,4 @@
-"""Issue 4, point 5: names are followed by their time to live, services too, and the last good answer stays."""
+"""Names are followed by their time to live, services too, and the last good answer stays."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Issue 4, point 2: how a backend is picked, seen from outside. One process with a route for each policy."""
+"""How a backend is picked, seen from outside. One process with a route for each policy."""
 
 import os
 import re

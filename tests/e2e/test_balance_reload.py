@@ -1,4 +1,4 @@
-"""Issue 4, points 5 and 6: an @file written anew, or read again on SIGHUP, changes what serves and breaks nothing."""
+"""An @file written anew, or read again on SIGHUP, changes what serves and breaks nothing."""
 
 import signal
 import socket

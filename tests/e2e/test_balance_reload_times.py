@@ -1,4 +1,4 @@
-"""Issue 4, point 6: a reload may come at any time, and changes all that a plan says."""
+"""A reload may come at any time, and changes all that a plan says."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""Issue 4, point 4: no failed request where another backend could have answered, and none sent twice that must not."""
+"""No failed request where another backend could have answered, and none sent twice that must not."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""Issue 4, point 6: SIGTERM drains requests, and what is passed on, within --drain; a second one cuts."""
+"""SIGTERM drains requests, and what is passed on, within --drain; a second one cuts."""
 
 import signal
 import socket

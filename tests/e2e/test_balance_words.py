@@ -1,4 +1,4 @@
-"""Issue 4, point 7 and "Refused, with the reason": what `balance` says while it serves, and why it does not."""
+"""What `balance` says while it serves, and why it does not."""
 
 import json
 import re

@@ -44,7 +44,7 @@ def test_each_byte_and_each_end_arrives(front, behind, buffers, files):
         line += ["--cert", pem, "--key", key]
     began = time.monotonic()
     whole: set[int] = set()
-    with http_backend(server, buffer=4096) as served:
+    with http_backend(server, buffer=4096) as (served, connections):
         place = f"http://127.0.0.1:{served.port}"
         if server is not None:
             place = f"https://127.0.0.1:{served.port}"
@@ -61,7 +61,7 @@ def test_each_byte_and_each_end_arrives(front, behind, buffers, files):
             ends, passed = in_threads(work, FIRST)
             assert "netfront's own" not in netfront.stderr
             assert "Traceback" not in netfront.stderr
-        served.join()
+        connections.join()
         assert not served.cut & whole
     sys.stdout.write(
         f"{dict(ends)}, {served.seen.total()} requests, {passed / 1e6:.1f} MB in {time.monotonic() - began:.0f} s\n"

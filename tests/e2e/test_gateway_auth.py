@@ -1,4 +1,4 @@
-"""Lines 2 and 3 of the gateway: who may pass, over real connections, with and without the lane."""
+"""Who may pass, over real connections, with and without the lane."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Line 5 of the gateway: answers of several parts, with real services, with and without the lane."""
+"""Answers of several parts, with real services, with and without the lane."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Issue 5, point 6: what stands at the edge of a gateway, and that streams pass through all of it as streams."""
+"""What stands at the edge of a gateway, and that streams pass through all of it as streams."""
 
 import hashlib
 import json

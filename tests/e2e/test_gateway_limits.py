@@ -1,4 +1,4 @@
-"""Issue 5, point 4: limits as a client meets them, in one process and over several that share a Redis."""
+"""Limits as a client meets them, in one process and over several that share a Redis."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Item 2, bodies: each framing, no body at all, streamed one by one, cut and never made whole."""
+"""Bodies: each framing, no body at all, streamed one by one, cut and never made whole."""
 
 import hashlib
 import http.client

@@ -1,4 +1,4 @@
-"""Item 2, connections: kept on both sides, pipelined in order, HTTP/1.0 on either side, ends told and untold."""
+"""Connections: kept on both sides, pipelined in order, HTTP/1.0 on either side, ends told and untold."""
 
 import http.client
 import shutil

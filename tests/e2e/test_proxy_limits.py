@@ -1,4 +1,4 @@
-"""Item 7, what runs out: descriptors, connections, memory for clients that only ask."""
+"""What runs out: descriptors, connections, memory for clients that only ask."""
 
 import os
 import socket

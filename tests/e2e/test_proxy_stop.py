@@ -1,4 +1,4 @@
-"""Item 10: SIGINT and SIGTERM stop accepting, finish what is under way, and end; a second one cuts."""
+"""SIGINT and SIGTERM stop accepting, finish what is under way, and end; a second one cuts."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Item 3: a 101 is relayed after the backend's own and not before; what follows is bytes, both ways, to the end."""
+"""A 101 is relayed after the backend's own and not before; what follows is bytes, both ways, to the end."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Item 2, requests with a body: 100-continue, interim answers, early answers, leaving, half-closing."""
+"""Requests with a body: 100-continue, interim answers, early answers, leaving, half-closing."""
 
 import http.client
 import threading

@@ -113,7 +113,7 @@ def test_each_byte_and_each_end_arrives(front, behind, buffers, files):
     elif front == "proxy":
         line += ["--accept-proxy", "--trust-proxy", "127.0.0.1"]
         preamble = b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\r\n"
-    with backend(server, client_tls=client is not None, buffer=buffer) as served:
+    with backend(server, client_tls=client is not None, buffer=buffer) as (served, connections):
         place = f"127.0.0.1:{served.port}"
         if front == "sni":
             place = f"a.test={place}"
@@ -135,7 +135,7 @@ def test_each_byte_and_each_end_arrives(front, behind, buffers, files):
                 )
 
             ends, passed = in_threads(work, FIRST)
-            served.join()
+            connections.join()
             assert "Traceback" not in netfront.stderr
     assert sum(ends.values()) == CLIENTS * EACH
     assert ends["clean"] > 0

@@ -7,9 +7,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Refusal
-from netfront.filters.compose import DEEPEST, ComposeRules, compose
-from netfront.http.ask import Answer
+from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Refusal
+from netfront.filters.compose import DEEPEST, compose
+from netfront.http.message import Answer
 from netfront.net.lane import Signal
 from netfront.net.stream import Facts
 from netfront.net.tasks import Tasks
@@ -17,6 +17,7 @@ from netfront.policy.claims import Identity
 from netfront.policy.compose import parse_composition
 from netfront.wire.fields import Fields
 from tests.filters.requests import asking
+from tests.support.composed import compose_rules
 
 JSON = (b"Content-Type", b"application/json")
 
@@ -56,7 +57,7 @@ class Stage:
         self.tasks = Tasks()
         composition = parse_composition(rule)
         self.handler = compose(
-            composition.parts, [self._ask] * len(composition.parts), self.tasks.begin, ComposeRules(**rules)
+            composition.parts, [self._ask] * len(composition.parts), self.tasks.begin, compose_rules(**rules)
         )
 
     async def _ask(self, asked):
@@ -316,8 +317,8 @@ FAILURES = [
     (Says(b"{}", (b"Content-Encoding", b"zstd")), 502, "its content coding zstd is unknown", 200),
     (Says(error=BackendError("head", retry_safe=False, why="x", timed_out=True)), 504, "it did not answer in time", 0),
     (Says(error=BackendError("connect", retry_safe=True, why="x")), 502, "it cannot be reached", 0),
-    (Says(error=BackendError("body", retry_safe=False, why="an answer of over 9 bytes")), 502,
-     "an answer of over 9 bytes", 0),
+    (Says(error=AnswerTooLong(9)), 502, "an answer of over 9 bytes", 0),
+    (Says(error=BackendError("body", retry_safe=False, why="an answer of over its head")), 502, "it broke off", 0),
     (Says(error=BackendError("body", retry_safe=False, why="reset")), 502, "it broke off", 0),
     (Says(error=NoBackend("none")), 502, "nobody serves it at present", 0),
     (Says(error=Refusal(401, "no", [(b"WWW-Authenticate", b"Basic")])), 502, "refused with 401", 401),

@@ -10,7 +10,7 @@ import trio.testing
 from netfront.errors import BackendError
 from netfront.filters.hide_sessions import hide_sessions
 from netfront.filters.login import Login, LoginRules
-from netfront.http.ask import Answer
+from netfront.http.message import Answer
 from netfront.net.lane import Signal
 from netfront.policy.claims import Identity
 from netfront.policy.metadata import Metadata

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from netfront.endpoint import Endpoint
-from netfront.errors import BackendError, ClientGone
+from netfront.errors import AnswerTooLong, BackendError, ClientGone
 from netfront.http.ask import ask
 from netfront.http.attempts import Dialling
 from netfront.http.client import Patience
@@ -93,9 +93,9 @@ async def test_the_answer_is_whole(mode):
 @pytest.mark.parametrize("answer", [CHUNKED, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde"])
 async def test_an_answer_too_long_is_none(mode, answer):
     with origin(answering(answer)) as behind:
-        with pytest.raises(BackendError) as raised:
+        with pytest.raises(AnswerTooLong) as raised:
             await Asking(behind.port).ask(mode, most=4)
-        assert raised.value.stage == "body"
+        assert (raised.value.most, raised.value.stage) == (4, "body")
 
 
 @pytest.mark.parametrize("mode", MODES)

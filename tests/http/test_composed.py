@@ -6,7 +6,7 @@ import pytest
 
 from netfront.endpoint import Endpoint
 from netfront.errors import ClientGone
-from netfront.filters.compose import ComposeRules, compose
+from netfront.filters.compose import compose
 from netfront.http.ask import ask
 from netfront.http.attempts import Dialling
 from netfront.http.client import Patience
@@ -18,6 +18,7 @@ from netfront.policy.compose import parse_composition
 from netfront.wire.head import HeadLimits
 from tests.filters.requests import asking
 from tests.http.test_hedge import Client
+from tests.support.composed import compose_rules
 from tests.support.fakestream import FakeStream
 from tests.support.seats import Hand, Steps
 
@@ -64,9 +65,7 @@ class Rig:
             )
 
         composition = parse_composition(RULE)
-        self._handle = compose(
-            composition.parts, [ask_service] * 4, self._begin, ComposeRules(timeout=30.0, each=2)
-        )
+        self._handle = compose(composition.parts, [ask_service] * 4, self._begin, compose_rules(each=2))
         self.client = None
         self.answer = None
         self.main = steps.begin(self._ask)

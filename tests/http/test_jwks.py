@@ -8,9 +8,9 @@ import trio.testing
 
 from netfront.errors import BackendError, ClientGone, Refusal
 from netfront.filters.bearer import Verifier
-from netfront.http.ask import Answer
 from netfront.http.discovery import discover
 from netfront.http.jwks import Issuer, lifetime
+from netfront.http.message import Answer
 from netfront.net.lane import Signal
 from netfront.policy.metadata import read_metadata
 from netfront.policy.token import TokenRefused, TokenRules, parse_keys

@@ -6,7 +6,6 @@ The target of a request is its number; both sides then know what the other is to
 import random
 import socket
 import ssl
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 
 from tests.support.client import Answer, Client, NotWhole, parse_answers
 from tests.support.origins import Connection, Origin, Seen
+from tests.support.played import Played, listening, played
 from tests.support.wire import Wire, shrink
 
 __all__ = ["HttpBackend", "Plan", "ask", "http_backend"]
@@ -125,35 +125,15 @@ class HttpBackend:
     """A server that answers each request as its number has it."""
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
-        self.sock = sock
         self.port: int = sock.getsockname()[1]
-        self.faults: list[BaseException] = []
         self.seen: Counter[str] = Counter()
         self.cut: set[int] = set()
         """Numbers of upgrades that did not end in good order here."""
         self._context = context
-        self._threads: list[threading.Thread] = []
         self._owner = Origin(lambda connection: None, sock)
 
-    def serve(self) -> None:
-        """Accept until closed."""
-        while True:
-            try:
-                sock, peer = self.sock.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._play, args=(sock, peer[1]), daemon=True)
-            self._threads = [one for one in self._threads if one.is_alive()]
-            self._threads.append(thread)
-            thread.start()
-
-    def join(self) -> None:
-        """Wait for what is under way."""
-        for thread in self._threads:
-            thread.join(60)
-            assert not thread.is_alive()
-
-    def _play(self, sock: socket.socket, seed: int) -> None:
+    def play(self, sock: socket.socket, seed: int) -> None:
+        """Play one connection."""
         number = -1
         chance = random.Random(seed)
         try:
@@ -174,7 +154,7 @@ class HttpBackend:
             pass
         except BaseException as fault:
             fault.add_note(f"at the backend, number {number}")
-            self.faults.append(fault)
+            raise
 
     def _answer(
         self, connection: Connection, wire: Wire, seen: Seen, plan: Plan, chance: random.Random
@@ -246,24 +226,12 @@ def check_request(seen: Seen, plan: Plan) -> None:
 
 
 @contextmanager
-def http_backend(context: ssl.SSLContext | None, *, buffer: int = 0) -> Iterator[HttpBackend]:
-    """Run one for the length of a block, and raise its first fault behind it."""
-    with socket.socket() as sock:
-        if buffer:
-            shrink(sock, buffer)
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(64)
+def http_backend(context: ssl.SSLContext | None, *, buffer: int = 0) -> Iterator[tuple[HttpBackend, Played]]:
+    """Run one for the length of a block, and raise its first fault behind it; give its connections too."""
+    with listening(buffer) as sock:
         served = HttpBackend(sock, context)
-        thread = threading.Thread(target=served.serve, daemon=True)
-        thread.start()
-        try:
-            yield served
-        finally:
-            sock.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
-            served.join()
-            for fault in served.faults:
-                raise fault
+        with played(sock, served.play) as connections:
+            yield served, connections
 
 
 # -- the client's side

@@ -7,12 +7,12 @@ the kind of each end against it.
 import random
 import socket
 import ssl
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.support.played import Played, listening, played
 from tests.support.wire import Stuck, Wire, shrink
 
 __all__ = ["Backend", "Plan", "backend", "converse"]
@@ -65,9 +65,7 @@ class Backend:
     context: ssl.SSLContext | None
     client_tls: bool
     buffer: int
-    faults: list[BaseException] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
-    _threads: list[threading.Thread] = field(default_factory=list)
 
     @property
     def port(self) -> int:
@@ -75,25 +73,8 @@ class Backend:
         port: int = self.sock.getsockname()[1]
         return port
 
-    def serve(self) -> None:
-        """Accept until closed."""
-        while True:
-            try:
-                sock, peer = self.sock.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._play, args=(sock, peer[1]), daemon=True)
-            self._threads = [one for one in self._threads if one.is_alive()]
-            self._threads.append(thread)
-            thread.start()
-
-    def join(self) -> None:
-        """Wait for what is under way."""
-        for thread in self._threads:
-            thread.join(60)
-            assert not thread.is_alive()
-
-    def _play(self, sock: socket.socket, seed: int) -> None:
+    def play(self, sock: socket.socket, seed: int) -> None:
+        """Play one connection."""
         number = -1
         try:
             with sock:
@@ -120,7 +101,7 @@ class Backend:
                 check(got, plan.up, wire.ended, is_whole=not plan.is_cut, gave_up=plan.backend_end)
         except BaseException as fault:
             fault.add_note(f"at the backend, number {number}")
-            self.faults.append(fault)
+            raise
 
 
 def play(wire: Wire, data: bytes, end: str, leaves_after: int) -> None:
@@ -194,21 +175,11 @@ def converse(
 
 
 @contextmanager
-def backend(context: ssl.SSLContext | None, *, client_tls: bool, buffer: int = 0) -> Iterator[Backend]:
-    """Run one for the length of a block, and raise its first fault behind it."""
-    with socket.socket() as sock:
-        if buffer:
-            shrink(sock, buffer)
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(64)
+def backend(
+    context: ssl.SSLContext | None, *, client_tls: bool, buffer: int = 0
+) -> Iterator[tuple[Backend, Played]]:
+    """Run one for the length of a block, and raise its first fault behind it; give its connections too."""
+    with listening(buffer) as sock:
         served = Backend(sock, context, client_tls, buffer)
-        thread = threading.Thread(target=served.serve, daemon=True)
-        thread.start()
-        try:
-            yield served
-        finally:
-            sock.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
-            served.join()
-            for fault in served.faults:
-                raise fault
+        with played(sock, served.play) as connections:
+            yield served, connections

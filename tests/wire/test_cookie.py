@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netfront.wire.cookie import cookie_value
+from netfront.wire.cookie import cookie_pairs, cookie_value
 from netfront.wire.fields import EMPTY, Fields
 
 TOKEN = st.text("abcXYZ09-_.", min_size=1, max_size=8).map(str.encode)
@@ -43,10 +43,19 @@ def test_other_fields_are_no_cookies():
 @given(pairs=st.lists(st.tuples(TOKEN, VALUE), min_size=1, max_size=6))
 def test_what_was_written_is_found_again(pairs):
     fields = Fields.of((b"cookie", b"; ".join(b"%b=%b" % pair for pair in pairs)))
+    assert list(cookie_pairs(fields)) == pairs
     for name, _ in pairs:
         assert cookie_value(fields, name) == next(value for key, value in pairs if key == name)
 
 
 @given(line=st.lists(st.integers(0x20, 0x7E) | st.integers(0x80, 0xFF) | st.just(9), max_size=60).map(bytes))
 def test_anything_at_all_is_read(line):
-    cookie_value(Fields.of((b"Cookie", line)), b"a")
+    fields = Fields.of((b"Cookie", line))
+    assert cookie_value(fields, b"a") == next(
+        (value for name, value in cookie_pairs(fields) if name == b"a"), None
+    )
+
+
+def test_all_are_given_over_several_lines():
+    fields = Fields.of((b"Cookie", b"a=1; b; =2"), (b"X", b"c=3"), (b"Cookie", b" a = 4"))
+    assert list(cookie_pairs(fields)) == [(b"a", b"1"), (b"", b"2"), (b"a ", b" 4")]

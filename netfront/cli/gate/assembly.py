@@ -1,6 +1,6 @@
 """From a GatePlan to the filters that stand for it, and from an AnswerPlan to a handler."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.guarding import AddressOf, Makers, admission, authentication, authorization
@@ -9,9 +9,10 @@ from netfront.cli.gate.passing import passes
 from netfront.cli.gate.plan import AnswerPlan, GatePlan
 from netfront.cli.plan import Settings
 from netfront.cli.scoped import Policy
+from netfront.filters.edit_fields import ResponseEdit, edit_responses
 from netfront.filters.respond import respond, send_elsewhere
 from netfront.filters.rewrite import rewrite
-from netfront.http.message import Filter, Handler, Request, Response
+from netfront.http.message import Filter, Handler, stack
 from netfront.wire.fields import Fields
 
 __all__ = ["answering", "gate", "rewriting"]
@@ -44,21 +45,22 @@ def rewriting(plan: GatePlan, rules: Sequence[Policy]) -> Filter | None:
 
 
 def answering(
-    plan: AnswerPlan,
-    settings: Settings,
-    edits: Sequence[Callable[[Request, Response], None]],
-    composing: Composing,
+    plan: AnswerPlan, settings: Settings, edits: Sequence[ResponseEdit], composing: Composing
 ) -> Handler:
     """Give what answers where a route has no pool.
 
     Args:
-        edits: made to its answers.
+        edits: made to its answers, as to those of backends.
     """
+    return stack(edit_responses(edits) if edits else None, then=_answerer(plan, settings, composing))
+
+
+def _answerer(plan: AnswerPlan, settings: Settings, composing: Composing) -> Handler:
     if plan.compose is not None:
-        return composing.handler(plan.compose, settings, edits)
+        return composing.handler(plan.compose, settings)
     if plan.redirect is not None:
-        return send_elsewhere(plan.redirect.status, plan.redirect.url.fill, edits=edits)
+        return send_elsewhere(plan.redirect.status, plan.redirect.url.fill)
     assert plan.respond is not None
     text = plan.respond.text.encode(errors="surrogateescape")
     fields = Fields.of((b"Content-Type", plan.respond.content_type.encode())) if text else Fields()
-    return respond(plan.respond.status, fields, text, edits=edits)
+    return respond(plan.respond.status, fields, text)

@@ -6,13 +6,14 @@ what its connection or its browser brings along.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from netfront.cli.argv import as_word, path_in
-from netfront.cli.faults import Faults, nearest
+from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.optioned import read_options
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import ApiKeyPlan, AuthGroup, BasicPlan, MethodPlan, MtlsPlan
 from netfront.cli.grammar import split_policy
@@ -21,9 +22,18 @@ from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
 from netfront.policy.scope import Scope, parse_scope
 
-__all__ = ["EVERYTHING", "auth_policies", "check_auth", "gates", "read_methods", "restricting", "with_scope"]
+__all__ = [
+    "EVERYTHING",
+    "auth_policies",
+    "check_auth",
+    "gates",
+    "methods_of",
+    "place_of",
+    "read_methods",
+    "with_scope",
+]
 
-EVERYTHING = replace(parse_scope("/"), ignores_case=True)
+EVERYTHING = parse_scope("/").caseless
 ORDER = ("api-key", "jwt", "basic", "mtls", "oidc", "auth-url")
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNFIT = frozenset(
@@ -42,13 +52,11 @@ def auth_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
     for text in flags.mtls or ():
         scope = faults.read("--mtls", text, _parse_place, None)
         if scope is not None:
-            yield Policy(
-                scope, partial(_add_method, restricting(scope), MtlsPlan()), f"--mtls {text!r}", text
-            )
+            yield Policy(scope, partial(_add_method, place_of(scope), MtlsPlan()), f"--mtls {text!r}", text)
     for text in flags.public or ():
         scope = faults.read("--public", text, _parse_place, None)
         if scope is not None:
-            yield Policy(scope, partial(_open, restricting(scope)), f"--public {text!r}", text)
+            yield Policy(scope, partial(_open, place_of(scope)), f"--public {text!r}", text)
 
 
 def read_methods(
@@ -61,12 +69,12 @@ def read_methods(
         except UsageError as error:
             faults.take(error, flag, word=text)
         else:
-            yield Policy(scope, partial(_add_method, restricting(scope), plan), f"{flag} {text!r}", text)
+            yield Policy(scope, partial(_add_method, place_of(scope), plan), f"{flag} {text!r}", text)
 
 
-def restricting(scope: Scope | None) -> Scope:
-    """Give the scope of a restriction, which compares text without regard to case; None is everywhere."""
-    return EVERYTHING if scope is None else replace(scope, ignores_case=True)
+def place_of(scope: Scope | None) -> Scope:
+    """Give where a restriction holds: it compares text without regard to case, and no scope is everywhere."""
+    return EVERYTHING if scope is None else scope.caseless
 
 
 def with_scope(
@@ -90,13 +98,13 @@ def check_auth(
     for public in policies:
         if not public.given.startswith("--public "):
             continue
-        place = restricting(public.scope)
+        place = place_of(public.scope)
         for guard in guards:
-            scope = restricting(guard.scope)
-            if scope.meets(place) and not _is_wider(scope, place):
+            scope = place_of(guard.scope)
+            if scope.meets(place) and not scope.is_wider(place):
                 hint = "a --public excepts from wider scopes alone: make it narrower, or leave one out"
                 faults.add(public.given, f"{guard.given} stands inside it", hint, word=public.word)
-        if not any(_is_wider(restricting(guard.scope), place) for guard in guards):
+        if not any(place_of(guard.scope).is_wider(place) for guard in guards):
             hint = "it excepts from the authentication and authorization of wider scopes"
             faults.add(public.given, "it has no effect", hint, word=public.word)
     if flags.mtls and not flags.client_ca:
@@ -117,13 +125,14 @@ def gates(routes: Iterable[RoutePlan]) -> Iterator[GatePlan]:
             yield variant.settings.gate
 
 
-def _is_wider(scope: Scope, than: Scope) -> bool:
-    return scope.covers(than) and not than.covers(scope)
+def methods_of(routes: Iterable[RoutePlan]) -> list[MethodPlan]:
+    """Give the methods of authentication that stand before routes and their parts."""
+    return [method for gate in gates(routes) for method in gate.methods]
 
 
 def _add_method(scope: Scope, plan: MethodPlan, settings: Settings) -> Settings:
     gate = settings.gate
-    if any(_is_wider(scope, public) for public in gate.public):
+    if gate.opens(scope):
         return settings
     groups = list(gate.auth)
     for index, group in enumerate(groups):
@@ -142,8 +151,8 @@ def _open(public: Scope, settings: Settings) -> Settings:
     gate = settings.gate
     opened = replace(
         gate,
-        auth=tuple(group for group in gate.auth if not _is_wider(group.scope, public)),
-        rules=tuple(rule for rule in gate.rules if not _is_wider(rule.scope, public)),
+        auth=tuple(group for group in gate.auth if not group.scope.is_wider(public)),
+        rules=tuple(rule for rule in gate.rules if not rule.scope.is_wider(public)),
         public=(*gate.public, public),
     )
     return replace(settings, gate=opened)
@@ -154,12 +163,12 @@ def _parse_place(text: str) -> Scope:
 
 
 def _parse_basic(text: str) -> BasicPlan:
-    path, options = _parse_file(text, ("hide",), "as in @htpasswd")
+    path, options = _parse_file(text, (), "as in @htpasswd")
     return BasicPlan(path, hides="hide" in options)
 
 
 def _parse_api_key(text: str) -> ApiKeyPlan:
-    path, options = _parse_file(text, ("header", "hide"), "as in @keys,header=X-API-Key")
+    path, options = _parse_file(text, ("header",), "as in @keys,header=X-API-Key")
     field = options.get("header", "X-API-Key").lower()
     if not _FIELD.fullmatch(field):
         raise UsageError.of(f"header={field}", "not a field name", "letters, digits and dashes")
@@ -168,19 +177,9 @@ def _parse_api_key(text: str) -> ApiKeyPlan:
     return ApiKeyPlan(path, field, hides="hide" in options)
 
 
-def _parse_file(text: str, known: Sequence[str], hint: str) -> tuple[str, dict[str, str]]:
-    """Read '@FILE[,name[=value]]…'. What stands there inline is in no message: it may be the secret itself."""
-    place, *rest = text.split(",")
-    if not place.startswith("@") or len(place) < 2:
+def _parse_file(text: str, known: Sequence[str], hint: str) -> tuple[str, Mapping[str, str]]:
+    """Read '@FILE[,name=value][,hide]'. What stands there inline is in no message: it may be the secret itself."""
+    if not text.startswith("@") or text.startswith("@,") or len(text) < 2:
         raise UsageError.of("…", "credentials are not given inline", f"write the file, {hint}")
-    options: dict[str, str] = {}
-    for option in rest:
-        name, equals, value = option.partition("=")
-        if name not in known:
-            raise UsageError.of(f",{name}", "no such option", nearest(name, known))
-        if bool(equals) is (name == "hide") or (equals and not value):
-            raise UsageError.of(f",{option}", "not how it is written", "as in header=NAME, and hide alone")
-        if name in options:
-            raise UsageError.of(f",{option}", "given twice")
-        options[name] = value
+    place, options = read_options(text, known, ("hide",), f"{hint}, and hide alone")
     return path_in(text, place[1:]), options

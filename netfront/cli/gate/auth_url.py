@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import read_methods
-from netfront.cli.gate.tokens import read_options, words_of
+from netfront.cli.gate.optioned import read_options, words_of
 from netfront.cli.gate.way import Way, parse_way
 from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["AuthUrlPlan", "auth_url_policies"]
+__all__ = ["TIMEOUT", "AuthUrlPlan", "auth_url_policies"]
 
-_TIMEOUT = 5.0
+TIMEOUT = 5.0
+"""Seconds for its answer: a user waits meanwhile."""
 _FIELD = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+){0,9}")
 """Names that CGI keeps apart; see filters/pass_identity.py."""
 _NOT_HANDED = frozenset(
@@ -54,7 +55,7 @@ class AuthUrlPlan:
     fields: tuple[str, ...] = ()
     user: str | None = None
     scopes: str | None = None
-    timeout: float = _TIMEOUT
+    timeout: float = TIMEOUT
 
     kind = "auth-url"
 
@@ -109,7 +110,7 @@ def _parse(text: str) -> AuthUrlPlan:
                 raise UsageError.of(
                     f"{key}={name}", "no field that can be handed on", "as in fields=X-User|X-Roles"
                 )
-    timeout = _TIMEOUT
+    timeout = TIMEOUT
     if "timeout" in options:
         timeout = parse_duration(options["timeout"], least=0.1, most=60.0)
     return AuthUrlPlan(

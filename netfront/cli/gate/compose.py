@@ -9,6 +9,7 @@ from typing import Any
 from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags, flag_of
+from netfront.cli.gate.auth import gates
 from netfront.cli.gate.compose_plan import ComposePlan
 from netfront.cli.gate.plan import AnswerPlan, GatePlan
 from netfront.cli.gate.routes import AnswerArg
@@ -205,7 +206,6 @@ def _check_circles(leads: dict[Scope, list[Scope]], faults: Faults) -> None:
 
 def _check_claims(given: str, route: RoutePlan, faults: Faults) -> None:
     """Refuse claims that no authentication gives."""
-    gates = [route.settings.gate, *(variant.settings.gate for variant in route.variants)]
     for part in _composition(route).parts:
         if "claims" not in part.takes:
             continue
@@ -213,15 +213,14 @@ def _check_claims(given: str, route: RoutePlan, faults: Faults) -> None:
             ""
         ]
         for name in dict.fromkeys(names):
-            if not any(_gives(gate, name) for gate in gates):
+            if not any(_gives(gate, name) for gate in gates([route])):
                 what = f"the claim {name}" if name else "claims"
                 hint = f"add one, as in --jwt '{route.scope.path.removesuffix('$')}: https://id.example.com'"
                 faults.add(given, f"part {part.label}: no authentication there gives {what}", hint)
 
 
 def _gives(gate: GatePlan, claim: str) -> bool:
-    methods = [method for group in gate.auth for method in group.methods]
-    return any(method.gives(claim) for method in methods) if claim else bool(methods)
+    return gate.gives(claim) if claim else bool(gate.methods)
 
 
 # -- values ---------------------------------------------------------------------------------------------------

@@ -1,22 +1,20 @@
 """From a ComposePlan to the handler that stands for it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from netfront.cli.gate.compose import way_of
 from netfront.cli.gate.compose_plan import ComposePlan
+from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import Settings
-from netfront.filters.compose import Ask, Asked, Begin, ComposeRules, PartAnswer, compose
+from netfront.filters.compose import Ask, Asked, Begin, ComposeRules, compose
 from netfront.http.ask import ask, collect, request_of
-from netfront.http.message import Handler, Request, Response
+from netfront.http.message import Answer, Handler, Request
 from netfront.net.lane import clock
 from netfront.policy.compose import Part
 
 __all__ = ["Composing"]
-
-_MOST_BODY = 10 << 20
-"""Bytes of a request's body that a part takes, where --max-body does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +31,15 @@ class Composing:
     outward: Outward
     begin: Begin
 
-    def handler(
-        self, plan: ComposePlan, settings: Settings, edits: Sequence[Callable[[Request, Response], None]]
-    ) -> Handler:
-        """Make the handler.
-
-        Args:
-            edits: made to its answers.
-        """
+    def handler(self, plan: ComposePlan, settings: Settings) -> Handler:
+        """Make the handler."""
         held = settings.gate.compose
         rules = ComposeRules(
             each=held.each,
             passes_status=held.passes_status,
             timeout=held.timeout,
             most_part=held.most_part,
-            most_body=settings.most_body if settings.most_body is not None else _MOST_BODY,
+            most_body=settings.most_body if settings.most_body is not None else DEFAULT_MAX_BODY,
             cookies=frozenset(name.encode() for name in held.cookies),
             tells_time=plan.tells_time,
         )
@@ -56,13 +48,13 @@ class Composing:
             self._out(part, held.most_part, settings.timeout) if part.place else self._in(held.most_part)
             for part in parts
         ]
-        return _edited(compose(parts, asks, self.begin, rules), edits)
+        return compose(parts, asks, self.begin, rules)
 
     def _in(self, most: int) -> Ask:
         """Give what asks a route of ours: on behalf of the same client, with what is known of them."""
         ours = self.ours
 
-        async def ask_ours(asked: Asked) -> PartAnswer:
+        async def ask_ours(asked: Asked) -> Answer:
             whole = asked.whole
             request = request_of(
                 asked.method,
@@ -92,7 +84,7 @@ class Composing:
         way = way_of(part)
         handler = self.outward.handler(way)
 
-        def ask_url(asked: Asked) -> Awaitable[PartAnswer]:
+        def ask_url(asked: Asked) -> Awaitable[Answer]:
             return ask(
                 handler,
                 asked.method,
@@ -114,16 +106,3 @@ def _hand_on(part: Request, whole: Request) -> None:
     known = {row.value.partition(b"=")[0] for row in whole.cookies}
     fresh = [row for row in part.cookies if row.value.partition(b"=")[0] not in known]
     whole.cookies = (*whole.cookies, *fresh)
-
-
-def _edited(handler: Handler, edits: Sequence[Callable[[Request, Response], None]]) -> Handler:
-    if not edits:
-        return handler
-
-    async def handle(request: Request) -> Response:
-        response = await handler(request)
-        for edit in edits:
-            edit(request, response)
-        return response
-
-    return handle

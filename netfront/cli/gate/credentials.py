@@ -65,20 +65,22 @@ class WatchedFile(Generic[_T]):
     """One file, read again as it changes.
 
     Args:
-        flag: that names it.
+        what: the flag with its value, for messages.
+        read: reads it, and tells what is to be said of it meanwhile. Raises UsageError.
+        take: is given what was read again.
     """
 
-    def __init__(self, flag: str, path: str, parse: Callable[[str, str], _T], tell: Tell) -> None:
+    def __init__(
+        self, what: str, path: str, read: Callable[[Tell], _T], tell: Tell, *, take: Callable[[_T], None]
+    ) -> None:
         self.path = path
-        self._what = f"{flag} @{path}"
-        self._parse = parse
+        self._what = what
+        self._read = read
+        self._take = take
         self._watch = FileWatch([path])
         self._is_missing = False
         self._is_pipe = _is_pipe(path)  # which can be read but once
-        self.held = self._read(tell)
-
-    def _read(self, tell: Tell) -> _T:
-        return self._parse(read_guarded(self.path, self._what, tell), self._what)
+        self.held = read(tell)
 
     def look(self) -> list[str]:
         """Read it again if it has changed; give what is to be said of it."""
@@ -102,25 +104,22 @@ class WatchedFile(Generic[_T]):
         except UsageError as error:
             return [f"what was read before stays in use: {error}"]
         self.held = held
-        self.take()
+        self._take(held)
         return [*told, f"{self._what}: read again"]
 
-    def take(self) -> None:
-        """Do what is to be done when it was read again."""
 
-
-class KeyFile(WatchedFile[ApiKeys]):
+class KeyFile:
     """The file of --api-key."""
 
     def __init__(self, path: str, tell: Tell) -> None:
-        super().__init__("--api-key", path, parse_keys, tell)
+        self.file: WatchedFile[ApiKeys] = _watched("--api-key", path, parse_keys, tell, lambda _: None)
 
     def owner(self, key: bytes) -> Identity | None:
         """Tell whose key it is; None: nobody's."""
-        return self.held.owner(key)
+        return self.file.held.owner(key)
 
 
-class PasswordFile(WatchedFile[Passwords]):
+class PasswordFile:
     """The file of --basic.
 
     Args:
@@ -128,7 +127,7 @@ class PasswordFile(WatchedFile[Passwords]):
     """
 
     def __init__(self, path: str, threads: Threads, tell: Tell) -> None:
-        super().__init__("--basic", path, parse_passwords, tell)
+        self.file: WatchedFile[Passwords] = _watched("--basic", path, parse_passwords, tell, self._take)
         self._threads = threads
         self.remembered = _remembered()
 
@@ -138,10 +137,10 @@ class PasswordFile(WatchedFile[Passwords]):
         Raises:
             Refusal: 503, too many are being checked.
         """
-        held = self.held
+        held = self.file.held
         return await self._threads.run(lambda: held.are_right(user, password))
 
-    def take(self) -> None:
+    def _take(self, _: Passwords) -> None:
         """Forget who was right by the old file."""
         self.remembered = _remembered()
 
@@ -178,8 +177,11 @@ class Credentials:
         faults.raise_any()
 
     @property
-    def _files(self) -> list[KeyFile | PasswordFile]:
-        return [*self.keys.values(), *self.passwords.values()]
+    def _files(self) -> list[WatchedFile[ApiKeys] | WatchedFile[Passwords]]:
+        return [
+            *(keys.file for keys in self.keys.values()),
+            *(users.file for users in self.passwords.values()),
+        ]
 
     def look(self) -> list[str]:
         """Read again what has changed; give what is to be said of it."""
@@ -188,6 +190,13 @@ class Credentials:
     def reload(self) -> list[str]:
         """Read all again; give what is to be said of it."""
         return [line for file in self._files for line in file.reload()]
+
+
+def _watched(
+    flag: str, path: str, parse: Callable[[str, str], _T], tell: Tell, take: Callable[[_T], None]
+) -> WatchedFile[_T]:
+    what = f"{flag} @{path}"
+    return WatchedFile(what, path, lambda told: parse(read_guarded(path, what, told), what), tell, take=take)
 
 
 def _is_pipe(path: str) -> bool:

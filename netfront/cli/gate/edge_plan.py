@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CorsPlan", "EdgePlan"]
+__all__ = ["DEFAULT_MAX_BODY", "CorsPlan", "EdgePlan"]
+
+DEFAULT_MAX_BODY = 10 * 2**20
+"""Bytes of a request's body in a gateway, unless --max-body says otherwise. With --max-body none a composition takes
+no more into memory still."""
 
 
 @dataclass(frozen=True, slots=True)

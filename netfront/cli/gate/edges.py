@@ -13,10 +13,8 @@ from netfront.cli.scoped import Policy, read_values
 from netfront.errors import UsageError
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["DEFAULT_MAX_BODY", "edge_policies", "explain_cors", "explain_edges", "parse_cors", "plan_edges"]
+__all__ = ["edge_policies", "explain_cors", "explain_edges", "parse_cors", "plan_edges"]
 
-DEFAULT_MAX_BODY = 10 * 2**20
-"""Bytes of a request's body in a gateway, unless --max-body says otherwise."""
 _ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::\d{1,5})?"
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from netfront.cli.gate.auth import EVERYTHING, gates
+from netfront.cli.gate.auth import EVERYTHING, methods_of
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import AddressPlan, AuthGroup
 from netfront.cli.plan import ServePlan
@@ -30,8 +30,7 @@ def explain_guards(gate: GatePlan) -> Iterator[tuple[str, str]]:
 
 def explain_sessions(plan: ServePlan) -> Iterator[tuple[str, str]]:
     """Tell what seals the sessions of logins."""
-    groups = [group for gate in gates(plan.routes) for group in gate.auth]
-    if any(method.kind == "oidc" for group in groups for method in group.methods):
+    if any(method.kind == "oidc" for method in methods_of(plan.routes)):
         yield "sessions", f"sealed by {plan.session_key or 'a key of the data directory'}"
 
 

@@ -3,9 +3,8 @@
 import hashlib
 import time
 from collections.abc import Callable
-from ipaddress import ip_network
 
-from netfront.cli.gate.auth import gates
+from netfront.cli.gate.auth import methods_of
 from netfront.cli.gate.credentials import Credentials
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import (
@@ -39,6 +38,7 @@ from netfront.http.message import Filter, Request
 from netfront.net.lane import clock
 from netfront.policy.claims import Identity
 from netfront.policy.expression import Expression
+from netfront.policy.networks import within
 from netfront.wire.certificate import client_names
 
 __all__ = [
@@ -63,7 +63,7 @@ def credentials_of(
     plan: ServePlan, tell: Callable[[str], None], kept: Credentials | None
 ) -> Credentials | None:
     """Read the files of credentials of a plan; None where it has none. Raises UsageError: of all that is wrong."""
-    methods = [method for gate in gates(plan.routes) for group in gate.auth for method in group.methods]
+    methods = methods_of(plan.routes)
     keys = [method.file for method in methods if isinstance(method, ApiKeyPlan)]
     passwords = [method.file for method in methods if isinstance(method, BasicPlan)]
     return Credentials(keys, passwords, tell, kept) if keys or passwords else None
@@ -101,7 +101,7 @@ def authentication(plan: GatePlan, makers: Makers) -> Filter | None:
 def hiding(plan: GatePlan) -> Filter | None:
     """Make the filter that keeps credentials from the backend; None where all go on to it."""
     fields: dict[str, list[bytes]] = {}
-    for method in (method for group in plan.auth for method in group.methods):
+    for method in plan.methods:
         if isinstance(method, BasicPlan) and method.hides:
             fields.setdefault(method.kind, []).append(b"authorization")
         elif isinstance(method, ApiKeyPlan) and method.hides:
@@ -112,7 +112,7 @@ def hiding(plan: GatePlan) -> Filter | None:
 def admission(plan: GatePlan, address_of: AddressOf) -> Filter | None:
     """Make the filter of addresses; before authentication, as who may not come in is not asked who they are."""
     rules = [rule for rule in plan.rules if isinstance(rule, AddressPlan)]
-    made = [needs_address([ip_network(one) for one in rule.networks], address_of) for rule in rules]
+    made = [needs_address(within(rule.networks), address_of) for rule in rules]
     return authorize(made) if made else None
 
 

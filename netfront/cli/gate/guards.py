@@ -1,18 +1,20 @@
 """Guards: which policies restrict, and at which hosts paths have to be normalised for them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from netfront.cli.plan import Settings
+from netfront.cli.gate.plan import GatePlan
+from netfront.cli.plan import RoutePlan, Settings
 from netfront.cli.scoped import Policy
+from netfront.policy.scope import Near, Scope
 
-__all__ = ["guarded", "guarded_hosts", "restricting", "ruling"]
+__all__ = ["gates_as_written", "guarded", "guarded_hosts", "restricting", "ruling"]
 
 
 def restricting(policies: Iterable[Policy]) -> list[Policy]:
     """Have the scopes of those that restrict ignore the case of text: a backend may take /Admin for /admin."""
     return [
-        replace(policy, scope=replace(policy.scope, ignores_case=True))
+        replace(policy, scope=policy.scope.caseless)
         if policy.scope is not None and _restricts(policy)
         else policy
         for policy in policies
@@ -47,6 +49,33 @@ def guarded(rules: Iterable[Policy]) -> Callable[[bytes], bool] | None:
     named = frozenset(hosts)
     below = tuple(host[1:] for host in hosts if host.startswith(b"*"))
     return lambda host: host in named or host.endswith(below)
+
+
+def gates_as_written(routes: Sequence[RoutePlan]) -> Iterator[tuple[RoutePlan, GatePlan]]:
+    """Give what stands before routes of requests and their parts, but for parts that other case alone leads to.
+
+    What restricts /x does so for /X too, which no route of /x serves and no --public of /x opens. That is right for a
+    request, but nobody means it who writes a policy.
+    """
+    read = [route for route in routes if route.kind == "http"]
+    routed = Near((route.scope, route.scope) for route in read)
+    for route in read:
+        yield route, route.settings.gate
+        if not route.variants:
+            continue
+        parts = dict.fromkeys(scope for variant in route.variants for scope in variant.scopes)
+        held = Near((scope, scope) for scope in parts)
+        for variant in route.variants:
+            beside = [one for scope in variant.scopes for one in held.of(scope) if one not in variant.scopes]
+            narrower = [one for scope in variant.scopes for one in routed.of(scope) if one != route.scope]
+            beside += [one for one in narrower if route.scope.covers(one)]
+            if not any(_is_meant(scope, variant.scopes) for scope in beside):
+                yield route, variant.settings.gate
+
+
+def _is_meant(scope: Scope, scopes: Sequence[Scope]) -> bool:
+    """Tell whether who writes all of these means requests of that scope too: only case sets them apart."""
+    return any(map(scope.caseless.covers, scopes)) and all(map(scope.meets, scopes))
 
 
 def _restricts(policy: Policy) -> bool:

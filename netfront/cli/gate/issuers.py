@@ -22,10 +22,10 @@ from netfront.errors import BackendError, UsageError
 from netfront.filters.authenticate import Method
 from netfront.filters.bearer import Bearer, Fixed, KeySource, Verifier
 from netfront.filters.login import Login, LoginMethod, LoginRules, Post
-from netfront.http.ask import Answer, ask
+from netfront.http.ask import ask
 from netfront.http.discovery import Ask, discover
 from netfront.http.jwks import Issuer
-from netfront.http.message import Client
+from netfront.http.message import Answer, Client
 from netfront.net.lane import Signal, clock
 from netfront.net.tasks import Tasks
 from netfront.policy.metadata import Metadata
@@ -33,36 +33,28 @@ from netfront.policy.sealed import Sealer
 from netfront.policy.token import Keys, TokenRules, parse_keys
 from netfront.wire.fields import Fields
 
-__all__ = ["Tokens", "asking"]
+__all__ = ["Tokens"]
 
 _FIELDS = Fields.of((b"Accept", b"application/json"), (b"User-Agent", b"netfront"))
 _ID_TOKENS = frozenset({"jwt"})
 _PATIENCE = 10.0
 """Seconds for tokens: somebody looks at an empty page meanwhile."""
 _MOST_TOKENS = 262_144
-Spawn = Callable[[Callable[[], Awaitable[None]]], None]
 
 
-class JwksFile(WatchedFile[Keys]):
+class JwksFile:
     """A file of keys for --jwt. They may be secrets: it is published to nobody."""
 
     def __init__(self, path: str, tell: Tell) -> None:
-        super().__init__("--jwt", path, _parse, tell)
-        self.source = Fixed(self.held)
+        what = f"--jwt @{path}"
+        self.file: WatchedFile[Keys] = WatchedFile(
+            what, path, lambda told: _read(path, what, told), tell, take=self._take
+        )
+        self.source = Fixed(self.file.held)
 
-    def _read(self, tell: Tell) -> Keys:
-        told: list[str] = []
-        keys = _parse(read_guarded(self.path, f"--jwt @{self.path}", told.append), f"--jwt @{self.path}")
-        if keys.has_secrets:
-            for line in told:
-                tell(line)
-        for line in keys.unused:
-            tell(f"--jwt @{self.path}: not used, {line}")
-        return keys
-
-    def take(self) -> None:
+    def _take(self, keys: Keys) -> None:
         """Go by the keys that were read."""
-        self.source.take(self.held)
+        self.source.take(keys)
 
 
 class Tokens:
@@ -99,20 +91,17 @@ class Tokens:
         self._issuers: dict[IssuerPlan, Issuer] = {}
         self._files: dict[str, JwksFile] = {}
         self._verifiers: dict[JwtPlan, Verifier] = {}
-        self._asking: list[tuple[Issuer, IssuerPlan, Outward]] = []
         faults = Faults()
         for plan in plans:
             if isinstance(plan, OidcPlan):
-                self._issuers.setdefault(plan.issuer, self._issuer(plan.issuer, outward, tasks.spawn, tell))
+                self._take_up(plan.issuer, tell)
                 try:
                     self._prepare(plan)
                 except UsageError as error:
                     faults.take(error)
             elif isinstance(plan, JwtPlan):
                 if plan.issuer is not None:
-                    self._issuers.setdefault(
-                        plan.issuer, self._issuer(plan.issuer, outward, tasks.spawn, tell)
-                    )
+                    self._take_up(plan.issuer, tell)
                 if plan.file is not None and plan.file not in self._files:
                     try:
                         known = kept and kept._files.get(plan.file)
@@ -121,12 +110,13 @@ class Tokens:
                         faults.take(error)
         faults.raise_any()
 
-    def _issuer(self, plan: IssuerPlan, outward: Outward, spawn: Spawn, tell: Tell) -> Issuer:
-        known = self._issuers.get(plan) or (self._kept and self._kept._issuers.get(plan))
-        if not known:
-            known = Issuer(plan.url, *_asking_of(plan, outward), parse_keys, spawn=spawn, tell=tell)
-        self._asking.append((known, plan, outward))
-        return known
+    def _take_up(self, plan: IssuerPlan, tell: Tell) -> None:
+        """Go on with an issuer that is known, or begin with one."""
+        if plan not in self._issuers:
+            known = self._kept._issuers.get(plan) if self._kept is not None else None
+            self._issuers[plan] = known or Issuer(
+                plan.url, *_asking_of(plan, self._outward), parse_keys, spawn=self._tasks.spawn, tell=tell
+            )
 
     def _prepare(self, plan: OidcPlan) -> None:
         """Read the secrets of a login. Raises UsageError."""
@@ -149,7 +139,7 @@ class Tokens:
         login = self._logins[plan] = Login(
             issuer,
             verifier.check,
-            posting(self._outward, plan.issuer.way),
+            _posting(self._outward, plan.issuer.way),
             LoginRules(
                 plan.client_id,
                 self._secrets[plan],
@@ -185,8 +175,8 @@ class Tokens:
 
     def start(self, nursery: trio.Nursery) -> None:
         """Keep the keys of all issuers fresh, in tasks of this nursery, and ask no longer those that have gone."""
-        for issuer, plan, outward in self._asking:
-            issuer.go_by(*_asking_of(plan, outward))
+        for plan, issuer in self._issuers.items():
+            issuer.go_by(*_asking_of(plan, self._outward))
         current = set(self._issuers.values())
         for issuer in [one for one in self._running if one not in current]:
             self._running.pop(issuer).cancel()
@@ -203,11 +193,11 @@ class Tokens:
 
     def look(self) -> list[str]:
         """Read files again that have changed; give what is to be said of it."""
-        return [line for file in self._files.values() for line in file.look()]
+        return [line for jwks in self._files.values() for line in jwks.file.look()]
 
     def reload(self) -> list[str]:
         """Read all files again; give what is to be said of it."""
-        return [line for file in self._files.values() for line in file.reload()]
+        return [line for jwks in self._files.values() for line in jwks.file.reload()]
 
 
 def rules_of(plan: JwtPlan) -> TokenRules:
@@ -215,7 +205,7 @@ def rules_of(plan: JwtPlan) -> TokenRules:
     return TokenRules(plan.named, frozenset(plan.audiences), frozenset(plan.algorithms), plan.leeway)
 
 
-def asking(outward: Outward, by: Way) -> Ask:
+def _getting(outward: Outward, by: Way) -> Ask:
     """Make what gets URLs.
 
     Args:
@@ -223,52 +213,55 @@ def asking(outward: Outward, by: Way) -> Ask:
     """
 
     async def get(url: str, until: float, most: int) -> Answer:
-        try:
-            way = parse_way(url)
-            handler = outward.handler(way, by)
-        except UsageError as error:
-            raise BackendError("resolve", retry_safe=False, why=str(error)) from error
-        return await ask(
-            handler,
-            b"GET",
-            way.target.encode(),
-            scheme=way.scheme,
-            authority=way.authority,
-            fields=_FIELDS,
-            most=most,
-            until=until,
-        )
+        return await _send(outward, by, b"GET", url, _FIELDS, most=most, until=until)
 
     return get
 
 
-def posting(outward: Outward, by: Way) -> Post:
+def _posting(outward: Outward, by: Way) -> Post:
     """Make what posts to URLs that an issuer names."""
 
     async def post(url: str, fields: Fields, body: bytes, client: Client | None) -> Answer:
-        try:
-            way = parse_way(url)
-            handler = outward.handler(way, by)
-        except UsageError as error:
-            raise BackendError("resolve", retry_safe=False, why=str(error)) from error
-        return await ask(
-            handler,
-            b"POST",
-            way.target.encode(),
-            scheme=way.scheme,
-            authority=way.authority,
-            fields=fields,
-            body=body,
-            client=client,
-            most=_MOST_TOKENS,
-            until=clock() + _PATIENCE,
-        )
+        until = clock() + _PATIENCE
+        return await _send(outward, by, b"POST", url, fields, body, client, most=_MOST_TOKENS, until=until)
 
     return post
 
 
+async def _send(
+    outward: Outward,
+    by: Way,
+    method: bytes,
+    url: str,
+    fields: Fields,
+    body: bytes = b"",
+    client: Client | None = None,
+    *,
+    most: int,
+    until: float,
+) -> Answer:
+    """Send a request to a URL, and give the answer. Raises what `ask` raises; BackendError: it is no URL of ours."""
+    try:
+        way = parse_way(url)
+        handler = outward.handler(way, by)
+    except UsageError as error:
+        raise BackendError("resolve", retry_safe=False, why=str(error)) from error
+    return await ask(
+        handler,
+        method,
+        way.target.encode(),
+        scheme=way.scheme,
+        authority=way.authority,
+        fields=fields,
+        body=body,
+        client=client,
+        most=most,
+        until=until,
+    )
+
+
 def _asking_of(plan: IssuerPlan, outward: Outward) -> tuple[Callable[[], Awaitable[Metadata]], Ask]:
-    get = asking(outward, plan.way)
+    get = _getting(outward, plan.way)
     return partial(discover, get, plan.url), get
 
 
@@ -276,6 +269,17 @@ async def _keep_fresh(issuer: Issuer, opened: Signal, scope: trio.CancelScope) -
     with scope:
         await opened.wait_in_trio()
         await issuer.run()
+
+
+def _read(path: str, what: str, tell: Tell) -> Keys:
+    told: list[str] = []
+    keys = _parse(read_guarded(path, what, told.append), what)
+    if keys.has_secrets:  # else it is no matter who reads it
+        for line in told:
+            tell(line)
+    for line in keys.unused:
+        tell(f"{what}: not used, {line}")
+    return keys
 
 
 def _parse(text: str, what: str) -> Keys:

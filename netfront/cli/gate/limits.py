@@ -6,16 +6,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.auth import with_scope
+from netfront.cli.gate.guards import gates_as_written
 from netfront.cli.gate.limit_plan import LimitKey, LimitPlan, SeatPlan
 from netfront.cli.gate.plan import GatePlan
-from netfront.cli.grammar import split_policy
-from netfront.cli.plan import Settings
+from netfront.cli.gate.restrictions import ApiKeyPlan
+from netfront.cli.plan import RoutePlan, Settings
 from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
-from netfront.policy.scope import Scope, parse_scope
 from netfront.units import parse_count, parse_rate
 
 __all__ = [
@@ -31,12 +31,6 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LEAST, _MOST = 1 / 86400, 1_000_000.0
-_GIVEN_BY = {
-    "key": ("api_key",),
-    "user": ("basic", "api_key", "jwt", "oidc", "mtls", "auth_url"),
-    "claim": ("jwt", "oidc", "mtls", "auth_url"),
-}
-"""By which flags of authentication a request comes to have what it is counted by."""
 
 
 # -- from flags to plans ---------------------------------------------------------------------------------
@@ -56,13 +50,13 @@ def _read(
     faults: Faults,
 ) -> Iterator[Policy]:
     """Read values that keep the scope they were given for."""
-    for text in given or ():
+    for text, scope, value in with_scope(flag, given, faults):
         try:
-            scope, value = split_policy(as_word(text))
             plan = replace(parse(value), scope="" if scope is None else str(scope))
-            yield Policy(scope, partial(add, plan), f"{flag} {text!r}", text)
         except UsageError as error:
             faults.take(error, flag, word=text)
+        else:
+            yield Policy(scope, partial(add, plan), f"{flag} {text!r}", text)
 
 
 def _add_rate(plan: LimitPlan, settings: Settings) -> Settings:
@@ -130,40 +124,50 @@ def _parse_network(text: str, kind: str, bits: str) -> LimitKey:
     return LimitKey(kind, v4=size) if size <= 32 else LimitKey(kind, v6=size)
 
 
-def check_limits(flags: ServeFlags, faults: Faults) -> None:
+def check_limits(policies: Iterable[Policy], routes: Sequence[RoutePlan], faults: Faults) -> None:
     """Refuse keys that no authentication gives where a limit holds: everybody would be counted by address."""
-    for flag, given, parse in (
-        ("--limit", flags.limit, parse_limit),
-        ("--concurrency", flags.concurrency, parse_seats),
-    ):
-        for text in given or ():
-            try:
-                scope, value = split_policy(as_word(text))
-                key = parse(value).key
-            except UsageError:
-                continue  # told by who reads it
-            givers = _GIVEN_BY.get(key.kind)
-            if givers is None:
-                continue
-            if key == LimitKey("claim", "sub"):
-                givers = _GIVEN_BY["user"]
-            if not any(_meets(scope, other) for name in givers for other in _scopes(flags, name)):
-                options = ", ".join(f"--{name.replace('_', '-')}" for name in givers)
-                hint = f"give one of {options} there, or count by ip"
-                faults.add(f"{flag} {text!r}", f"no authentication there gives a {key.kind}", hint, word=text)
+    late = [
+        (policy, one)
+        for policy in policies
+        for one in _counted(policy.apply(Settings()).gate)
+        if not one.key.is_known_early
+    ]
+    if not late:
+        return
+    held: dict[bytes, list[GatePlan]] = {}
+    for _, gate in gates_as_written(routes):
+        for one in _counted(gate):
+            held.setdefault(one.id, []).append(gate)
+    for policy, one in late:
+        where = held.get(one.id)  # none where the scope meets no route, which is told
+        if where and not any(_gives(gate, one.key) for gate in where):
+            hint = f"give one of {_givers(one.key)} there, or count by ip"
+            why = f"no authentication there gives a {one.key.kind}"
+            faults.add(policy.given, why, hint, word=policy.word)
 
 
-def _scopes(flags: ServeFlags, name: str) -> Iterator[Scope | None]:
-    """Give the scopes of a flag's values; of those that cannot be read none."""
-    for text in getattr(flags, name) or ():
-        try:
-            yield parse_scope(text) if name == "mtls" else split_policy(as_word(text))[0]
-        except UsageError:
-            yield None
+def _counted(gate: GatePlan) -> tuple[LimitPlan | SeatPlan, ...]:
+    return *gate.limits, *gate.seats
 
 
-def _meets(one: Scope | None, other: Scope | None) -> bool:
-    return one is None or other is None or one.meets(other)
+def _gives(gate: GatePlan, key: LimitKey) -> bool:
+    """Tell whether a method there gives what is counted by."""
+    if key.kind == "key":
+        return any(isinstance(method, ApiKeyPlan) for method in gate.methods)
+    return gate.gives(_claim_of(key))
+
+
+def _claim_of(key: LimitKey) -> str:
+    return key.name if key.kind == "claim" else "sub"
+
+
+def _givers(key: LimitKey) -> str:
+    """Name the flags by which a request can come to have what is counted by."""
+    if key.kind == "key":
+        return "--api-key"
+    if _claim_of(key) == "sub":
+        return "--basic, --api-key, --jwt, --oidc, --mtls, --auth-url with user="
+    return "--jwt, --oidc, --mtls, --auth-url"
 
 
 # -- in words --------------------------------------------------------------------------------------------

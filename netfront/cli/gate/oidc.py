@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
-from netfront.cli.gate.auth import gates, read_methods
-from netfront.cli.gate.tokens import LEEWAY, IssuerPlan, parse_issuer, read_options, words_of
+from netfront.cli.gate.auth import methods_of, read_methods
+from netfront.cli.gate.optioned import read_options, words_of
+from netfront.cli.gate.tokens import LEEWAY, IssuerPlan, parse_issuer
 from netfront.cli.gate.way import Way
 from netfront.cli.grammar import parse_secret
 from netfront.cli.plan import ListenerPlan, RoutePlan, Secret
@@ -22,9 +23,9 @@ from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["OidcPlan", "check_oidc", "oidc_policies"]
+__all__ = ["SESSION", "OidcPlan", "check_oidc", "oidc_policies"]
 
-_SESSION = 8 * 3600.0
+SESSION = 8 * 3600.0
 """Seconds: a day's work."""
 _USUAL = ("openid", "profile", "email")
 _WORD = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
@@ -46,7 +47,7 @@ class OidcPlan:
     client_id: str
     secret: Secret | None = None
     scope: tuple[str, ...] = _USUAL
-    session: float = _SESSION
+    session: float = SESSION
     leeway: float = LEEWAY
 
     kind = "oidc"
@@ -86,8 +87,7 @@ def check_oidc(
     flags: ServeFlags, routes: Iterable[RoutePlan], listeners: Iterable[ListenerPlan], faults: Faults
 ) -> None:
     """Find what does not fit together: a key for no sessions, and sessions over plain http."""
-    methods = [method for gate in gates(routes) for group in gate.auth for method in group.methods]
-    has_login = any(isinstance(method, OidcPlan) for method in methods)
+    has_login = any(isinstance(method, OidcPlan) for method in methods_of(routes))
     if flags.session_key is not None and not has_login:
         faults.add("--session-key", "it has no effect", "there is no --oidc whose sessions it could seal")
     for listener in listeners:
@@ -117,7 +117,7 @@ def _parse(text: str) -> OidcPlan:
             raise UsageError.of(f"scope={word}", "not a scope", "as in scope=openid|email|offline_access")
     if "openid" not in scope:
         scope = ("openid", *scope)
-    session, leeway = _SESSION, LEEWAY
+    session, leeway = SESSION, LEEWAY
     if "session" in options:
         session = parse_duration(options["session"], least=60.0, most=30 * 86_400.0)
     if "leeway" in options:

@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
+from netfront.cli.gate.compose_plan import USUAL
 from netfront.cli.options import LIMITS, MESSAGES, flag
+from netfront.units import render_duration, render_size
 
 ROUTING, AUTH, RULES, COMPOSING = "Routes", "Authentication", "Authorization", "Composition"
 
@@ -225,7 +227,12 @@ Compose = Annotated[
 ]
 ComposeEach = Annotated[
     list[str] | None,
-    flag("--compose-each", COMPOSING, "of a part for each item, requests at once (default 16)", "[SCOPE: ]N"),
+    flag(
+        "--compose-each",
+        COMPOSING,
+        f"of a part for each item, requests at once (default {USUAL.each})",
+        "[SCOPE: ]N",
+    ),
 ]
 ComposeStatus = Annotated[
     list[str] | None,
@@ -233,10 +240,21 @@ ComposeStatus = Annotated[
 ]
 ComposeTimeout = Annotated[
     list[str] | None,
-    flag("--compose-timeout", COMPOSING, "for all parts together (default 30s)", "[SCOPE: ]TIME"),
+    flag(
+        "--compose-timeout",
+        COMPOSING,
+        f"for all parts together (default {render_duration(USUAL.timeout)})",
+        "[SCOPE: ]TIME",
+    ),
 ]
 ComposePart = Annotated[
-    list[str] | None, flag("--compose-part", COMPOSING, "most bytes of a part (default 8M)", "[SCOPE: ]SIZE")
+    list[str] | None,
+    flag(
+        "--compose-part",
+        COMPOSING,
+        f"most bytes of a part (default {render_size(USUAL.most_part)})",
+        "[SCOPE: ]SIZE",
+    ),
 ]
 ComposeCookie = Annotated[
     list[str] | None,

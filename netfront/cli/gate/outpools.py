@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from netfront.cli.argv import path_of
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.auth import gates
 from netfront.cli.gate.way import Way
 from netfront.cli.plan import BackendTlsPlan, PoolPlan, RoutePlan, TargetPlan
 
@@ -20,10 +21,9 @@ def ways_of(routes: Iterable[RoutePlan]) -> list[Way]:
     for route in routes:
         if route.answer is not None:
             ways += route.answer.ways
-        for settings in (route.settings, *(variant.settings for variant in route.variants)):
-            ways += settings.gate.ways
-            for group in settings.gate.auth:
-                ways += [way for method in group.methods for way in method.ways]
+        for gate in gates([route]):
+            ways += gate.ways
+            ways += [way for method in gate.methods for way in method.ways]
     return list(dict.fromkeys(ways))
 
 

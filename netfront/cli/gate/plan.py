@@ -6,7 +6,7 @@ from netfront.cli.gate.answer import RedirectPlan, RespondPlan
 from netfront.cli.gate.compose_plan import USUAL, ComposePlan, ComposeSettings
 from netfront.cli.gate.edge_plan import CorsPlan
 from netfront.cli.gate.limit_plan import LimitPlan, SeatPlan
-from netfront.cli.gate.restrictions import AuthGroup, PassedField, RulePlan
+from netfront.cli.gate.restrictions import AuthGroup, MethodPlan, PassedField, RulePlan
 from netfront.cli.gate.way import Way
 from netfront.policy.rewriting import Rewriting
 from netfront.policy.scope import Scope
@@ -62,6 +62,19 @@ class GatePlan:
     def asks_for_path(self) -> bool:
         """Whether a rule asks for the path by itself, whatever its scope."""
         return any(_PATHS & getattr(rule, "uses", frozenset()) for rule in self.rules)
+
+    @property
+    def methods(self) -> tuple[MethodPlan, ...]:
+        """The methods of all groups."""
+        return tuple(method for group in self.auth for method in group.methods)
+
+    def opens(self, scope: Scope) -> bool:
+        """Tell whether a --public takes away what is given for that scope."""
+        return any(scope.is_wider(public) for public in self.public)
+
+    def gives(self, claim: str) -> bool:
+        """Tell whether who passes may have a claim, by its dotted name."""
+        return any(method.gives(claim) for method in self.methods)
 
     def covers(self, other: "GatePlan") -> bool:
         """Tell whether who has passed this has passed the other too."""

@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
-from netfront.cli.gate.auth import gates, restricting, with_scope
+from netfront.cli.gate.auth import gates, methods_of, place_of, with_scope
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import (
     AddressPlan,
@@ -22,6 +21,7 @@ from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
 from netfront.policy.expression import Expression
+from netfront.policy.networks import parse_network
 from netfront.policy.scope import Scope
 
 __all__ = ["check_rules", "identity_fields", "rule_policies"]
@@ -61,7 +61,7 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
                     faults.add(f"{_flag(rule)} '{rule.scope}: …'", why, hint)
     for passed in dict.fromkeys(one for gate in gates(routes) for one in gate.passed):
         where = [gate for gate in gates(routes) if passed in gate.passed]
-        if not any(_gives_claim(gate, passed.claim) for gate in where):
+        if not any(gate.gives(passed.claim) for gate in where):
             what = f"--pass-identity {passed.name}={passed.claim}"
             faults.add(
                 what, f"no authentication there gives the claim {passed.claim}", "add one, as in --jwt"
@@ -71,8 +71,7 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
 def identity_fields(plan: ServePlan) -> list[str]:
     """Give the fields that tell who asks, of all routes."""
     passed = [one.name for gate in gates(plan.routes) for one in gate.passed]
-    methods = [method for gate in gates(plan.routes) for group in gate.auth for method in group.methods]
-    handed = [name for method in methods for name in method.handed]
+    handed = [name for method in methods_of(plan.routes) for name in method.handed]
     return list(dict.fromkeys(name.lower() for name in (*passed, *handed)))
 
 
@@ -81,7 +80,7 @@ def _read(
 ) -> Iterator[Policy]:
     for text, scope, value in with_scope(flag, given, faults):
         try:
-            rule = parse(restricting(scope), value)
+            rule = parse(place_of(scope), value)
         except UsageError as error:
             faults.take(error, flag, word=text)
         else:
@@ -90,7 +89,7 @@ def _read(
 
 def _add(rule: RulePlan, settings: Settings) -> Settings:
     gate = settings.gate
-    if any(rule.scope.covers(public) and not public.covers(rule.scope) for public in gate.public):
+    if gate.opens(rule.scope):
         return settings
     return replace(settings, gate=replace(gate, rules=tuple(dict.fromkeys((*gate.rules, rule)))))
 
@@ -103,20 +102,17 @@ def _pass(passed: tuple[PassedField, ...], settings: Settings) -> Settings:
 
 def _lacks(rule: RulePlan, gate: GatePlan) -> str | None:
     """Tell what a rule asks for that nobody has who comes there; None: nothing."""
-    methods = [method for group in gate.auth for method in group.methods]
     if isinstance(rule, TokenScopePlan):
-        return None if any(method.gives_scopes for method in methods) else "scopes"
+        return None if any(method.gives_scopes for method in gate.methods) else "scopes"
     if isinstance(rule, ClaimPlan):
-        return None if _gives_claim(gate, rule.name) else f"the claim {rule.name}"
+        return None if gate.gives(rule.name) else f"the claim {rule.name}"
     if isinstance(rule, ExpressionPlan):
         for name in ("claims", "user", "scopes"):
-            if name in rule.uses and not any(name != "scopes" or method.gives_scopes for method in methods):
+            if name in rule.uses and not any(
+                name != "scopes" or method.gives_scopes for method in gate.methods
+            ):
                 return name
     return None
-
-
-def _gives_claim(gate: GatePlan, name: str) -> bool:
-    return any(method.gives(name) for group in gate.auth for method in group.methods)
 
 
 def _flag(rule: RulePlan) -> str:
@@ -147,25 +143,8 @@ def _parse_claim(scope: Scope, text: str) -> ClaimPlan:
 
 
 def _parse_networks(scope: Scope, text: str) -> AddressPlan:
-    networks = []
-    for part in text.split(","):
-        part = part.strip()
-        try:
-            network = ip_network(part)
-        except ValueError as error:
-            try:
-                hint = f"did you mean {ip_network(part, strict=False)}?"
-            except ValueError:
-                hint = "as in 10.0.0.0/8, fd00::/8 or ::1"
-            raise UsageError.of(part, "not a network", hint) from error
-        networks.append(str(_unmapped(network)))
+    networks = [str(parse_network(part.strip())) for part in text.split(",")]
     return AddressPlan(scope, tuple(dict.fromkeys(networks)))
-
-
-def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """Give an IPv4 network that was written as IPv6 as what it is: addresses are compared so."""
-    mapped = getattr(network.network_address, "ipv4_mapped", None)
-    return IPv4Network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
 
 
 def _parse_expression(scope: Scope, text: str) -> ExpressionPlan:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from netfront.cli.gate.auth import gates
+from netfront.cli.gate.auth import gates, methods_of
 from netfront.cli.gate.auth_url import AuthUrlPlan
 from netfront.cli.gate.guarding import Makers
 from netfront.cli.gate.oidc import OidcPlan
@@ -14,8 +14,8 @@ from netfront.cli.plan import ServePlan
 from netfront.filters.ask_auth import AskAuth
 from netfront.filters.authenticate import Method
 from netfront.filters.hide_sessions import hide_sessions
-from netfront.http.ask import Answer, ask
-from netfront.http.message import Filter, Request
+from netfront.http.ask import ask
+from netfront.http.message import Answer, Filter, Request
 from netfront.net.lane import clock
 from netfront.net.tasks import Tasks
 from netfront.wire.fields import Fields
@@ -41,7 +41,7 @@ def tokens_of(
     Raises:
         UsageError: a file of keys is wrong.
     """
-    methods = _methods(plan)
+    methods = methods_of(plan.routes)
     if not any(isinstance(method, (JwtPlan, OidcPlan)) for method in methods):
         return None
     from netfront.cli.gate.issuers import Tokens
@@ -76,12 +76,8 @@ def logging_in(plan: ServePlan, tokens: "Tokens | None") -> Filter | None:
 
 def hiding_sessions(plan: ServePlan) -> Filter | None:
     """Make the filter that keeps sessions from backends; None where there are none."""
-    names = dict.fromkeys(method.name for method in _methods(plan) if isinstance(method, OidcPlan))
+    names = dict.fromkeys(method.name for method in methods_of(plan.routes) if isinstance(method, OidcPlan))
     return hide_sessions([f"netfront-{name}".encode() for name in names]) if names else None
-
-
-def _methods(plan: ServePlan) -> list[MethodPlan]:
-    return [method for gate in gates(plan.routes) for group in gate.auth for method in group.methods]
 
 
 def _is_at(wanted: bytes) -> Callable[[bytes], bool]:

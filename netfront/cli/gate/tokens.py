@@ -6,20 +6,21 @@ words  = word {"|" word}
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from netfront.cli.argv import as_word, path_in
+from netfront.cli.argv import path_in
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import read_methods
+from netfront.cli.gate.optioned import read_options, words_of
 from netfront.cli.gate.way import Way, parse_way
 from netfront.cli.scoped import Policy
 from netfront.endpoint import is_loopback_name
 from netfront.errors import UsageError
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["IssuerPlan", "JwtPlan", "parse_issuer", "read_options", "token_policies", "words_of"]
+__all__ = ["LEEWAY", "IssuerPlan", "JwtPlan", "parse_issuer", "token_policies"]
 
 _ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "Ed448",
@@ -99,7 +100,7 @@ def token_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
 
 def _parse_jwt(text: str) -> JwtPlan:
     place, options = read_options(
-        text, ("aud", "alg", "leeway", "cookie", "iss"), ("insecure",), "as in aud=shop"
+        text, ("aud", "alg", "leeway", "cookie", "iss"), ("insecure",), "as in aud=shop|web"
     )
     issuer, file = None, None
     if place.startswith("@"):
@@ -150,30 +151,3 @@ def parse_issuer(text: str, *, is_insecure: bool = False) -> IssuerPlan:
         raise UsageError.of(text, why, "write https://, or add ,insecure if you trust that network")
     url = text if not text.startswith("http://:") else str(way)
     return IssuerPlan(url.rstrip("/"), way)
-
-
-def read_options(
-    text: str, known: Sequence[str], switches: Sequence[str], hint: str
-) -> tuple[str, Mapping[str, str]]:
-    """Split a value at its commas: what stands first, and the options behind it; of a switch the value is empty.
-
-    Raises:
-        UsageError: of a single fault.
-    """
-    place, *rest = as_word(text).split(",")
-    options: dict[str, str] = {}
-    for part in rest:
-        name, equals, value = part.partition("=")
-        if name not in known and name not in switches:
-            raise UsageError.of(f",{name}", "no such option", nearest(name, (*known, *switches)))
-        if bool(equals) is (name in switches) or (equals and not value):
-            raise UsageError.of(f",{name}", "not how it is written", hint)
-        if name in options:
-            raise UsageError.of(f",{name}", "given twice", "several values stand in one: A|B")
-        options[name] = value
-    return place, options
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """Split a value at its bars."""
-    return tuple(dict.fromkeys(word for word in text.split("|") if word))

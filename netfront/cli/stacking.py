@@ -1,0 +1,194 @@
+"""The stack of a listener of requests: what one meets, from the client to what answers it."""
+
+import random
+from collections.abc import Sequence
+
+from netfront.cli.gate.assembly import answering, gate, rewriting
+from netfront.cli.gate.composing import Composing
+from netfront.cli.gate.edging import Edging
+from netfront.cli.gate.guarding import hiding, stripping
+from netfront.cli.gate.guards import guarded
+from netfront.cli.gate.tokening import hiding_sessions
+from netfront.cli.parts import Parts
+from netfront.cli.plan import Place, RoutePlan, Settings, places
+from netfront.cli.services import Service, key_of, may_have_several
+from netfront.filters.answer_errors import answer_errors
+from netfront.filters.edit_fields import (
+    ResponseEdit,
+    edit_requests,
+    editor,
+    fields_edit,
+    hides,
+)
+from netfront.filters.forwarded import forwarded
+from netfront.filters.guard_host import guard_host
+from netfront.filters.limit_body import limit_body
+from netfront.filters.max_forwards import max_forwards
+from netfront.filters.name_backend import name_backend
+from netfront.filters.public_names import public_names
+from netfront.filters.redirect import redirect
+from netfront.filters.request_key import request_key
+from netfront.filters.router import Holds, Rules, Served, may_be_passed_over, router
+from netfront.http.attempts import Dialling, RetryRules
+from netfront.http.client import Patience
+from netfront.http.forward import Hedging, forward
+from netfront.http.message import Handler, Request, stack
+from netfront.net.backend import Member
+from netfront.net.dial import proxy_line
+from netfront.net.tasks import Tasks
+from netfront.policy.condition import Condition
+from netfront.policy.route import Table
+from netfront.wire.fields import HIDDEN, ID
+
+__all__ = ["handler_of"]
+
+
+def handler_of(parts: Parts, index: int, routes: Sequence[RoutePlan]) -> Handler:
+    """The stack of one listener, in the order a request meets it."""
+    plan, listener = parts.plan, parts.plan.listeners[index]
+    if listener.redirects_to is not None:
+        to = listener.redirects_to
+        return stack(answer_errors(explains=listener.is_loopback), then=redirect(lambda: parts.ports[to]))
+    replaces_host = any(target.host is not None for route in routes for target in plan.targets(route))
+    edging = Edging(plan.edges, routes, parts.trusted)
+    return stack(
+        *edging.outer(),  # so that a 401, 429 or 502 has their fields too, and preflights need no credentials
+        answer_errors(explains=listener.is_loopback, routes=tuple(route.named for route in routes)),
+        guard_host(plan.host.own) if replaces_host and listener.is_loopback else None,
+        max_forwards(),  # before we add fields of our own: TRACE shows the request as it came
+        forwarded(
+            trusted=parts.trusted,
+            via=plan.tell.via,
+            rfc7239=plan.tell.forwarded,
+            identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
+        ),
+        parts.logging_in,  # where logins end has no route of its own
+        then=_Services(parts, edging, tells_hsts=listener.tls).behind(routes),
+    )
+
+
+class _Services:
+    """Makes what serves the routes of one listener.
+
+    Args:
+        tells_hsts: whether browsers may be told to come by TLS alone: they must have come so.
+    """
+
+    def __init__(self, parts: Parts, edging: Edging, *, tells_hsts: bool) -> None:
+        plan = parts.plan
+        self._plan = plan
+        self._parts = parts
+        self._edging = edging
+        self._hsts = plan.tell.hsts if tells_hsts else None
+        self._trusted = parts.trusted if plan.tell.trust_proxy else None
+        self._address_of = request_key("ip", trusted=self._trusted)
+        self._dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
+        self._hides_sessions = hiding_sessions(plan)
+
+    def behind(self, routes: Sequence[RoutePlan]) -> Handler:
+        """Give what finds the route of a request, with what serves each."""
+        composing = Composing(lambda request: ours(request), self._parts.outward, self._parts.tasks.begin)
+        places_served = [(place.scope, self._place(place, composing)) for place in places(routes)]
+        ours = stack(
+            stripping(self._plan),  # of what tells who asks: no client says that itself
+            then=router(Table(places_served, may_be_passed_over), guarded=guarded(self._plan.rules)),
+        )
+        return ours
+
+    def _place(self, place: Place, composing: Composing) -> Served:
+        others = [
+            (_holds(other.condition), self._route(other, composing))
+            for other in place.others
+            if other.condition
+        ]
+        if place.plain is None:
+            return Served(None, alternatives=others)
+        plain = self._route(place.plain, composing)
+        plain.alternatives = tuple(others)
+        return plain
+
+    def _route(self, route: RoutePlan, composing: Composing) -> Served:
+        variants = tuple(
+            (variant.scopes, self._service(route, variant.settings, composing), _rules(variant.settings))
+            for variant in route.variants
+        )
+        plain = self._service(route, route.settings, composing)
+        return Served(plain, variants, rules=_rules(route.settings))
+
+    def _service(self, route: RoutePlan, settings: Settings, composing: Composing) -> Handler:
+        return stack(
+            self._edging.inner(settings.gate.cors),
+            *gate(settings.gate, self._parts.makers, self._address_of, self._parts.limiting),
+            limit_body(settings.most_body) if settings.most_body is not None else None,
+            then=answering(route.answer, settings, self._edits_of(settings), composing)
+            if route.answer is not None
+            else self._forwarding(route, settings),
+        )
+
+    def _forwarding(self, route: RoutePlan, settings: Settings) -> Handler:
+        plan, parts = self._plan, self._parts
+        behind, pool = parts.behind(route), plan.behind(route)
+        assert pool is not None
+        edits = [(edit.name, edit.values) for edit in settings.request_edits]
+        return stack(
+            hiding(settings.gate),
+            self._hides_sessions,
+            rewriting(settings.gate, plan.rules),
+            edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told
+            then=forward(
+                behind.pool,
+                parts.transport,
+                dialling=self._dialling,
+                patience=Patience(settings.timeout, plan.limits.read_timeout, plan.limits.stream_timeout),
+                # a rewritten path has none any more
+                prefix=b"/" if settings.gate.rewrite is not None else route.scope.prefix.encode(),
+                edits=self._backend_edits(behind, settings),
+                retry=RetryRules(settings.retry.resets, settings.retry.statuses, settings.retry_body),
+                hedging=_hedging(settings, parts.tasks) if may_have_several(pool) else None,
+                key=key_of(behind.plan.balance.lb, behind.stickiness, self._trusted),
+            ),
+        )
+
+    def _backend_edits(self, behind: Service, settings: Settings) -> list[ResponseEdit]:
+        """Give what is done to the answers of backends."""
+        tell = self._plan.tell
+        hidden = (not tell.keep_server) << HIDDEN | self._plan.edges.request_id << ID
+        return [
+            public_names,  # before anything a flag adds: it looks for what the backend said
+            *([hides(hidden)] if hidden else ()),
+            *self._edits_of(settings),
+            *([behind.stick] if behind.stickiness is not None else ()),
+            *([name_backend] if tell.backend else ()),
+        ]
+
+    def _edits_of(self, settings: Settings) -> list[ResponseEdit]:
+        """Give what flags add to answers, wherever these come from."""
+        changes = [(edit.name, edit.values) for edit in settings.response_edits]
+        hsts = [] if self._hsts is None else [(b"Strict-Transport-Security", (b"max-age=%d" % self._hsts,))]
+        return [fields_edit(editor(some)) for some in (hsts, changes) if some]
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(settings.gate.restrictions, settings.gate.asks_for_path)
+
+
+def _holds(condition: Condition) -> Holds:
+    return lambda request: condition.holds(request.fields, request.target.query)
+
+
+def _hedging(settings: Settings, tasks: Tasks) -> Hedging | None:
+    """Say how late answers are hedged: by four times p99 unless a percentile was given."""
+    if settings.hedge is None:
+        return None
+    return Hedging(tasks.spawn, settings.hedge)
+
+
+def _preamble(request: Request, member: Member) -> bytes:
+    """Make the PROXY line that opens a connection on which a client is spoken for."""
+    return proxy_line(member, request.client.facts)
+
+
+def _identify(der: bytes) -> tuple[bytes, bytes]:
+    from netfront.net.tls import client_fields
+
+    return client_fields(der)
