@@ -123,16 +123,22 @@ def _check_parts(routes: Iterable[RoutePlan], faults: Faults) -> None:
                 faults.add(what, why, f"give it a route of its own: {variant.scopes[0]}=TARGETS")
 
 
-def _check_request_id(routes: Iterable[RoutePlan], faults: Faults) -> None:
+def _check_request_id(routes: Sequence[RoutePlan], faults: Faults) -> None:
     """What names a request is one thing everywhere: who sets it by hand has to say that we do not."""
-    settings = [
+    set_by_hand: dict[str, str] = {}
+    for one in (
         one for route in routes for one in (route.settings, *(part.settings for part in route.variants))
-    ]
-    for flag, attribute in (("--header", "request_edits"), ("--response-header", "response_edits")):
-        for edit in dict.fromkeys(edit for one in settings for edit in getattr(one, attribute)):
-            if edit.name.lower().replace(b"_", b"-") == b"x-request-id":
-                why = "a gateway gives each request an id of its own"
-                faults.add(f"{flag} {edit.name.decode()}", why, "add --no-request-id")
+    ):
+        set_by_hand |= {f"--header {edit.name.decode()}": edit.name.decode() for edit in one.request_edits}
+        set_by_hand |= {
+            f"--response-header {edit.name.decode()}": edit.name.decode() for edit in one.response_edits
+        }
+        set_by_hand |= {f"--pass-identity {passed.name}": passed.name for passed in one.gate.passed}
+        for method in one.gate.methods:
+            set_by_hand |= {f"--auth-url with fields={name}": name for name in method.handed}
+    for what, name in set_by_hand.items():
+        if name.lower().replace("_", "-") == "x-request-id":
+            faults.add(what, "a gateway gives each request an id of its own", "add --no-request-id")
 
 
 def _check_http_only(

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from netfront.errors import BackendError, BadMessage, NoBackend, Refusal
 from netfront.http.message import Answer, Answered, Request, Response
 from netfront.policy.claims import Identity
-from netfront.wire.fields import HIDDEN, Edit, Fields, field
+from netfront.wire.fields import HIDDEN, ID, Edit, Fields, field
 
 __all__ = ["AskAuth"]
 
@@ -29,7 +29,8 @@ _UNSAID = frozenset(
 """Fields of the request that say something of its body, or would have the answer be a part or none."""
 _TELLS_ELSEWHERE = re.compile(rb"x[-_](?:original|rewrite)[-_]").match
 """Fields by which other proxies name the target: clients may not speak for us. X-Forwarded-* have gone before."""
-_OUTSIDERS = Edit(kinds=1 << HIDDEN, names=(b"date", b"connection", b"x-powered-by", b"server"))
+_OUTSIDERS = Edit(kinds=1 << HIDDEN | 1 << ID, names=(b"date",))
+"""Fields that say something of the service, or of what it was asked, and nothing of the client's request."""
 _METHOD, _URI = b"X-Forwarded-Method", b"X-Forwarded-Uri"
 
 

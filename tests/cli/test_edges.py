@@ -78,14 +78,20 @@ def test_edges_are_explained():
 
 
 @pytest.mark.parametrize(
-    "flags", [{"header": ["X-Request-Id: 7"]}, {"response_header": ["/a: -X_Request_Id"]}]
+    ("told", "flags"),
+    [
+        ("--header X-Request-Id", {"header": ["X-Request-Id: 7"]}),
+        ("--response-header X_Request_Id", {"response_header": ["/a: -X_Request_Id"]}),
+        ("--pass-identity X-Request-Id", {"jwt": ["@/keys"], "pass_identity": ["X-Request-Id=sub"]}),
+        ("--auth-url with fields=X-Request-Id", {"auth_url": ["http://:9/c,fields=X-Request-Id"]}),
+    ],
 )
-def test_an_id_of_ones_own_is_instead_of_ours(flags):
-    flag, name = ("--header", "X-Request-Id") if "header" in flags else ("--response-header", "X_Request_Id")
-    with pytest.raises(
-        UsageError, match=f"{flag} {name}: a gateway gives each request an id of its own"
-    ) as refused:
+def test_an_id_of_ones_own_is_instead_of_ours(told, flags):
+    with pytest.raises(UsageError, match=f"{told}: a gateway gives each request an id of its own") as refused:
         planned("/=:1", "/a=:2", **flags)
     assert "--no-request-id" in str(refused.value)
     planned("/=:1", "/a=:2", request_id=False, **flags)
-    planned("/=:1", "/a=:2", command="proxy", **flags)
+
+
+def test_a_proxy_names_no_requests():
+    planned("/=:1", command="proxy", header=["X-Request-Id: 7"])

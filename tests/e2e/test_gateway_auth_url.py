@@ -62,6 +62,16 @@ def test_its_no_goes_to_the_client(status):
         assert behind.requests == []
 
 
+def test_what_its_own_answer_is_called_does_not_name_the_request():
+    no = b"HTTP/1.1 403 Forbidden\r\nX-Request-Id: guards\r\nContent-Length: 0\r\n\r\n"
+    with origin(answering(OK)) as behind, origin(answering(no)) as guard:
+        with running("gateway", f"/={behind.url}", "--auth-url", f"/: {guard.url}") as front:
+            status, fields = ask(front.port)
+        assert status == 403
+        (name,) = fields.get_all("X-Request-Id")
+        assert name != "guards"
+
+
 @pytest.mark.parametrize(
     "name",
     [
