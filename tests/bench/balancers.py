@@ -15,13 +15,12 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from tests.support.netfront import run, running
+from tests.support.netfront import running
 from tests.support.servers import caddy_binary, free_port, nginx_binary, serving
 
-__all__ = ["BALANCERS", "Balancer", "balancer", "has_balance"]
+__all__ = ["BALANCERS", "Balancer", "balancer"]
 
 
 @dataclass
@@ -34,12 +33,6 @@ class Balancer:
 
     port: int
     change: Callable[[Sequence[int]], None]
-
-
-@lru_cache(maxsize=1)
-def has_balance() -> bool:
-    """Tell whether netfront has its command `balance`."""
-    return any(line.split()[:1] == ["balance"] for line in run("--help").stdout.splitlines())
 
 
 @contextmanager
@@ -68,8 +61,7 @@ def _netfront(ports: list[int], place: Path, flags: Sequence[str], plain: bool) 
         fresh.replace(members)
 
     write(ports)
-    command = "balance" if has_balance() else "proxy"  # which spreads requests too, though it ejects nobody
-    with running(command, f"@{members}", *flags) as served:
+    with running("balance", f"@{members}", *flags) as served:
 
         def change(those: Sequence[int]) -> None:
             write(those)

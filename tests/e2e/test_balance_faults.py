@@ -6,15 +6,7 @@ machine.
 
 import pytest
 
-from tests.bench.balancers import has_balance
 from tests.bench.faults import CASES, SHORT, run_case
-
-
-@pytest.fixture(scope="session")
-def balance():
-    """Skip as long as the command is not there."""
-    if not has_balance():
-        pytest.skip("netfront has no command balance")
 
 
 def missed(name, proxy="netfront"):
@@ -26,14 +18,14 @@ def missed(name, proxy="netfront"):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_no_request_fails_where_another_backend_could_answer(name, balance):
+def test_no_request_fails_where_another_backend_could_answer(name):
     counts, told = missed(name)
     assert not counts, told
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["killed", "hung", "members"])
-def test_nor_does_one_without_a_lane(name, balance, monkeypatch):
+def test_nor_does_one_without_a_lane(name, monkeypatch):
     monkeypatch.setenv("NETFRONT_NO_LANE", "1")
     counts, told = missed(name)
     assert not counts, told
