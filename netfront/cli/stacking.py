@@ -63,18 +63,20 @@ def handler_of(parts: Parts, index: int, routes: Sequence[RoutePlan]) -> Handler
             identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
         ),
         parts.logging_in,  # where logins end has no route of its own
-        then=_Services(parts, edging, tells_hsts=listener.tls).behind(routes),
+        then=_Services(parts, edging, routes, tells_hsts=listener.tls).ours,
     )
 
 
 class _Services:
-    """Makes what serves the routes of one listener.
+    """What serves the routes of one listener.
 
     Args:
         tells_hsts: whether browsers may be told to come by TLS alone: they must have come so.
     """
 
-    def __init__(self, parts: Parts, edging: Edging, *, tells_hsts: bool) -> None:
+    def __init__(
+        self, parts: Parts, edging: Edging, routes: Sequence[RoutePlan], *, tells_hsts: bool
+    ) -> None:
         plan = parts.plan
         self._plan = plan
         self._parts = parts
@@ -84,43 +86,36 @@ class _Services:
         self._address_of = request_key("ip", trusted=self._trusted)
         self._dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
         self._hides_sessions = hiding_sessions(plan)
-
-    def behind(self, routes: Sequence[RoutePlan]) -> Handler:
-        """Give what finds the route of a request, with what serves each."""
-        composing = Composing(lambda request: ours(request), self._parts.outward, self._parts.tasks.begin)
-        places_served = [(place.scope, self._place(place, composing)) for place in places(routes)]
-        ours = stack(
-            stripping(self._plan),  # of what tells who asks: no client says that itself
-            then=router(Table(places_served, may_be_passed_over), guarded=guarded(self._plan.rules)),
+        self._composing = Composing(lambda request: self.ours(request), parts.outward, parts.tasks.begin)
+        served = [(place.scope, self._place(place)) for place in places(routes)]
+        self.ours: Handler = stack(
+            stripping(plan),  # of what tells who asks: no client says that itself
+            then=router(Table(served, may_be_passed_over), guarded=guarded(plan.rules)),
         )
-        return ours
+        """Finds the route of a request, and serves it."""
 
-    def _place(self, place: Place, composing: Composing) -> Served:
-        others = [
-            (_holds(other.condition), self._route(other, composing))
-            for other in place.others
-            if other.condition
-        ]
+    def _place(self, place: Place) -> Served:
+        others = [(_holds(other.condition), self._route(other)) for other in place.others if other.condition]
         if place.plain is None:
             return Served(None, alternatives=others)
-        plain = self._route(place.plain, composing)
+        plain = self._route(place.plain)
         plain.alternatives = tuple(others)
         return plain
 
-    def _route(self, route: RoutePlan, composing: Composing) -> Served:
+    def _route(self, route: RoutePlan) -> Served:
         variants = tuple(
-            (variant.scopes, self._service(route, variant.settings, composing), _rules(variant.settings))
+            (variant.scopes, self._service(route, variant.settings), _rules(variant.settings))
             for variant in route.variants
         )
-        plain = self._service(route, route.settings, composing)
+        plain = self._service(route, route.settings)
         return Served(plain, variants, rules=_rules(route.settings))
 
-    def _service(self, route: RoutePlan, settings: Settings, composing: Composing) -> Handler:
+    def _service(self, route: RoutePlan, settings: Settings) -> Handler:
         return stack(
             self._edging.inner(settings.gate.cors),
             *gate(settings.gate, self._parts.makers, self._address_of, self._parts.limiting),
             limit_body(settings.most_body) if settings.most_body is not None else None,
-            then=answering(route.answer, settings, self._edits_of(settings), composing)
+            then=answering(route.answer, settings, self._edits_of(settings), self._composing)
             if route.answer is not None
             else self._forwarding(route, settings),
         )
