@@ -62,9 +62,14 @@ class Browser:
 
 
 @contextmanager
-def guarded(*more, options="", **environment):
-    """Run a gateway behind a login; give the issuer, the origin and the gateway."""
+def guarded(*more, options="", method="client_secret_basic", **environment):
+    """Run a gateway behind a login; give the issuer, the origin and the gateway.
+
+    Args:
+        method: how the issuer has clients say who they are; set before the gateway may read it.
+    """
     with issuer() as ident, origin(answering(OK)) as behind:
+        ident.auth_method = method
         value = f"/: {ident.url},client-id=web,client-secret=env:SECRET{options}"
         line = (f"/={behind.url}", "--oidc", value, "--pass-identity", "X-User=sub,X-Groups=groups", *more)
         with running("gateway", *line, SECRET="s:cret", **environment) as front:
@@ -73,8 +78,7 @@ def guarded(*more, options="", **environment):
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 def test_a_browser_logs_in_and_comes_back_to_the_page_it_asked_for(method):
-    with guarded() as (ident, behind, front):
-        ident.auth_method = method
+    with guarded(method=method) as (ident, behind, front):
         ident.claims = {"groups": ["a", "b"]}
         browser = Browser()
         asked = f"{front.url}//evil.test/x?y=%2F&z=1"
