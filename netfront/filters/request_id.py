@@ -11,52 +11,60 @@ import random
 import re
 from binascii import hexlify
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain
 
 from netfront.http.message import Filter, Handler, Request, Response
-from netfront.wire.fields import ID, Edit
+from netfront.wire.fields import ID, Edit, Fields
 
-__all__ = ["fresh_ids", "request_id"]
+__all__ = ["fresh_lines", "request_id"]
 
 _NAMED = 1 << ID
 _UNNAMED = Edit(kinds=_NAMED)
 _WHOLE = re.compile(rb"[!-~]{1,200}").fullmatch
-_SIZE = 32
+_NAME = b"X-Request-Id: "
+_BEFORE = len(_NAME)
+_BYTES = 16
 _AT_ONCE = 64
-"""Ids that are drawn together: one alone costs 0.35 us, one of these 0.05."""
+"""Lines that are made together: one alone costs 0.5 us, one of these 0.05."""
 
 
-def fresh_ids(rng: random.Random) -> Iterator[bytes]:
-    """Give ids of 128 random bits, in hexadecimal."""
-    while True:
-        digits = hexlify(rng.randbytes(_AT_ONCE * _SIZE // 2))
-        for at in range(0, len(digits), _SIZE):
-            yield digits[at : at + _SIZE]
+def fresh_lines(rng: random.Random) -> Iterator[bytes]:
+    """Give the field lines of ids of 128 random bits, in hexadecimal."""
+
+    def some() -> list[bytes]:
+        digits = hexlify(rng.randbytes(_AT_ONCE * _BYTES), b"-", _BYTES)
+        return (_NAME + digits.replace(b"-", b"\r\n" + _NAME) + b"\r\n").splitlines(keepends=True)
+
+    return chain.from_iterable(iter(some, []))
 
 
 def request_id(make: Callable[[], bytes], trusted: Callable[[str], bool]) -> Filter:
-    """Make the filter.
+    """Make the filter. It stands first among those that add lines of their own.
 
     Args:
-        make: gives a new one.
+        make: gives a new line.
         trusted: whether an address is that of a proxy whose words are believed.
     """
 
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
-            name = None
+            line = None
             fields = request.fields
             if fields.kinds & _NAMED:
                 if trusted(request.client.facts.direct[0]):
-                    name = fields.get(b"x-request-id")
+                    line = _given(fields)
                 request.fields = fields.edited(_UNNAMED)
-            if name is None or _WHOLE(name) is None:
-                name = make()
-            request.id = request.exchange.id = name
-            line = b"X-Request-Id: " + name + b"\r\n"
-            request.lines += line
-            request.answer_lines += line
+            if line is None:
+                line = make()
+            request.exchange.id = line[_BEFORE:-2]
+            request.lines = request.answer_lines = line
             return then(request)
 
         return handle
 
     return around
+
+
+def _given(fields: Fields) -> bytes | None:
+    name = fields.get(b"x-request-id")
+    return b"%b%b\r\n" % (_NAME, name) if name is not None and _WHOLE(name) is not None else None

@@ -226,7 +226,6 @@ class Request:
         "expects_continue",
         "fields",
         "forwarded",
-        "id",
         "identity",
         "is_framed",
         "keeps_alive",
@@ -268,7 +267,6 @@ class Request:
         self.is_framed = False
         self.takes_trailers = False
         self.keeps_alive = True
-        self.id: bytes | None = None
         self.lines = b""
         self.answer_lines = b""
         self.counted: frozenset[bytes] = frozenset()

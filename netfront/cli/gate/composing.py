@@ -68,7 +68,7 @@ class Composing:
             request.identity = whole.identity
             request.counted = whole.counted
             request.forwarded = whole.forwarded
-            request.id = whole.id
+            request.exchange.id = whole.exchange.id
             request.lines = whole.lines
             request.depth = whole.depth + 1
             try:

@@ -7,7 +7,7 @@ from netfront.cli.gate.edge_plan import CorsPlan, EdgePlan
 from netfront.cli.plan import RoutePlan
 from netfront.errors import BadMessage
 from netfront.filters.cors import CorsRules, cors, cors_here
-from netfront.filters.request_id import fresh_ids, request_id
+from netfront.filters.request_id import fresh_lines, request_id
 from netfront.filters.router import find_route, host_of
 from netfront.filters.secure_headers import secure_headers
 from netfront.http.message import Filter, Request
@@ -34,10 +34,10 @@ class Edging:
 
     def outer(self) -> tuple[Filter | None, ...]:
         """Give those that stand before what answers errors, which so has their fields too."""
-        ids = fresh_ids(random.Random())
+        lines = fresh_lines(random.Random())
         return (
             secure_headers() if self._plan.secure_headers else None,
-            request_id(ids.__next__, self._trusted) if self._plan.request_id else None,
+            request_id(lines.__next__, self._trusted) if self._plan.request_id else None,
             self._cors(),
         )
 
