@@ -12,7 +12,7 @@ from tests.support.client import connect
 from tests.support.named import ask, get, until
 from tests.support.netfront import run, running
 from tests.support.origins import OK, Connection, answering, answering_while_asked, origin, switching
-from tests.support.valkey import valkey
+from tests.support.valkey import cluster, sentinel, valkey
 
 ANSWERS = "redis: it answers again"
 pytestmark = pytest.mark.usefixtures("modes")
@@ -287,6 +287,51 @@ def test_a_frozen_redis_holds_nobody_up():
         assert set(load.counts) == {200, 429}
         for front in fronts:
             until(lambda front=front: ANSWERS in front.stderr)
+
+
+def by_turns(fronts, key):
+    """Ask each of two gateways in turn for what only two requests of a key are let through."""
+    one, other = fronts
+    return [ask(front.port, b"/", b"X: " + key).status for front in (one, other, one, other)]
+
+
+SHARED = [200, 200, 429, 429]
+"""Where each counted by itself it would be four times 200."""
+
+
+def test_limits_are_shared_over_a_cluster_whichever_of_it_is_named():
+    with cluster() as nodes, ExitStack() as stack:
+        fronts = [
+            stack.enter_context(
+                gateway(
+                    "--limit", "2/h:header:X,burst=2", "--redis", f"redis+cluster://127.0.0.1:{node.port}"
+                )
+            )
+            for node in nodes
+        ]
+        assert by_turns(fronts, b"a") == SHARED
+        assert sum(int(node.say("DBSIZE")[1:]) for node in nodes) == 1
+
+
+@pytest.mark.slow
+def test_a_replica_that_takes_over_is_found_by_sentinels():
+    with sentinel("main") as (primary, replica, watcher), ExitStack() as stack:
+        words = (
+            "--limit",
+            "2/h:header:X,burst=2",
+            "--redis",
+            f"redis+sentinel://127.0.0.1:{watcher.port}/main",
+        )
+        behind = stack.enter_context(origin(answering()))
+        fronts = [stack.enter_context(running("gateway", behind.url, *words)) for _ in range(2)]
+        assert by_turns(fronts, b"a") == SHARED
+        assert replica.say("DBSIZE") == b":1\r\n"
+        primary.kill()
+        until(lambda: b"role:master" in replica.say("INFO", "replication"))
+        for front in fronts:
+            until(lambda front=front: ask(front.port).status and ANSWERS in front.stderr)
+        assert by_turns(fronts, b"a") == [429] * 4
+        assert by_turns(fronts, b"b") == SHARED
 
 
 @pytest.mark.parametrize(
