@@ -4,6 +4,7 @@ import argparse
 import json
 import pstats
 import resource
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +21,9 @@ def main() -> int:
     unknown = set(options.peers) - set(PEERS)
     if unknown:
         return _say(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}") or 2
+    missing = [tool for tool in ("wrk", "ab", "curl", "taskset") if shutil.which(tool) is None]
+    if missing:
+        return _say(f"needed on PATH, and not there: {', '.join(missing)}") or 2
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if args.profile:

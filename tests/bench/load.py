@@ -5,9 +5,11 @@ Both run pinned to the core of the origin. What went wrong is counted, and a mea
 
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.bench.cpu import CORE_OF_LOAD, pin
 
@@ -69,6 +71,7 @@ def requests(
     new_urls: bool = False,
     new_cookies: bool = False,
     closing: bool = False,
+    fields: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
     """Send GET requests over kept connections, as fast as they are answered.
 
@@ -77,9 +80,10 @@ def requests(
         new_urls: each to another URL.
         new_cookies: each with another session in its Cookie.
         closing: each on a connection of its own.
+        fields: that each has besides.
     """
-    script = place / f"load-{browser:d}{new_urls:d}{new_cookies:d}{closing:d}.lua"
-    script.write_text(_script(browser, new_urls, new_cookies, closing))
+    script = place / f"load-{browser:d}{new_urls:d}{new_cookies:d}{closing:d}{bool(fields):d}.lua"
+    script.write_text(_script({**(BROWSER if browser else {}), **fields}, new_urls, new_cookies, closing))
     line = [
         "wrk",
         "-t1",
@@ -101,8 +105,7 @@ def requests(
     return Result(count, broken + refused, p50 / 1e6)
 
 
-def _script(browser: bool, new_urls: bool, new_cookies: bool, closing: bool) -> str:
-    fields = dict(BROWSER) if browser else {}
+def _script(fields: dict[str, str], new_urls: bool, new_cookies: bool, closing: bool) -> str:
     if closing:
         fields["Connection"] = "close"
     lines = [f'wrk.headers["{name}"] = "{value}"' for name, value in fields.items()]

@@ -13,6 +13,7 @@ from tests.bench import memory, start
 from tests.bench.cpu import active_opens, cpu, resident_kib
 from tests.bench.load import Result, handshakes, requests
 from tests.bench.peers import BACKENDS, BLIND_PEERS, ROUTES, Bench, Proxy
+from tests.support.issuer import Signer
 
 __all__ = ["ROWS", "Invalid", "Measured", "Options", "Row"]
 
@@ -220,6 +221,42 @@ def _gateway(one: Sequence[str], other: Sequence[str], path: str) -> Callable[[B
     return measure
 
 
+_DEAR = 1.3
+_DEARER = 5.0
+"""A request that is guarded may cost so many times, or so many microseconds more, whichever is more."""
+
+
+def _guarded(bench: Bench, options: Options) -> Measured:
+    """A gateway that checks a token, counts and says who asks, against one that lets everybody in."""
+    signer = Signer("k1", "RS256")
+    keys = bench.place / "jwks.json"
+    keys.write_bytes(signer.jwks)
+    keys.chmod(0o600)
+    fields = {"Authorization": "Bearer " + signer.token(exp=int(time.time()) + 86400).decode()}
+    words = [
+        "/={origin}",
+        "--jwt",
+        f"/: @{keys},aud=shop",
+        "--limit",
+        "1000000/s:user",
+        "--pass-identity",
+        "X-User=sub",
+    ]
+
+    def load(bench: Bench, proxy: Proxy, seconds: float) -> Result:
+        return requests(proxy.url() + "/", bench.place, seconds=seconds, fields=fields)
+
+    with ExitStack() as stack:
+        cases: dict[str, Callable[[float], float]] = {}
+        for name, some in (("guarded", words), ("open", words[:1])):
+            proxy = stack.enter_context(bench.running("netfront", gateway=some))
+            cases[name] = partial(_cost, bench, proxy, load)
+        measured = _interleaved(cases, options)
+    least = measured.figures["open"]
+    measured.verdict = measured.figures["guarded"] / max(least * _DEAR, least + _DEARER)
+    return measured
+
+
 def _composed(path: str) -> Callable[[Bench, Options], Measured]:
     """Make the measurement of an answer of three parts against three plain requests for them."""
     words = [f"{path}={{origin}}", "--compose", f"/home = a:{path}/a + b:{path}/b + c:{path}/c"]
@@ -327,6 +364,13 @@ _ALL = (
         1.05,
         1.0,
         _gateway(_THOUSAND, _THOUSAND[-1:], "/r999/x"),
+    ),
+    Row(
+        "guarded",
+        f"a JWT, a limit and who asks / (without × {_DEAR:g}, or + {_DEARER:g} µs)",
+        1.0,
+        0.9,
+        _guarded,
     ),
     Row("compose", "an answer of three parts / three requests", 2.0, 1.4, _composed("/json")),
     Row("compose-same", "the same, where the parts' bodies come again", 2.0, 1.4, _composed("/same")),
