@@ -151,11 +151,11 @@ class Figures:
         status = exchange.status
         if status >= 500:
             self._errors += 1
-        if exchange.attempts > 1:
+        if exchange.tries > 1:
             if exchange.retried == HEDGED:
                 self._hedges += 1
             else:
-                self._retries += exchange.attempts - 1
+                self._retries += exchange.tries - 1
         if exchange.source == "backend" and (counts := self._of(exchange.backend, now)) is not None:
             counts.recent.record((exchange.first or now) - exchange.asked, now)
             if status >= 500 and status not in counts.pool.rules.eject_on:  # the pool has counted those

@@ -117,13 +117,13 @@ class Console:
         milliseconds = (exchange.ended - exchange.started) * 1000
         label = backend.member.label if backend is not None else None
         to = f" -> {label}" if label is not None else ""
-        tries = _tries(exchange.attempts, exchange.retried)
+        tries = _tries(exchange.tries, exchange.retried)
         why = f" [{shown(exchange.outcome)}]" if exchange.outcome else ""
         if self._json:
             self._event(
                 "request", method=method, target=target, status=status, milliseconds=round(milliseconds, 3),
                 sent=exchange.sent, received=exchange.received, backend=label,
-                tries=exchange.attempts, retried=exchange.retried, outcome=exchange.outcome,
+                tries=exchange.tries, retried=exchange.retried, outcome=exchange.outcome,
             )  # fmt: skip
         self._say(
             f"{self._paint(color, str(status))} {method} {target}{to}{tries} {milliseconds:.1f} ms "

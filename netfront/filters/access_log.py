@@ -142,7 +142,7 @@ def _facts(exchange: Exchange, stamp: _Stamp) -> dict[str, object]:
         facts["user"] = exchange.user
     if exchange.backend is not None:
         facts["backend"] = exchange.backend.member.label
-        facts["tries"] = exchange.attempts
+        facts["tries"] = exchange.tries
     if exchange.retried:
         facts["retried"] = exchange.retried
     if exchange.first:

@@ -156,7 +156,7 @@ class Attempts:
             if client.gone.is_set and client.has_left():
                 raise ClientGone
         lease = self.take()
-        self.request.exchange.attempts = 1
+        self.request.exchange.tries = 1
         return await self.begin(lease, None, late, hedge)
 
     async def when_there_is_room(self, late: float, hedge: Hedge | None) -> Response:
@@ -166,7 +166,7 @@ class Attempts:
         if lease is None:
             raise ClientGone
         late += clock() - began  # nobody was silent meanwhile
-        self.request.exchange.attempts = 1
+        self.request.exchange.tries = 1
         return await self.begin(lease, self._transport.kept(lease.backend, self.request), late, hedge)
 
     async def instead_of(self, response: Response) -> Response:
@@ -304,7 +304,7 @@ class Attempts:
     def _note(self, why: str) -> None:
         """Say in the log why there is one more try."""
         exchange = self.request.exchange
-        exchange.attempts += 1
+        exchange.tries += 1
         exchange.retried = f"retried: {why}"
 
     # -- opening connections --------------------------------------------------------------------------------
@@ -372,7 +372,7 @@ class _Opening:
                 lease = self._attempts.take(*self._leases)
             except NoBackend:
                 return None
-            self._exchange.attempts += 1
+            self._exchange.tries += 1
             self._exchange.retried = f"retried: {self._why}"
         self._why = SILENT
         backend = self._exchange.backend = self._leases.add(lease)

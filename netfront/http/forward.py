@@ -117,7 +117,7 @@ def forward(
         else:
             backend = lease.backend
             try:
-                exchange.attempts = 1
+                exchange.tries = 1
                 exchange.backend = backend
                 connection = transport.kept(backend, request)
                 if connection is not None and request.body.__class__ is bytes:

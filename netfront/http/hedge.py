@@ -135,7 +135,7 @@ class _Try:
         response, self._response = self._response, None
         if response is not None:
             exchange = request.exchange
-            exchange.attempts += 1
+            exchange.tries += 1
             exchange.backend = self._lease.backend
             exchange.retried = HEDGED
             exchange.asked = self._began

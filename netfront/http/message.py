@@ -146,7 +146,6 @@ class Exchange:
 
     __slots__ = (
         "asked",
-        "attempts",
         "backend",
         "client",
         "ended",
@@ -164,6 +163,7 @@ class Exchange:
         "started",
         "status",
         "target",
+        "tries",
         "user",
         "version",
     )
@@ -181,7 +181,7 @@ class Exchange:
         self.status = 0
         self.received = 0
         self.sent = 0
-        self.attempts = 0
+        self.tries = 0
         self.retried = ""
         self.backend: Backend | None = None
         self.source = "netfront"

@@ -207,6 +207,8 @@ class _Connection:
         patience = server.limits.head_time
         data = b""
         while True:
+            if data or stream.readable.is_set:
+                await _take_turns()
             if not data:
                 self.is_idle = True
                 due.which = "idle"
@@ -566,6 +568,16 @@ class _Connection:
                     left -= len(data)
         except OSError:
             pass
+
+
+async def _take_turns() -> None:
+    """Let others go on now and then, where a client asks faster than it is answered and so is never waited for."""
+    active = lane()
+    if active is not None:
+        active.operations -= 1
+        if active.operations > 0:
+            return
+    await breathe()
 
 
 @lru_cache(maxsize=1024)

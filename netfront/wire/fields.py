@@ -95,8 +95,9 @@ RESPONSE_KINDS: Mapping[bytes, int] = {
 TRAILER_REFUSED = frozenset(
     {*REQUEST_KINDS, *RESPONSE_KINDS, b"content-encoding", b"content-type", b"content-range", b"trailer"}
     | {b"authorization", b"cookie", b"cache-control", b"max-forwards"}
-) - set(_IDS)
-"""Fields that a trailer section may not carry (RFC 9110 §6.5.1): framing, routing, authentication, handling."""
+)
+"""Fields that a trailer section may not carry (RFC 9110 §6.5.1): framing, routing, authentication, handling, and the
+name of the request, which is settled with its head."""
 
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)").fullmatch
 _LONGEST_REMEMBERED = 2048

@@ -176,7 +176,7 @@ def test_change_of_members_is_a_line_and_an_object(capsys):
 
 def test_a_request_says_where_it_went_and_why_it_went_there(capsys):
     exchange = Exchange(1.0, None, b"GET", b"/\x1b[31m", b"1")
-    exchange.ended, exchange.status, exchange.attempts, exchange.retried = 1.5, 200, 2, "hedged"
+    exchange.ended, exchange.status, exchange.tries, exchange.retried = 1.5, 200, 2, "hedged"
     exchange.backend = Backend(Member(Endpoint("http", "b", 80), "b", b"b"))
     Console(quiet=False, json_events=True, color=False).exchange(exchange)
     said = capsys.readouterr()

@@ -136,6 +136,8 @@ _FORBIDDEN_TRAILERS = (
     b"Content-Type: text/html",
     b"Content-Range: bytes 0-1/2",
     b"Trailer: x-t",
+    b"X-Request-Id: theirs",
+    b"X_Request_Id: theirs",
     b"TE: gzip",
     b"Upgrade: h2c",
     b"Expect: 100-continue",

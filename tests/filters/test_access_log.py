@@ -65,7 +65,7 @@ def test_json_and_logfmt_say_why():
 
 def test_backend_tries_and_why_there_were_more_are_told():
     exchange = Exchange(1.0, Somebody(), b"GET", b"/", b"1")
-    exchange.backend, exchange.attempts, exchange.retried = DB, 2, "retried: connection refused"
+    exchange.backend, exchange.tries, exchange.retried = DB, 2, "retried: connection refused"
     lines = []
     for shape in ("json", "logfmt"):
         access_log(shape, lines.append, lambda _: 0.0, time.gmtime)(exchange)
@@ -76,7 +76,7 @@ def test_backend_tries_and_why_there_were_more_are_told():
 
 def test_of_what_went_well_at_once_no_reason_is_told():
     exchange = Exchange(1.0, Somebody(), b"GET", b"/", b"1")
-    exchange.backend, exchange.attempts = DB, 1
+    exchange.backend, exchange.tries = DB, 1
     lines = []
     access_log("json", lines.append, lambda _: 0.0, time.gmtime)(exchange)
     assert "retried" not in json.loads(lines[0])

@@ -133,7 +133,7 @@ async def test_what_is_refused_goes_elsewhere_whatever_its_method(nursery, metho
         status, body = await rig.ask(method, b"abc")
         assert (status, body) == (200, b"" if method == b"HEAD" else b"good")
         assert [seen.body for seen in good.requests] == [b"abc"]
-    assert (rig.last.attempts, rig.last.retried) == (2, "retried: connection refused")
+    assert (rig.last.tries, rig.last.retried) == (2, "retried: connection refused")
     assert rig.pool.backends[0].failures == 1
 
 
@@ -152,7 +152,7 @@ async def test_three_tries_are_made_at_most(nursery):
         ports = [open_.enter_context(closed_port()) for _ in range(5)]
         rig = Rig(nursery, *ports)
         assert (await rig.ask())[0] == 502
-    assert (rig.last.attempts, [one.failures for one in rig.pool.backends]) == (3, [1, 1, 1, 0, 0])
+    assert (rig.last.tries, [one.failures for one in rig.pool.backends]) == (3, [1, 1, 1, 0, 0])
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -190,7 +190,7 @@ async def test_without_an_answer_what_may_be_repeated_goes_elsewhere(nursery, sc
         assert await rig.ask(method, b"abc") == (200, b"good")
         assert [seen.body for seen in good.requests] == [b"abc"]
     assert rig.pool.backends[0].failures == 1
-    assert (rig.last.attempts, rig.last.backend) == (2, rig.pool.backends[1])
+    assert (rig.last.tries, rig.last.backend) == (2, rig.pool.backends[1])
 
 
 async def test_what_an_interim_answer_was_passed_on_of_is_not_asked_for_again(nursery):
@@ -317,7 +317,7 @@ async def test_an_answer_of_a_status_that_was_named_is_tried_elsewhere(nursery, 
         rig = Rig(nursery, busy.port, good.port, retry=ON_503)
         assert await rig.ask(method, b"abc") == (200, b"good")
         assert [seen.body for seen in good.requests] == [b"abc"]
-    assert (rig.last.attempts, rig.last.retried) == (2, "retried: answered 503")
+    assert (rig.last.tries, rig.last.retried) == (2, "retried: answered 503")
     assert rig.last.backend is rig.pool.backends[1]
     assert rig.pool.backends[0].failures == 0
 
@@ -498,7 +498,7 @@ async def test_requests_that_wait_are_served_one_after_the_other(nursery):
             with trio.fail_after(5):
                 assert (await client.receive_some(65536)).endswith(b"good")
         assert [seen.target for seen in good.requests] == [b"/0", b"/1", b"/2"]
-    assert rig.last.attempts == 1
+    assert rig.last.tries == 1
 
 
 @pytest.mark.parametrize(("kind", "method"), [("refusing", b"POST"), ("closing", b"GET")])
@@ -515,7 +515,7 @@ async def test_what_has_failed_waits_for_the_one_that_is_busy(nursery, kind, met
         with trio.fail_after(5):
             assert (await client.receive_some(65536)).endswith(b"good")
         assert len(good.requests) == 1
-    assert rig.last.attempts == 2
+    assert rig.last.tries == 2
     assert [backend.in_flight for backend in rig.pool.backends] == [0, 0]
 
 

@@ -151,7 +151,7 @@ def test_an_answer_in_time_is_not_hedged(rig):
     assert len(rig.asked) == 1
     rig.streams[rig.asked[0]].feed(OK % b"one")
     rig.go_on()
-    assert (rig.body, rig.exchange.attempts, rig.exchange.retried) == (b"one", 1, "")
+    assert (rig.body, rig.exchange.tries, rig.exchange.retried) == (b"one", 1, "")
     assert rig.is_clean()
 
 
@@ -160,7 +160,7 @@ def test_the_second_answers_first_and_the_silence_counts(rig):
     other.feed(OK % b"two")
     rig.go_on()
     assert rig.body == b"two"
-    assert (rig.exchange.attempts, rig.exchange.retried, rig.exchange.backend) == (2, "hedged", well)
+    assert (rig.exchange.tries, rig.exchange.retried, rig.exchange.backend) == (2, "hedged", well)
     assert one.is_closed
     assert not other.is_closed
     assert (hung.failures, well.failures, well.served) == (1, 0, 1)
@@ -171,7 +171,7 @@ def test_the_first_answers_after_all_and_nothing_counts(rig):
     one, other, slow, beside = late(rig)
     one.feed(OK % b"one")
     rig.go_on()
-    assert (rig.body, rig.exchange.attempts, rig.exchange.backend) == (b"one", 1, slow)
+    assert (rig.body, rig.exchange.tries, rig.exchange.backend) == (b"one", 1, slow)
     assert other.is_closed
     assert (slow.failures, beside.failures) == (0, 0)
     assert rig.is_clean()
@@ -329,7 +329,7 @@ def test_what_has_begun_may_still_win(rig):
     rig.go_on()
     one.feed(answer[20:])
     rig.go_on()
-    assert (rig.body, rig.exchange.attempts) == (b"one", 1)
+    assert (rig.body, rig.exchange.tries) == (b"one", 1)
     assert other.is_closed
     assert (slow.failures, beside.failures) == (0, 0)
     assert rig.is_clean()
@@ -347,7 +347,7 @@ def test_a_first_try_that_fails_meanwhile_leaves_it_to_the_second(rig, part):
     assert len(rig.asked) == 2, "nobody is asked twice"
     other.feed(OK % b"two")
     rig.go_on()
-    assert (rig.body, rig.exchange.attempts, rig.exchange.backend) == (b"two", 2, well)
+    assert (rig.body, rig.exchange.tries, rig.exchange.backend) == (b"two", 2, well)
     assert failing.failures == (1 if part else 0), "a kept connection that ends says nothing of its backend"
     assert rig.is_clean()
 
