@@ -87,7 +87,7 @@ _netfront_gateway() {
         '*--health-body=[the answer to --health has to match this pattern]:value: ' \
         '*--eject-on=[answers that count as failures, such as 502,503,504; three in ten seconds eject a backend]:value: ' \
         '*--slow-start=[how long a backend that came back takes to get its whole share (default 0s)]:value: ' \
-        '*--queue=[requests that wait while every backend has its +max; more are 503 (default 100)]:value: ' \
+        '*--queue=[requests, or connections of tcp\://, that wait while every backend has its +max; more are 503, or reset (default 100)]:value: ' \
         '*--queue-timeout=[how long each of them waits (default 5s)]:value: ' \
         '*--retry-on=[what is tried elsewhere if the method may be repeated\: statuses, reset (no answer came) or none (default reset)]:value: ' \
         '*--retry-body=[most of a request'\''s body that is kept to be sent again (default 64KiB)]:value: ' \
@@ -208,7 +208,7 @@ _netfront_proxy() {
         '*--health-body=[the answer to --health has to match this pattern]:value: ' \
         '*--eject-on=[answers that count as failures, such as 502,503,504; three in ten seconds eject a backend]:value: ' \
         '*--slow-start=[how long a backend that came back takes to get its whole share (default 0s)]:value: ' \
-        '*--queue=[requests that wait while every backend has its +max; more are 503 (default 100)]:value: ' \
+        '*--queue=[requests, or connections of tcp\://, that wait while every backend has its +max; more are 503, or reset (default 100)]:value: ' \
         '*--queue-timeout=[how long each of them waits (default 5s)]:value: ' \
         '*--retry-on=[what is tried elsewhere if the method may be repeated\: statuses, reset (no answer came) or none (default reset)]:value: ' \
         '*--retry-body=[most of a request'\''s body that is kept to be sent again (default 64KiB)]:value: ' \
@@ -293,7 +293,7 @@ _netfront_balance() {
         '*--health-body=[the answer to --health has to match this pattern]:value: ' \
         '*--eject-on=[answers that count as failures, such as 502,503,504; three in ten seconds eject a backend]:value: ' \
         '*--slow-start=[how long a backend that came back takes to get its whole share (default 0s)]:value: ' \
-        '*--queue=[requests that wait while every backend has its +max; more are 503 (default 100)]:value: ' \
+        '*--queue=[requests, or connections of tcp\://, that wait while every backend has its +max; more are 503, or reset (default 100)]:value: ' \
         '*--queue-timeout=[how long each of them waits (default 5s)]:value: ' \
         '*--retry-on=[what is tried elsewhere if the method may be repeated\: statuses, reset (no answer came) or none (default reset)]:value: ' \
         '*--retry-body=[most of a request'\''s body that is kept to be sent again (default 64KiB)]:value: ' \

@@ -27,7 +27,7 @@ _HTTP_ONLY = (
     "redirect_http", "hsts", "change_host_header", "allow_host", "header", "response_header", "keep_server",
     "forwarded", "timeout", "head_timeout", "idle_timeout", "body_timeout", "send_timeout", "read_timeout",
     "backend_idle_timeout", "max_line", "max_field", "max_head", "max_fields", "max_body", "sticky_key", "eject_on",
-    "queue", "queue_timeout", "retry_on", "retry_body", "hedge", "backend_header",
+    "retry_on", "retry_body", "hedge", "backend_header",
     "match", "rewrite", "public", "basic", "api_key", "jwt", "oidc", "session_key", "mtls", "auth_url", "token_scope",
     "claim", "ip", "allow", "pass_identity", "limit", "concurrency", "redis", "compose_each", "compose_status",
     "compose_timeout", "compose_part", "compose_cookie", "server_timing", "cors", "secure_headers",
@@ -36,6 +36,7 @@ _HTTP_ONLY = (
 _HTTP_FLAGS = frozenset(map(flag_of, _HTTP_ONLY))
 _TCP_ONLY = (
     "name", "client_ca", "handshake_timeout", "max_connections", "max_per_address", "connect_timeout", "stream_timeout",
+    "queue", "queue_timeout",
 )  # fmt: skip
 
 _LOOPBACK = ("127.0.0.1", "::1")

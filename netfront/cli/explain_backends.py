@@ -47,8 +47,11 @@ def explain_balancing(pool: PoolPlan, kind: str, sticky_key: Secret | None) -> I
         yield "health", _health(balance.health)
     if balance.slow_start:
         yield "return", f"to a whole share within {render_duration(balance.slow_start)}"
-    if kind == "http" and any(target.max for target in pool.targets):
-        yield "queue", _queue(balance)
+    if kind != "udp" and any(target.max for target in pool.targets):
+        yield (
+            "queue",
+            _queue(balance, *(("requests", "503") if kind == "http" else ("connections", "a reset"))),
+        )
 
 
 def explain_retries(settings: Settings, *, may_have_several: bool) -> Iterator[tuple[str, str]]:
@@ -116,10 +119,11 @@ def _health(health: HealthPlan) -> str:
     return f"every {render_duration(health.interval)}: {', '.join([asked, *notes])}"
 
 
-def _queue(balance: BalancePlan) -> str:
+def _queue(balance: BalancePlan, what: str, otherwise: str) -> str:
     if not balance.queue:
-        return "none: 503 while all are full"
-    return f"{balance.queue} requests wait up to {render_duration(balance.queue_timeout)} while all are full; else 503"
+        return f"none: {otherwise} while all are full"
+    patience = render_duration(balance.queue_timeout)
+    return f"{balance.queue} {what} wait up to {patience} while all are full; else {otherwise}"
 
 
 def _retry(retry: RetryPlan, body: int) -> str:

@@ -249,7 +249,8 @@ Queue = Annotated[
     flag(
         "--queue",
         BALANCING,
-        f"requests that wait while every backend has its +max; more are 503 (default {Settings().balance.queue})",
+        "requests, or connections of tcp://, that wait while every backend has its +max; more are 503, or reset "
+        f"(default {Settings().balance.queue})",
         "[SCOPE: ]N",
     ),
 ]

@@ -9,6 +9,7 @@ side is the end of the other: an EOF an EOF, a reset a reset.
 """
 
 from collections.abc import Callable, Container, Iterable
+from functools import partial
 
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue, words
 from netfront.net.backend import Backend, Member
@@ -78,6 +79,7 @@ class Passthrough:
             )
             if not early:
                 early = stream.receive_now() or b""  # what is there goes into the handshake with the backend
+            await tries.begin()
             while not passage.ended:
                 backend, out = await dial_any(tries, timeout=self._connect_time, has_words=bool(early))
                 tries.won(backend)
@@ -158,6 +160,7 @@ class _Tries:
     """
 
     __slots__ = (
+        "_first",
         "_lease",
         "_leases",
         "_passage",
@@ -177,22 +180,40 @@ class _Tries:
         self._protocols = protocols
         self._passage = passage
         self._tried: list[Backend] = []
+        self._first: Lease | None = None
         self._leases = Leases()
         self._lease: Lease | None = None
         self._seconds = 0.0
         self.has_more = True
 
+    async def begin(self) -> None:
+        """Pick the first to dial; where all are busy, wait in their queue.
+
+        Raises:
+            NoBackend: there is none, or the queue is full, or it took too long.
+            ClientGone: it left meanwhile.
+        """
+        try:
+            self._first = self._take()
+        except NoBackend as error:
+            if not error.is_full:
+                raise
+            waited = partial(self._take, has_waited=True)
+            self._first = await self._pool.wait_for_lease(waited, self.gone, self.has_left)
+            if self._first is None:
+                raise ClientGone from None
+
     def another(self) -> Backend | None:
-        """Pick the next to dial; None when it is enough, or there is none. Raises NoBackend if none ever was."""
+        """Give the next to dial; None when it is enough, or there is none."""
         if not self.has_more:
             return None
-        try:
-            lease = self._take(clock())
-        except NoBackend:
-            self.has_more = False
-            if self._tried:
+        lease, self._first = self._first, None
+        if lease is None:
+            try:
+                lease = self._take(has_waited=True)
+            except NoBackend:
+                self.has_more = False
                 return None
-            raise
         backend = self._leases.add(lease)
         self._tried.append(backend)
         passage = self._passage
@@ -235,6 +256,8 @@ class _Tries:
 
     def gave_up(self) -> None:
         """Hand back what is out still: nothing was connected."""
+        if self._first is not None:
+            self._first.done(GIVEN_UP)
         self._leases.gave_up()
 
     def preamble(self, member: Member) -> bytes:
@@ -253,19 +276,24 @@ class _Tries:
             stream.hung.clear()
         return stream.is_lost
 
-    def _take(self, now: float) -> Lease:
+    def _take(self, *, has_waited: bool = False) -> Lease:
         """Take a lease: of those that want one of the client's protocols, its favourite first, else of the others."""
-        pool, key = self._pool, self._passage.facts.peer[0].encode()
-        wanted = {backend.member.alpn for backend in pool.backends} if self._protocols is not None else {None}
+        key = self._passage.facts.peer[0].encode()
+        take = partial(self._pool.take, key, now=clock(), has_waited=has_waited)
+        wanted = (
+            {backend.member.alpn for backend in self._pool.backends}
+            if self._protocols is not None
+            else {None}
+        )
         if wanted == {None}:
-            return pool.take(key, self._tried, now)
+            return take(self._tried)
         for protocol in self._protocols or ():
             if protocol in wanted:
                 try:
-                    return pool.take(key, _Unfit(protocol, self._tried), now)
+                    return take(_Unfit(protocol, self._tried))
                 except NoBackend:
                     pass
-        return pool.take(key, _Unfit(None, self._tried), now)
+        return take(_Unfit(None, self._tried))
 
 
 class _Unfit(Container[Backend]):

@@ -317,6 +317,7 @@ def test_bytes_and_datagrams_are_told_without_what_is_said_of_requests():
         "  dial        udp://10.0.0.1:53\n"
         "route         connections for a.test\n"
         "  pick        by hash of the client's address; nobody gets 1.25 times its share\n"
+        "  queue       100 connections wait up to 5s while all are full; else a reset\n"
         "  dial        tcp://db1:1\n"
         "  dial        tcp://db2:1, backup, at most 3 at once, for clients that offer h2\n"
         "stop          drain for 30s\n"

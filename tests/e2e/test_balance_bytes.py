@@ -5,6 +5,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.support.servers import free_port, nginx
 
 TCP = ("-l", "tcp://127.0.0.1:0")
 UDP = ("-l", "udp://127.0.0.1:0")
+KEPT = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"
 in_both_modes = pytest.mark.usefixtures("modes")
 
 
@@ -120,6 +122,42 @@ def test_max_bounds_connections():
             a.origin.wait_connections(1)
             assert ask(front.port).body == b"b"
         until(lambda: ask(front.port).body == b"a")
+
+
+@in_both_modes
+def test_connections_wait_for_a_place_and_who_leaves_holds_up_nobody():
+    with (
+        named(1) as (a,),
+        running("balance", *TCP, f"{a.place}+max=1", "-v") as front,
+        contextlib.ExitStack() as stack,
+    ):
+        with connect(front.port) as held:
+            held.send(KEPT)
+            assert held.read_answer().body == b"a"
+            leaver, *waiting = (stack.enter_context(connect(front.port)) for _ in range(3))
+            for client in waiting:
+                client.send(KEPT)
+                client.send_eof()
+            time.sleep(0.2)  # by then they wait, of which nobody is told
+            leaver.reset()
+            until(lambda: "[client: it left]" in front.stderr)
+            assert len(a.origin.requests) == 1
+        for client in waiting:
+            assert client.read_answer().body == b"a"
+
+
+@in_both_modes
+@pytest.mark.parametrize("words", [("--queue", "0"), ("--queue-timeout", "100ms")])
+def test_who_finds_no_place_is_reset(words):
+    with named(1) as (a,), running("balance", *TCP, f"{a.place}+max=1", *words, "-v") as front:
+        with connect(front.port) as held:
+            held.send(KEPT)
+            assert held.read_answer().body == b"a"
+            with connect(front.port) as client, pytest.raises(ConnectionResetError):
+                client.socket.recv(10)
+        until(lambda: "all backends are busy" in front.stderr)
+        until(lambda: f"{len(KEPT)} B in" in front.stderr)
+        assert ask(front.port).body == b"a"
 
 
 def test_clients_of_one_address_stay_where_they_are():
