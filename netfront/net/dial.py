@@ -38,6 +38,7 @@ __all__ = [
 Address = tuple[socket.AddressFamily, object]
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 """Off before connecting, the last packet of the handshake is not sent alone, but with the first bytes: 4 us less."""
+_STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 BESIDE = 0.25
 """Seconds of silence after which another address, or backend, is tried beside the first (RFC 8305 §5)."""
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -368,7 +369,7 @@ async def resolve(member: Member, until: float) -> Sequence[Address]:
 
 def _begin(address: Address, has_words: bool) -> tuple[SocketStream, bool]:
     family, place = address
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock = socket.SocketType(family, _STREAM)
     try:
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

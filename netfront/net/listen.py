@@ -273,20 +273,38 @@ class _Worker:
 
     def __init__(self) -> None:
         self.wanted = Signal()
-        self.connection: tuple[socket.socket, Facts] | None = None
+        self.connection: tuple[socket.SocketType, Facts] | None = None
 
 
 async def _work(
     listener: Listener,
-    sock: socket.socket,
+    sock: socket.SocketType,
     facts: Facts,
     admission: Admission,
-    idle: list[_Worker],
+    idle: list[_Worker] | None,
 ) -> None:
-    """Run a connection, and then those that this task is woken for: to start one costs 6 us, to wake one 1."""
-    await _connection(listener.handler, sock, facts, admission)
+    """Run a connection to its end, and then those that this task is woken for: to start one costs 6 us, to wake one 1.
+
+    What befalls a connection stays its own.
+
+    Args:
+        idle: where it waits for others; None if it is to end.
+    """
     worker, due = _Worker(), deadline()
-    while len(idle) < _MOST_IDLE:
+    while True:
+        address = facts.peer[0]
+        stream = SocketStream(sock, facts)
+        try:
+            await listener.handler(stream)  # by then the listener may have another one
+        except (OSError, Overdue):
+            pass
+        except Exception:
+            _log.exception("a connection failed by a fault of netfront's own")
+        finally:
+            stream.abort()
+            admission.leave(address)
+        if idle is None or len(idle) >= _MOST_IDLE:
+            return
         due.at = math.inf
         idle.append(worker)
         await ready(worker.wanted)
@@ -294,7 +312,6 @@ async def _work(
         assert worker.connection is not None
         sock, facts = worker.connection
         worker.connection = None
-        await _connection(listener.handler, sock, facts, admission)  # by then it may have another one
 
 
 async def _accept_all(
@@ -306,6 +323,7 @@ async def _accept_all(
     lane: Lane | None,
 ) -> None:
     idle: list[_Worker] = []
+    family, kind = int(sock.family), int(sock.type)
     place = sock.getsockname()
     local = (place[0], place[1]) if isinstance(place, tuple) else ("", 0)
     while True:
@@ -315,7 +333,7 @@ async def _accept_all(
                 admission.freed.clear()
                 await ready(admission.freed)
             try:
-                accepted, peer = sock.accept()
+                number, peer = sock._accept()  # type: ignore[attr-defined]  # accept() asks enums for their members
             except BlockingIOError:
                 ear.readable.clear()
                 break
@@ -325,6 +343,7 @@ async def _accept_all(
                     admission.freed.clear()
                     await first(admission.freed, until=clock() + _RESERVE)
                 continue
+            accepted = socket.SocketType(family, kind, 0, number)
             address = peer[0] if isinstance(peer, tuple) else ""
             if not admission.enter(address):
                 accepted.close()
@@ -339,23 +358,6 @@ async def _accept_all(
                 connections.start_soon(lane.run, _work, listener, accepted, facts, admission, idle)
                 lane.trio_due = True
             else:
-                connections.start_soon(plainly, _connection, listener.handler, accepted, facts, admission)
+                connections.start_soon(plainly, _work, listener, accepted, facts, admission, None)
         else:
             await breathe()
-
-
-async def _connection(
-    handler: StreamHandler, sock: socket.socket, facts: Facts, admission: Admission
-) -> None:
-    """Run one connection to its end: what befalls it stays its own."""
-    address = facts.peer[0]
-    stream = SocketStream(sock, facts)
-    try:
-        await handler(stream)
-    except (OSError, Overdue):
-        pass
-    except Exception:
-        _log.exception("a connection failed by a fault of netfront's own")
-    finally:
-        stream.abort()
-        admission.leave(address)

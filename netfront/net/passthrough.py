@@ -279,15 +279,13 @@ class _Tries:
     def _take(self, *, has_waited: bool = False) -> Lease:
         """Take a lease: of those that want one of the client's protocols, its favourite first, else of the others."""
         key = self._passage.facts.peer[0].encode()
+        if self._protocols is None:
+            return self._pool.take(key, self._tried, clock(), has_waited=has_waited)
         take = partial(self._pool.take, key, now=clock(), has_waited=has_waited)
-        wanted = (
-            {backend.member.alpn for backend in self._pool.backends}
-            if self._protocols is not None
-            else {None}
-        )
+        wanted = {backend.member.alpn for backend in self._pool.backends}
         if wanted == {None}:
             return take(self._tried)
-        for protocol in self._protocols or ():
+        for protocol in self._protocols:
             if protocol in wanted:
                 try:
                     return take(_Unfit(protocol, self._tried))

@@ -162,7 +162,7 @@ class SocketStream:
         "writable",
     )
 
-    def __init__(self, sock: socket.socket, facts: Facts, *, is_readable: bool = True) -> None:
+    def __init__(self, sock: socket.SocketType, facts: Facts, *, is_readable: bool = True) -> None:
         self._socket = sock
         self._fd = sock.fileno()
         self._recv = sock.recv
