@@ -309,7 +309,7 @@ class Aside:
     """
 
     __slots__ = ("_coro", "_scope", "_start", "attached", "deadline", "due", "is_over", "lane", "raise_cancel",
-                 "seat", "send", "timer")  # fmt: skip
+                 "seat", "timer")  # fmt: skip
 
     def __init__(
         self,
@@ -324,7 +324,6 @@ class Aside:
         self.deadline = Deadline()
         self.raise_cancel: RaiseCancelT | None = None
         self.timer: _Timer | None = None
-        self.send = self._step
         self.seat: Seat | None = None
         self.is_over = False
         self._coro = coro
@@ -361,7 +360,8 @@ class Aside:
         except BaseException as left:
             return self._leave(left)
 
-    def _step(self, _: None) -> object:
+    def send(self, _: None) -> object:
+        """Have it go on to its next wait."""
         try:
             return self._coro.send(None)
         except BaseException as left:
