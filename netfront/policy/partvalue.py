@@ -13,7 +13,7 @@ from netfront.policy.merge import Piece
 from netfront.policy.reference import Missing
 from netfront.wire.coding import codings_of, decode
 from netfront.wire.fields import Field, Fields, field
-from netfront.wire.jsontext import check, has_numbers, parse, render
+from netfront.wire.jsontext import check, has_numbers, load_check, parse, render
 
 __all__ = [
     "CREDENTIALS",
@@ -107,6 +107,7 @@ class Reader:
         self._data = b""
         self._piece: Piece = b""
         self._value: object = None
+        load_check()
 
     def read(self, status: int, fields: Fields, data: bytes) -> PartValue:
         """Read an answer: see `read_answer`. Raises PartFault."""

@@ -66,6 +66,38 @@ def test_garbage_raises_value_error_alone(data):
     assert parse(render(value)) == value
 
 
+def is_json(data):
+    """Tell by Python's own reader, which takes NaN beside what is JSON."""
+    try:
+        json.loads(data.decode(), parse_constant=lambda _: 1 / 0)
+    except (ValueError, ZeroDivisionError):
+        return False
+    return True
+
+
+@given(VALUES, st.data())
+def test_what_passes_the_check_is_what_readers_take(value, data):
+    text = bytearray(json.dumps(value, ensure_ascii=data.draw(st.booleans())).encode(errors="surrogatepass"))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        text[at : at + data.draw(st.integers(0, 1))] = data.draw(st.sampled_from(_DAMAGE))
+    text = bytes(text)
+    try:
+        check(text)
+    except ValueError:
+        assert not is_json(text)
+    else:
+        assert is_json(text)
+
+
+_DAMAGE = [
+    b"",
+    *(bytes([byte]) for byte in b'{}[]",:\\/019eE+-.tfnu \n\0\x1f\x7f\x80\xc3\xff'),
+    b"\\ud800",
+    b"NaN",
+]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
