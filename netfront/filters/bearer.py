@@ -29,6 +29,7 @@ from netfront.wire.cookie import cookie_pairs
 __all__ = ["Bearer", "Fixed", "KeySource", "Verifier", "identity_of"]
 
 _CHALLENGE = b"WWW-Authenticate"
+_NONE = (b"", b"", b"")
 _GENERATION = 4 << 20
 """Bytes of tokens in a generation of what is remembered; a token's claims are several times its size."""
 
@@ -196,9 +197,15 @@ class Bearer:
     def check(self, request: Request) -> Identity | Awaitable[Identity | None] | None:
         """Look for a token. Raises Refusal: 401, it is not to be believed."""
         try:
-            token = self._token(request)
-            if token is None:
-                return None
+            value = request.fields.get(b"authorization")
+            scheme, _, token = value.partition(b" ") if value is not None else _NONE
+            if scheme.lower() == b"bearer":
+                token = token.strip(b" ")
+            else:
+                held = _cookie(request, self._cookie) if self._cookie is not None else None
+                if held is None:
+                    return None
+                token = held
             found = self._verifier.check(token, request.client)
         except TokenRefused as error:
             raise self._bad(error) from error
@@ -209,14 +216,6 @@ class Bearer:
             return await found
         except TokenRefused as error:
             raise self._bad(error) from error
-
-    def _token(self, request: Request) -> bytes | None:
-        value = request.fields.get(b"authorization")
-        if value is not None:
-            scheme, _, token = value.partition(b" ")
-            if scheme.lower() == b"bearer":
-                return token.strip(b" ")
-        return _cookie(request, self._cookie) if self._cookie is not None else None
 
     def _bad(self, error: TokenRefused) -> Refusal:
         return Refusal(401, f"bad token: {error.why}", [(_CHALLENGE, self._bad_challenge)])

@@ -5,7 +5,7 @@ client is a proxy we were told to trust: then its words are continued. One row o
 and a Host, and appended to every section: a section that comes again costs one comparison.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from netfront.http.message import Client, Filter, Handler, Request, Response
 from netfront.wire.fields import Edit, Field, field
@@ -21,11 +21,13 @@ class _Told:
 
     __slots__ = ("authority", "edit", "rows", "version")
 
-    def __init__(self, authority: bytes, version: bytes, rows: tuple[Field, ...]) -> None:
+    def __init__(
+        self, authority: bytes, version: bytes, rows: tuple[Field, ...], without: Iterable[bytes]
+    ) -> None:
         self.authority = authority
         self.version = version
         self.rows = rows
-        self.edit = Edit(added=rows)
+        self.edit = Edit(names=without, added=rows)
 
 
 def forwarded(
@@ -34,6 +36,7 @@ def forwarded(
     via: bool = True,
     rfc7239: bool = False,
     identify: Identify | None = None,
+    without: Collection[bytes] = (),
 ) -> Filter:
     """Make the filter.
 
@@ -41,7 +44,9 @@ def forwarded(
         trusted: whether an address is that of a proxy whose words are believed.
         rfc7239: send Forwarded too.
         identify: from a client's certificate (DER) to the values of Client-Cert and X-Client-Subject.
+        without: further fields that are ours to say, in lower case: dropped by the same edit, and from trailers.
     """
+    stripped = Edit(names=without) if without else None
     known: dict[tuple[object, ...], _Told] = {}
 
     def tell(request: Request) -> _Told:
@@ -51,7 +56,7 @@ def forwarded(
         told = known.get(key)
         if told is None:
             rows = tuple(_rows(request, via=via, rfc7239=rfc7239, identify=identify))
-            told = _Told(request.authority, request.version, rows)
+            told = _Told(request.authority, request.version, rows, without)
             if len(known) >= _CLIENTS:
                 known.clear()
             known[key] = told
@@ -68,9 +73,12 @@ def forwarded(
             ):
                 client.told = told = tell(request)
             if request.forwarded and trusted(client.facts.direct[0]):
-                request.fields = request.fields.plus(*_continued(request.forwarded, told.rows))
+                rows = _continued(request.forwarded, told.rows)
+                request.fields = request.fields.edited(Edit(names=without, added=rows))
             else:
                 request.fields = request.fields.edited(told.edit)
+            if stripped is not None and not isinstance(request.body, bytes):
+                request.body.trailer_edit = stripped
             return then(request)
 
         return handle

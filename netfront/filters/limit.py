@@ -18,11 +18,13 @@ from netfront.net.lane import clock
 from netfront.policy.limit import Rate, Spent
 from netfront.wire.fields import field
 
-__all__ = ["Limit", "Spend", "limit"]
+__all__ = ["Limit", "Spend", "SpendOne", "limit"]
 
 KeyOf = Callable[[Request], bytes]
 Spend = Callable[[Sequence[bytes], Sequence[Rate], float], Spent | Awaitable[Spent]]
 """Counts one request under each key, if all have room: Counters.spend, or one that must be awaited."""
+SpendOne = Callable[[bytes, Rate, float], float]
+"""Counters.spend_one."""
 _REMEMBERED = 1024
 """Answers to "how much is left" of which the fields are kept made."""
 
@@ -46,8 +48,12 @@ class Limit:
     window: int
 
 
-def limit(limits: Sequence[Limit], spend: Spend) -> Filter:
-    """Make the filter for the limits of one stage of a route."""
+def limit(limits: Sequence[Limit], spend: Spend, spend_one: SpendOne | None = None) -> Filter:
+    """Make the filter for the limits of one stage of a route.
+
+    Args:
+        spend_one: counts where there is but one limit; None where that takes `spend`.
+    """
     ids = frozenset(one.id for one in limits)
     every = _Held(tuple(limits))
     parts: dict[frozenset[bytes], _Held] = {frozenset(): every}
@@ -83,7 +89,24 @@ def limit(limits: Sequence[Limit], spend: Spend) -> Filter:
             request.answer_lines += held.told(spent.debts)
             return await then(request) if spent.admitted else held.refuse(request, spent.debts)
 
-        return handle
+        if spend_one is None or len(limits) > 1:
+            return handle
+        ((id, key),), (rate,) = every.keys, every.rates
+
+        def handle_one(request: Request) -> Awaitable[Response]:
+            if request.counted:
+                return handle(request)
+            request.counted = ids
+            debt = spend_one(id + key(request), rate, clock())
+            if debt > rate.bound:
+                debts = (debt - rate.interval,)
+                request.answer_lines += every.told(debts)
+                return _answer(every.refuse(request, debts))
+            left = rate.outlook(debt)
+            request.answer_lines += every.made.get(left) or every.make(left)
+            return then(request)
+
+        return handle_one
 
     return around
 
@@ -101,26 +124,26 @@ class _Held:
         self.keys = tuple((one.id, one.key) for one in limits)
         policies = b", ".join(b"%b;q=%d;w=%d" % (quoted(one.name), one.quota, one.window) for one in limits)
         self._policy = field(b"RateLimit-Policy", policies).raw if limits else b""
-        self._made: dict[tuple[int, ...], bytes] = {}
+        self.made: dict[tuple[int, ...], bytes] = {}
+        """The field lines that tell what is left."""
 
     def told(self, debts: Sequence[float]) -> bytes:
-        """Make the field lines that tell what is left to who owes so much."""
-        if len(debts) == 1:
-            left: tuple[int, ...] = self.rates[0].outlook(debts[0])
-        else:
-            left = ()
-            for rate, debt in zip(self.rates, debts, strict=True):
-                left += rate.outlook(debt)
-        lines = self._made.get(left)
-        if lines is None:
-            items = [
-                b"%b;r=%d;t=%d" % (quoted(one.name), left[2 * at], left[2 * at + 1])
-                for at, one in enumerate(self.limits)
-            ]
-            lines = field(b"RateLimit", b", ".join(items)).raw + self._policy
-            if len(self._made) >= _REMEMBERED:
-                self._made.clear()
-            self._made[left] = lines
+        """Give the field lines that tell what is left to who owes so much."""
+        left: tuple[int, ...] = ()
+        for rate, debt in zip(self.rates, debts, strict=True):
+            left += rate.outlook(debt)
+        return self.made.get(left) or self.make(left)
+
+    def make(self, left: tuple[int, ...]) -> bytes:
+        """Make the lines for what each limit has left, and in how many seconds it has one more."""
+        items = [
+            b"%b;r=%d;t=%d" % (quoted(one.name), left[2 * at], left[2 * at + 1])
+            for at, one in enumerate(self.limits)
+        ]
+        lines = field(b"RateLimit", b", ".join(items)).raw + self._policy
+        if len(self.made) >= _REMEMBERED:
+            self.made.clear()
+        self.made[left] = lines
         return lines
 
     def refuse(self, request: Request, debts: Sequence[float]) -> Response:

@@ -50,7 +50,10 @@ def limit_key(
 
     def of_user(request: Request) -> bytes:
         who = request.identity
-        return by_address(request) if who is None else _of(who.user.encode(errors="surrogatepass"))
+        if who is None:
+            return by_address(request)
+        user = who.user_bytes
+        return b"=" + user if len(user) <= _LONGEST else _of(user)
 
     def of_claim(request: Request) -> bytes:
         who = request.identity

@@ -1,8 +1,8 @@
 """Telling the backend who asks: fields of our own, which no client can send itself.
 
-Two filters. `strip_fields` stands before all routes and takes the fields away from every request, in every spelling
-that a backend may take for the same (CGI and WSGI read X_User as X-User), and out of trailers. `pass_identity` stands
-behind authentication and adds them, each with a claim, where there is one.
+`pass_identity` stands behind authentication and adds them, each with a claim, where there is one. From every client's
+request they were taken before all routes (see filters/forwarded), in every spelling that a backend may take for the
+same (CGI and WSGI read X_User as X-User). `strip_fields` does that for requests that are no client's own.
 """
 
 from collections.abc import Awaitable, Iterable, Sequence
@@ -25,10 +25,9 @@ def spellings(name: str) -> list[bytes]:
     return ["".join(map("".join, zip(parts, (*joint, ""), strict=True))).encode() for joint in joints]
 
 
-def strip_fields(names: Iterable[str]) -> Filter:
-    """Make the filter that takes fields away from requests."""
-    dropped = [spelt for name in names for spelt in spellings(name)]
-    edit = Edit(names=dropped)
+def strip_fields(names: Iterable[bytes]) -> Filter:
+    """Make the filter that takes fields of these names (in lower case) away from requests."""
+    edit = Edit(names=names)
 
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
@@ -55,10 +54,7 @@ def pass_identity(pairs: Sequence[tuple[str, str]]) -> Filter:
     dropped = [spelt for name, _ in pairs for spelt in spellings(name)]
 
     def edit_for(identity: Identity) -> Edit:
-        """Give the edit for an identity, remembered for those that come again: remembered credentials give the same."""
-        entry = known.get(id(identity))
-        if entry is not None and entry[0] is identity:
-            return entry[1]
+        """Make the edit for an identity, and remember it: remembered credentials give the same one again."""
         rows = [row for name, wanted in pairs if (row := _row(name, wanted, identity)) is not None]
         edit = Edit(names=dropped, added=rows)
         if len(known) >= _REMEMBERED:
@@ -68,8 +64,11 @@ def pass_identity(pairs: Sequence[tuple[str, str]]) -> Filter:
 
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
-            if request.identity is not None:
-                request.fields = request.fields.edited(edit_for(request.identity))
+            identity = request.identity
+            if identity is not None:
+                entry = known.get(id(identity))
+                edit = entry[1] if entry is not None and entry[0] is identity else edit_for(identity)
+                request.fields = request.fields.edited(edit)
             return then(request)
 
         return handle

@@ -27,6 +27,11 @@ class Identity:
     claims: Mapping[str, object] = field(default_factory=dict, repr=False)
     scopes: frozenset[str] = frozenset()
     key: str | None = None
+    user_bytes: bytes = field(init=False, repr=False, compare=False)
+    """The user in UTF-8, for whoever counts by it: an identity that is remembered is encoded once."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "user_bytes", self.user.encode(errors="surrogatepass"))
 
     def also(self, narrower: "Identity") -> "Identity":
         """Give the identity of who had to show both.

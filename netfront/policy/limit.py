@@ -42,17 +42,20 @@ class Rate:
     burst: int
     most: float = field(init=False, repr=False, compare=False)
     """The largest debt that is allowed, in seconds."""
+    bound: float = field(init=False, repr=False, compare=False)
+    """The same as sums of intervals are held against it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "most", self.interval * self.burst)
+        object.__setattr__(self, "bound", self.most + _SLACK)
 
     def left(self, debt: float) -> int:
         """Tell how many requests may come now, of who owes so much."""
-        return max(0, int((self.most - debt + _SLACK) / self.interval))
+        return max(0, int((self.bound - debt) / self.interval))
 
     def outlook(self, debt: float) -> tuple[int, int]:
         """Tell how many may come now, and in how many whole seconds one more."""
-        room = self.most - debt + _SLACK
+        room = self.bound - debt
         left = int(room / self.interval) if room > 0.0 else 0
         return left, ceil((left + 1) * self.interval - room)
 
@@ -90,10 +93,28 @@ class Counters:
     def __len__(self) -> int:
         return sum(map(len, self._shards))
 
+    def spend_one(self, key: bytes, rate: Rate, now: float) -> float:
+        """Count one request under one key, if that has room for it; as most limits are: 1.5 us less than `spend`.
+
+        Returns:
+            what the key owes with this request, in seconds: over `rate.bound` it was refused, and is not owed.
+        """
+        shard = self._shards[hash(key) % _SHARDS]
+        at = shard.get(key)
+        if at is None:
+            if len(shard) >= self._most:
+                self._clear(shard, now)
+            at = now
+        elif at < now:
+            at = now
+        after = at + rate.interval
+        debt = after - now
+        if debt <= rate.bound:
+            shard[key] = after
+        return debt
+
     def spend(self, keys: Sequence[bytes], rates: Sequence[Rate], now: float) -> Spent:
         """Count one request under each of its keys, if all of them have room for it."""
-        if len(keys) == 1:
-            return self._spend_one(keys[0], rates[0], now)
         free: list[float] = []
         admitted = True
         for key, rate in zip(keys, rates, strict=True):
@@ -101,7 +122,7 @@ class Counters:
             if at < now:
                 at = now
             free.append(at)
-            if at + rate.interval - now > rate.most + _SLACK:
+            if at + rate.interval - now > rate.bound:
                 admitted = False
         if not admitted:
             return Spent(False, [at - now for at in free])
@@ -113,22 +134,6 @@ class Counters:
             shard[key] = at + rate.interval
             debts.append(at + rate.interval - now)
         return Spent(True, debts)
-
-    def _spend_one(self, key: bytes, rate: Rate, now: float) -> Spent:
-        """Do the same for the one key that most requests have: 0.7 us against 1.9."""
-        shard = self._shards[hash(key) % _SHARDS]
-        at = shard.get(key)
-        if at is None:
-            if len(shard) >= self._most:
-                self._clear(shard, now)
-            at = now
-        elif at < now:
-            at = now
-        debt = at + rate.interval - now
-        if debt > rate.most + _SLACK:
-            return Spent(False, (at - now,))
-        shard[key] = at + rate.interval
-        return Spent(True, (debt,))
 
     def note(self, key: bytes, debt: float, now: float) -> None:
         """Take over what a key owes by somebody else's count."""

@@ -19,6 +19,7 @@ __all__ = [
     "CODING",
     "CONNECTION",
     "COOKIE",
+    "CREDENTIALS",
     "DATE",
     "EMPTY",
     "EXPECT",
@@ -34,6 +35,7 @@ __all__ = [
     "PLAIN",
     "REQUEST_KINDS",
     "RESPONSE_KINDS",
+    "SEVERAL",
     "TAKEN",
     "TE",
     "TRAILER_REFUSED",
@@ -48,9 +50,11 @@ __all__ = [
 ]
 
 PLAIN = 0
-DATE, HIDDEN, LOCATION, COOKIE, ID = 1, 2, 3, 4, 5
+DATE, HIDDEN, LOCATION, COOKIE, ID, CREDENTIALS = 1, 2, 3, 4, 5, 6
 """Kinds that stay in the section but that somebody asks for: Date; Server and X-Powered-By; fields that may
-name the backend; Set-Cookie; X-Request-Id, in the spelling too that is the same to CGI."""
+name the backend; Set-Cookie; X-Request-Id, in the spelling too that is the same to CGI; Authorization."""
+SEVERAL = 1 << 7
+"""Beside the bits of kinds: there are several fields of CREDENTIALS."""
 TAKEN = 10
 HOST, LENGTH, CODING, CONNECTION, EXPECT, UPGRADE, TE, HOP, FORWARDED, IDENTITY, _LOOKALIKE = range(10, 21)
 LITERAL = frozenset({HOST, CODING, CONNECTION, EXPECT, UPGRADE, TE})
@@ -74,6 +78,7 @@ REQUEST_KINDS: Mapping[bytes, int] = {
     b"client-cert": IDENTITY,
     b"client-cert-chain": IDENTITY,
     b"x-client-subject": IDENTITY,
+    b"authorization": CREDENTIALS,
     **dict.fromkeys(_IDS, ID),
 }
 RESPONSE_KINDS: Mapping[bytes, int] = {
@@ -221,7 +226,7 @@ class Fields:
         self._rows: tuple[Field, ...] | None = tuple(rows)
         self._rendered: bytes | None = None
         self.kinds = kinds if kinds >= 0 else _kinds(self._rows)
-        """The kinds among the fields, a bit each (`1 << HIDDEN`): whether there is work for a filter at all."""
+        """The kinds among the fields, a bit each (`1 << HIDDEN`), and SEVERAL: whether there is work for a filter."""
         self._edit: Edit | None = None
 
     @classmethod
@@ -331,6 +336,8 @@ def _kinds(rows: Iterable[Field]) -> int:
     kinds = 0
     for row in rows:
         if row.kind:
+            if row.kind == CREDENTIALS and kinds >> CREDENTIALS & 1:
+                kinds |= SEVERAL
             kinds |= 1 << row.kind
     return kinds
 

@@ -42,6 +42,16 @@ def still(monkeypatch):
     monkeypatch.setattr("netfront.filters.limit.clock", lambda: 1000.0)
 
 
+@pytest.fixture(params=["by itself", "together"])
+def by(request):
+    """Make the filter: with the way for limits that stand alone, and with that for several alone."""
+
+    def make(limits, counters):
+        return limit(limits, counters.spend, counters.spend_one if request.param == "by itself" else None)
+
+    return make
+
+
 def said(request):
     """Give what its answer says of limits."""
     fields = dict(line.split(b": ", 1) for line in request.answer_lines.splitlines())
@@ -56,16 +66,16 @@ def answered(handler, *pairs, counted=frozenset()):
     return response, said(request)[0], request
 
 
-def test_what_is_left_is_told_on_each_answer():
-    handler = limit([a_limit()], Counters().spend)(answer)
+def test_what_is_left_is_told_on_each_answer(by):
+    handler = by([a_limit()], Counters())(answer)
     _, left, request = answered(handler, (b"X", b"a"))
     assert said(request) == (b'"2/h:header:X";r=1;t=3600', b'"2/h:header:X";q=2;w=3600')
     assert answered(handler, (b"X", b"a"))[1] == b'"2/h:header:X";r=0;t=3600'
     assert answered(handler, (b"X", b"b"))[1] == left
 
 
-def test_more_is_429_with_when_to_come_again():
-    handler = limit([a_limit()], Counters().spend)(answer)
+def test_more_is_429_with_when_to_come_again(by):
+    handler = by([a_limit()], Counters())(answer)
     for _ in range(3):
         refused, left, request = answered(handler, (b"X", b"a"))
     assert refused.status == 429
@@ -78,10 +88,10 @@ def test_more_is_429_with_when_to_come_again():
     assert request.exchange.outcome == "over the limit 2/h:header:X"
 
 
-def test_where_one_of_two_refuses_the_other_is_not_spent():
+def test_where_one_of_two_refuses_the_other_is_not_spent(by):
     counters = Counters()
     everybody = a_limit("9/h", Rate(400.0, 9), limit_key("", "", lambda _: None), id=b"2", quota=9)
-    handler = limit([everybody, a_limit()], counters.spend)(answer)
+    handler = by([everybody, a_limit()], counters)(answer)
     for _ in range(5):
         last, left, _ = answered(handler, (b"X", b"a"))
     assert last.status == 429
@@ -89,24 +99,24 @@ def test_where_one_of_two_refuses_the_other_is_not_spent():
     assert json.loads(last.body)["violated-policies"] == ["2/h:header:X"]
 
 
-def test_a_part_is_not_counted_under_what_the_whole_was_counted_under():
+def test_a_part_is_not_counted_under_what_the_whole_was_counted_under(by):
     counters = Counters()
     whole, part = a_limit(), a_limit("1/h", Rate(3600.0, 1), id=b"2")
-    _, _, request = answered(limit([whole], counters.spend)(answer), (b"X", b"a"))
-    both = limit([whole, part], counters.spend)(answer)
+    _, _, request = answered(by([whole], counters)(answer), (b"X", b"a"))
+    both = by([whole, part], counters)(answer)
     _, left, within = answered(both, (b"X", b"a"), counted=request.counted)
     assert left == b'"1/h";r=0;t=3600'
     assert within.counted == {b"1", b"2"}
-    assert answered(limit([whole], counters.spend)(answer), (b"X", b"a"))[1].endswith(b"r=0;t=3600")
+    assert answered(by([whole], counters)(answer), (b"X", b"a"))[1].endswith(b"r=0;t=3600")
 
 
-def test_whatever_comes_of_it_the_answer_says_what_is_left():
+def test_whatever_comes_of_it_the_answer_says_what_is_left(by):
     async def fail(_):
         raise Refusal(401, "no credentials")
 
     request = asking()
     with pytest.raises(Refusal):
-        through(limit([a_limit()], Counters().spend)(fail), request)
+        through(by([a_limit()], Counters())(fail), request)
     assert said(request)[0] == b'"2/h:header:X";r=1;t=3600'
 
 

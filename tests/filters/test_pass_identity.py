@@ -3,10 +3,12 @@
 import pytest
 
 from netfront.errors import Refusal
+from netfront.filters.forwarded import forwarded
 from netfront.filters.pass_identity import pass_identity, spellings, strip_fields
 from netfront.http.message import Response
+from netfront.net.stream import Facts
 from netfront.policy.claims import Identity
-from netfront.wire.fields import EMPTY
+from netfront.wire.fields import EMPTY, field
 from tests.filters.requests import asking
 
 
@@ -33,19 +35,39 @@ def test_every_spelling_that_a_backend_may_take_for_it():
     assert spellings("User") == [b"user"]
 
 
-async def test_what_clients_send_is_taken_away():
+class Peer:
+    told = None
+
+    def __init__(self):
+        self.facts = Facts(("192.0.2.1", 5), ("127.0.0.1", 80))
+
+
+NAMES = spellings("X-User")
+FILTERS = {
+    "of a part": strip_fields(NAMES),
+    "of a client": forwarded(trusted=lambda _: False, without=NAMES, via=False),
+    "of a trusted proxy": forwarded(trusted=lambda _: True, without=NAMES, via=False),
+}
+
+
+@pytest.mark.parametrize("around", FILTERS.values(), ids=FILTERS)
+async def test_what_others_send_is_taken_away(around):
     spelt = [b"X-User", b"x-user", b"X_User", b"X_USER", b"x-User"]
-    request = asking(*((name, b"root") for name in spelt), (b"X-Users", b"1"), (b"X-User-", b"2"))
-    assert await through(strip_fields(["X-User"]), request) == [(b"x-users", b"1"), (b"x-user-", b"2")]
+    pairs = [*((name, b"root") for name in spelt), (b"X-Users", b"1"), (b"X-User-", b"2")]
+    request = asking(*pairs, client=Peer())
+    request.forwarded = (field(b"X-Forwarded-For", b"192.0.2.9"),)
+    came = await through(around, request)
+    assert [name for name, _ in came if name.startswith((b"x-user", b"x_user"))] == [b"x-users", b"x-user-"]
 
 
-async def test_trailers_lose_them_too():
+@pytest.mark.parametrize("around", FILTERS.values(), ids=FILTERS)
+async def test_trailers_lose_them_too(around):
     class Body:
         trailer_edit = None
 
-    request = asking()
+    request = asking(client=Peer())
     request.body = Body()
-    await through(strip_fields(["X-User"]), request)
+    await through(around, request)
     assert request.body.trailer_edit.names == {b"x-user", b"x_user"}
 
 

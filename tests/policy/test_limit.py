@@ -16,6 +16,20 @@ def admitted(counters, rate, times, key=A):
     return [counters.spend([key], [rate], now).admitted for now in times]
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from([b"a", b"b"]), st.floats(0, 2)), max_size=60),
+    st.sampled_from([Rate(0.5, 1), Rate(0.1, 3), Rate(0.02, 10)]),
+)
+def test_one_key_alone_is_counted_as_keys_together_are(steps, rate):
+    alone, together = Counters(), Counters()
+    now = 100.0
+    for key, pause in steps:
+        now += pause * rate.interval
+        debt, spent = alone.spend_one(key, rate, now), together.spend([key], [rate], now)
+        assert (debt <= rate.bound) == spent.admitted
+        assert debt - (0.0 if spent.admitted else rate.interval) == pytest.approx(spent.debts[0])
+
+
 def test_a_burst_and_no_more_comes_at_once():
     assert admitted(Counters(), Rate(0.02, 10), [5.0] * 12) == [True] * 10 + [False] * 2
 

@@ -33,7 +33,7 @@ from netfront.filters.authorize import (
 from netfront.filters.basic import Basic
 from netfront.filters.hide_credentials import hide_credentials
 from netfront.filters.mtls import Mtls
-from netfront.filters.pass_identity import pass_identity, strip_fields
+from netfront.filters.pass_identity import pass_identity, spellings
 from netfront.http.message import Filter, Request
 from netfront.net.lane import clock
 from netfront.policy.claims import Identity
@@ -50,7 +50,7 @@ __all__ = [
     "credentials_of",
     "hiding",
     "makers_of",
-    "stripping",
+    "told_by_us",
 ]
 
 Makers = dict[type, Callable[[MethodPlan, str], Method]]
@@ -123,10 +123,9 @@ def authorization(plan: GatePlan, address_of: AddressOf) -> tuple[Filter | None,
     return (authorize(rules) if rules else None, pass_identity(passed) if passed else None)
 
 
-def stripping(plan: ServePlan) -> Filter | None:
-    """Make the filter that takes those fields from every client's request, on every route."""
-    names = identity_fields(plan)
-    return strip_fields(names) if names else None
+def told_by_us(plan: ServePlan) -> list[bytes]:
+    """Give the names, in every spelling, of the fields that no client's request keeps, on any route."""
+    return [spelt for name in identity_fields(plan) for spelt in spellings(name)]
 
 
 def _rule(plan: RulePlan, address_of: AddressOf) -> Rule:

@@ -8,7 +8,7 @@ import trio
 from netfront.cli.gate.limit_plan import LimitKey, LimitPlan, RedisPlan, SeatPlan
 from netfront.cli.gate.plan import GatePlan
 from netfront.filters.concurrency import Seating, concurrency
-from netfront.filters.limit import Limit, Spend, limit
+from netfront.filters.limit import Limit, Spend, SpendOne, limit
 from netfront.filters.limit_key import limit_key
 from netfront.http.message import Filter, Request
 from netfront.policy.limit import Counters, Rate, Seats
@@ -30,6 +30,7 @@ class Limiting:
         self.seats = Seats()
         self._shared = shared
         self._spend: Spend = self.counters.spend if shared is None else shared.spend
+        self._spend_one: SpendOne | None = self.counters.spend_one if shared is None else None
 
     @classmethod
     def of(cls, redis: RedisPlan | None, down: str, tell: Callable[[str], None]) -> "Limiting":
@@ -81,7 +82,7 @@ class Limiting:
         ]
         return (
             concurrency(seats, self.seats) if seats else None,  # first: what finds no seat spends nothing
-            limit(rates, self._spend) if rates else None,
+            limit(rates, self._spend, self._spend_one) if rates else None,
         )
 
 
