@@ -21,6 +21,7 @@ from netfront.cli.gate.guarding import credentials_of, makers_of
 from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
 from netfront.cli.gate.tokening import logging_in, token_makers, tokens_of
+from netfront.cli.gate.tokens import token_notes
 from netfront.cli.parts import Parts
 from netfront.cli.plan import ServePlan
 from netfront.cli.render import Console
@@ -84,7 +85,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
     if demo is None and any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets):
         demo = Demo()
         opened.callback(close_listeners, (demo.listener,))
-    for line in compose_notes(plan):
+    for line in (*compose_notes(plan), *token_notes(plan)):
         console.note(line)
     services: dict[str, Service] = {}
     renewed: list[Callable[[], None]] = []

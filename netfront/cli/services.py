@@ -99,10 +99,27 @@ class Service:
         self.members.change(sources)
 
     def stick(self, request: Request, response: Response) -> None:
-        """Have the client come back to the backend that answered."""
-        backend = request.exchange.backend
-        if self.stickiness is not None and backend is not None:
-            self.stickiness.set_cookie(request, response, backend.name)
+        """Have the client come back to the backend that answered, unless that stood in for the one it came for."""
+        backend, stickiness = request.exchange.backend, self.stickiness
+        if stickiness is None or backend is None:
+            return
+        brought, token = stickiness.key(request), stickiness.token(backend.name)
+        if brought is None or (
+            brought != token and not self._stood_in(backend, brought, request.exchange.retried)
+        ):
+            stickiness.set_cookie(request, response, backend.name)
+
+    def _stood_in(self, backend: Backend, brought: bytes, retried: str) -> bool:
+        """Tell whether the one that a token names has not failed, and was merely full or slow for once."""
+        assert self.stickiness is not None
+        token = self.stickiness.token
+        return retried in ("", "hedged") and any(
+            one.is_up
+            and not one.takes_none
+            and one.member.tier == backend.member.tier
+            and token(one.name) == brought
+            for one in self.pool.backends
+        )
 
     def start(self, nursery: trio.Nursery, follower: Follower, turns: Turns, redialler: Redialler) -> None:
         """Follow names, probe backends and dial those that are down, in tasks of this nursery."""

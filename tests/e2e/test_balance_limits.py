@@ -120,6 +120,25 @@ def test_max_of_one_sends_the_rest_elsewhere():
         assert set(tally(front.port, 5)) == {"a"}
 
 
+def test_a_cookie_stays_where_its_backend_is_merely_full():
+    with named(2) as (a, b), running("balance", f"{a.place}+max=1", b.place, "--lb", "sticky") as front:
+        cookie = b""
+        while not cookie:
+            answer = ask(front.port)
+            if answer.body == b"a":
+                cookie = b"Cookie: " + answer.get(b"set-cookie").partition(b";")[0]
+        gate = held(a)
+        with connect(front.port) as first:
+            first.send(GET.replace(b"\r\n\r\n", b"\r\n" + cookie + b"\r\n\r\n"))
+            a.origin.wait_requests(1)
+            elsewhere = ask(front.port, b"/", cookie)
+            assert (elsewhere.body, elsewhere.get(b"set-cookie")) == (b"b", None)
+            gate.opened.set()
+            assert first.read_answer().body == b"a"
+        again = ask(front.port, b"/", cookie)
+        assert (again.body, again.get(b"set-cookie")) == (b"a", None)
+
+
 @in_both_modes
 def test_who_leaves_the_queue_is_not_waited_for():
     with named(1) as (a,), running("balance", f"{a.place}+max=1", "--queue", "1") as front:

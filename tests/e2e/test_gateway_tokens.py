@@ -108,6 +108,16 @@ def test_with_keys_that_rotate_under_load_no_good_token_is_refused():
         assert ident.count("/keys") <= looks + 1
 
 
+def test_an_issuer_without_an_audience_is_warned_of(tmp_path):
+    with issuer() as ident, origin(answering(OK)) as behind:
+        with running("gateway", f"/={behind.url}", "--jwt", f"/: {ident.url}") as front:
+            assert ask(front.port, ident.token(aud="else"))[0] == 200
+            warned = f"netfront: --jwt {ident.url}: tokens that it made for others pass too; add ,aud=NAME"
+            assert warned in front.stderr.splitlines()
+        with running("gateway", f"/={behind.url}", "--jwt", f"/: {ident.url},aud=shop") as front:
+            assert "for others" not in front.stderr
+
+
 def test_an_issuer_that_is_down_takes_nobodys_access():
     with guarded(cache_control="max-age=1") as (ident, _, front):
         assert ask(front.port, ident.token())[0] == 200

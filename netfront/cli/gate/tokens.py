@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from netfront.cli.argv import path_in
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags
-from netfront.cli.gate.auth import read_methods
+from netfront.cli.gate.auth import methods_of, read_methods
 from netfront.cli.gate.optioned import read_options, words_of
 from netfront.cli.gate.way import Way, parse_way
+from netfront.cli.plan import ServePlan
 from netfront.cli.scoped import Policy
 from netfront.endpoint import is_loopback_name
 from netfront.errors import UsageError
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["LEEWAY", "IssuerPlan", "JwtPlan", "parse_issuer", "token_policies"]
+__all__ = ["LEEWAY", "IssuerPlan", "JwtPlan", "parse_issuer", "token_notes", "token_policies"]
 
 _ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "Ed448",
@@ -91,6 +92,13 @@ class JwtPlan:
     def gives(self, claim: str) -> bool:
         """Whatever the issuer says."""
         return True
+
+
+def token_notes(plan: ServePlan) -> Iterator[str]:
+    """Warn of issuers whose tokens are taken whoever they were made for."""
+    for method in dict.fromkeys(methods_of(plan.routes)):
+        if isinstance(method, JwtPlan) and method.issuer is not None and not method.audiences:
+            yield f"--jwt {method.issuer.url}: tokens that it made for others pass too; add ,aud=NAME"
 
 
 def token_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
