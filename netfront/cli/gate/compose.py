@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults, nearest
@@ -17,11 +17,13 @@ from netfront.cli.gate.way import Way, parse_way
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.scoped import Policy, read_values
 from netfront.errors import BadMessage, UsageError
-from netfront.policy.compose import Composition, Part, clashes_of, draw, parse_composition
 from netfront.policy.route import Match, Table
 from netfront.policy.scope import Scope
 from netfront.units import parse_count, parse_duration, parse_size, render_duration, render_size
 from netfront.wire.target import canonical
+
+if TYPE_CHECKING:
+    from netfront.policy.compose import Composition, Part
 
 __all__ = [
     "check_compositions",
@@ -39,8 +41,12 @@ _COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
 def read_compositions(flags: ServeFlags, faults: Faults) -> list[AnswerArg]:
     """Read --compose."""
+    if not flags.compose:
+        return []
+    from netfront.policy.compose import parse_composition  # 6 ms of a start that composes nothing
+
     found = []
-    for text in flags.compose or ():
+    for text in flags.compose:
         word = as_word(text)
         try:
             composition = parse_composition(word)
@@ -69,7 +75,7 @@ def compose_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
     yield from read_values("--compose-cookie", flags.compose_cookie, _parse_cookie, _add_cookie, faults)
 
 
-def way_of(part: Part) -> Way:
+def way_of(part: "Part") -> Way:
     """Give the way out to the URL of a part."""
     return parse_way(part.place + "/")
 
@@ -108,12 +114,16 @@ def compose_notes(plan: ServePlan) -> Iterator[str]:
     """Tell of keys that can be seen to clash already."""
     for route in plan.routes:
         if route.answer is not None and route.answer.compose is not None:
+            from netfront.policy.compose import clashes_of
+
             for key, earlier, later in clashes_of(_composition(route).parts):
                 yield f"{route.scope.path.removesuffix('$')}: {later} gives {key} too, and that of {earlier} stays"
 
 
 def explain_composition(plan: ComposePlan, settings: Settings) -> Iterator[tuple[str, str]]:
     """Tell what is asked in which order, and within which bounds."""
+    from netfront.policy.compose import draw
+
     for line in draw(plan.composition.parts):
         yield "compose", line
     held = settings.gate.compose
@@ -136,7 +146,7 @@ def explain_composition(plan: ComposePlan, settings: Settings) -> Iterator[tuple
 # -- among routes ---------------------------------------------------------------------------------------------
 
 
-def _composition(route: RoutePlan) -> Composition:
+def _composition(route: RoutePlan) -> "Composition":
     assert route.answer is not None
     assert route.answer.compose is not None
     return route.answer.compose.composition
@@ -144,8 +154,8 @@ def _composition(route: RoutePlan) -> Composition:
 
 def _check_part(
     given: str,
-    composition: Composition,
-    part: Part,
+    composition: "Composition",
+    part: "Part",
     routes: Sequence[RoutePlan],
     table: "Table[RoutePlan]",
     faults: Faults,
@@ -178,7 +188,7 @@ def _check_part(
             yield route.scope
 
 
-def _place(composition: Composition, part: Part) -> Scope:
+def _place(composition: "Composition", part: "Part") -> Scope:
     """Give the scope of what a part asks, as far as it is known. Raises BadMessage."""
     segments = [segment for segment in part.target.path_with("*").split("/") if segment]
     spelt = tuple(one if one == "*" else canonical(one.encode()).decode() for one in segments)

@@ -2,17 +2,20 @@
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netfront.cli.gate.compose import way_of
 from netfront.cli.gate.compose_plan import ComposePlan
 from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import Settings
-from netfront.filters.compose import Ask, Asked, Begin, ComposeRules, compose
 from netfront.http.ask import ask, collect, request_of
 from netfront.http.message import Answer, Handler, Request
 from netfront.net.lane import clock
-from netfront.policy.compose import Part
+
+if TYPE_CHECKING:
+    from netfront.filters.compose import Ask, Asked, Begin
+    from netfront.policy.compose import Part
 
 __all__ = ["Composing"]
 
@@ -29,10 +32,12 @@ class Composing:
 
     ours: Handler
     outward: Outward
-    begin: Begin
+    begin: "Begin"
 
     def handler(self, plan: ComposePlan, settings: Settings) -> Handler:
         """Make the handler."""
+        from netfront.filters.compose import ComposeRules, compose  # 8 ms of a start that composes nothing
+
         held = settings.gate.compose
         rules = ComposeRules(
             each=held.each,
@@ -50,11 +55,11 @@ class Composing:
         ]
         return compose(parts, asks, self.begin, rules)
 
-    def _in(self, most: int) -> Ask:
+    def _in(self, most: int) -> "Ask":
         """Give what asks a route of ours: on behalf of the same client, with what is known of them."""
         ours = self.ours
 
-        async def ask_ours(asked: Asked) -> Answer:
+        async def ask_ours(asked: "Asked") -> Answer:
             whole = asked.whole
             request = request_of(
                 asked.method,
@@ -79,12 +84,12 @@ class Composing:
 
         return ask_ours
 
-    def _out(self, part: Part, most: int, timeout: float) -> Ask:
+    def _out(self, part: "Part", most: int, timeout: float) -> "Ask":
         """Give what asks a URL."""
         way = way_of(part)
         handler = self.outward.handler(way)
 
-        def ask_url(asked: Asked) -> Awaitable[Answer]:
+        def ask_url(asked: "Asked") -> Awaitable[Answer]:
             return ask(
                 handler,
                 asked.method,
