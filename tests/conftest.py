@@ -34,6 +34,21 @@ def pytest_xdist_auto_num_workers(config):
     return 2 * (os.cpu_count() or 1)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Have each worker begin with its share of the slow ones, else the end waits for some of them.
+
+    The workers are handed the row in as many parts as there are of them.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = [item for item in items if not item.get_closest_marker("slow")]
+    items[:] = []
+    for part in range(workers):
+        items += slow[part::workers]
+        items += others[part * len(others) // workers : (part + 1) * len(others) // workers]
+
+
 @pytest.fixture
 def autojump_clock():
     """A clock on which waiting takes no time. Never with real sockets: it jumps while the kernel works."""

@@ -41,7 +41,7 @@ def exchange(backend=None, *, took=0.5, status=200, tries=1, retried="", source=
     now = trio.current_time()
     made = Exchange(now - took, Somebody(), b"GET", b"/", b"1")
     made.first = made.ended = now
-    made.status, made.attempts, made.retried, made.backend = status, tries, retried, backend
+    made.status, made.tries, made.retried, made.backend = status, tries, retried, backend
     made.source = source
     return made
 

@@ -110,6 +110,7 @@ def test_a_reload_keeps_the_counts_of_limits_that_stay(tmp_path):
             assert statuses(front.port, 2) == [200, 429]
 
 
+@pytest.mark.slow
 def test_a_seat_is_held_while_the_body_comes_and_free_when_the_client_leaves():
     def play(connection: Connection) -> None:
         connection.read_request()
