@@ -16,18 +16,24 @@ _CLIENTS = 4096
 Identify = Callable[[bytes], tuple[bytes, bytes]]
 
 
+_Known = dict[tuple[object, ...], "_Told"]
+
+
 class _Told:
-    """What is told of one client's address, for one Host."""
+    """What is told of one client's address, for one Host.
 
-    __slots__ = ("authority", "edit", "rows", "version")
+    Args:
+        known: of the filter that made it: another one tells otherwise, and a connection may outlive a filter.
+    """
 
-    def __init__(
-        self, authority: bytes, version: bytes, rows: tuple[Field, ...], without: Iterable[bytes]
-    ) -> None:
-        self.authority = authority
-        self.version = version
+    __slots__ = ("authority", "edit", "known", "rows", "version")
+
+    def __init__(self, known: _Known, request: Request, rows: tuple[Field, ...], edit: Edit) -> None:
+        self.known = known
+        self.authority = request.authority
+        self.version = request.version
         self.rows = rows
-        self.edit = Edit(names=without, added=rows)
+        self.edit = edit
 
 
 def forwarded(
@@ -44,10 +50,12 @@ def forwarded(
         trusted: whether an address is that of a proxy whose words are believed.
         rfc7239: send Forwarded too.
         identify: from a client's certificate (DER) to the values of Client-Cert and X-Client-Subject.
-        without: further fields that are ours to say, in lower case: dropped by the same edit, and from trailers.
+        without: further fields that are ours to say, in lower case: nobody's words are believed there. Dropped by the
+            same edit, and from trailers.
     """
-    stripped = Edit(names=without) if without else None
-    known: dict[tuple[object, ...], _Told] = {}
+    names = frozenset(without)
+    stripped = Edit(names=names) if names else None
+    known: _Known = {}
 
     def tell(request: Request) -> _Told:
         """Give what is told of this client; remembered by address for its next connection."""
@@ -56,7 +64,7 @@ def forwarded(
         told = known.get(key)
         if told is None:
             rows = tuple(_rows(request, via=via, rfc7239=rfc7239, identify=identify))
-            told = _Told(request.authority, request.version, rows, without)
+            told = _Told(known, request, rows, Edit(names=names, added=rows))
             if len(known) >= _CLIENTS:
                 known.clear()
             known[key] = told
@@ -70,11 +78,13 @@ def forwarded(
                 not isinstance(told, _Told)
                 or told.authority != request.authority
                 or told.version != request.version
+                or told.known is not known
             ):
                 client.told = told = tell(request)
             if request.forwarded and trusted(client.facts.direct[0]):
-                rows = _continued(request.forwarded, told.rows)
-                request.fields = request.fields.edited(Edit(names=without, added=rows))
+                came = [row for row in request.forwarded if row.name not in names]
+                rows = _continued(came, told.rows)
+                request.fields = request.fields.edited(Edit(names=names, added=rows))
             else:
                 request.fields = request.fields.edited(told.edit)
             if stripped is not None and not isinstance(request.body, bytes):
@@ -123,7 +133,7 @@ def _element(address: bytes, authority: bytes, scheme: bytes) -> bytes:
 _LISTED = frozenset({b"x-forwarded-for", b"forwarded"})
 
 
-def _continued(came: tuple[Field, ...], ours: tuple[Field, ...]) -> tuple[Field, ...]:
+def _continued(came: Iterable[Field], ours: tuple[Field, ...]) -> tuple[Field, ...]:
     """Continue what a trusted proxy said: lists are appended to, single values stay as it gave them."""
     believed = [row for row in came if b"_" not in row.name]
     said: dict[bytes, list[bytes]] = {}

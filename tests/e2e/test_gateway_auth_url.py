@@ -46,6 +46,23 @@ def test_it_is_asked_with_method_host_target_and_fields_and_tells_the_backend_wh
         assert passed.get(b"x-forwarded-uri") is None
 
 
+def test_a_trusted_proxy_does_not_say_who_asks_either():
+    """It passes on what its clients send; and the service may say nothing, or be down."""
+    silent = b"HTTP/1.1 204 No Content\r\n\r\n"
+    with origin(answering(OK)) as behind, origin(answering(silent)) as guard, closed_port() as nobody:
+        for url in (guard.url, f"http://127.0.0.1:{nobody}"):
+            value = f"/: {url},open,fields=X-Forwarded-User"
+            line = (f"/={behind.url}", "--auth-url", value, "--trust-proxy", "127.0.0.1")
+            with running("gateway", *line) as front:
+                for name in ("X-Forwarded-User", "X_Forwarded_User"):
+                    assert ask(front.port, fields={name: "root", "X-Forwarded-For": "192.0.2.7"})[0] == 200
+        for seen in (*behind.requests, *guard.requests):
+            assert not [
+                name for name, _ in seen.fields if b"user" in name.lower() and b"agent" not in name.lower()
+            ]
+            assert b"192.0.2.7" in seen.get(b"x-forwarded-for")
+
+
 @pytest.mark.parametrize("status", [b"401 Unauthorized", b"403 Forbidden"])
 def test_its_no_goes_to_the_client(status):
     no = b"HTTP/1.1 %b\r\nWWW-Authenticate: Basic\r\nServer: s\r\nContent-Length: 3\r\n\r\nwhy" % status

@@ -9,6 +9,7 @@ from netfront.http.message import Response
 from netfront.net.stream import Facts
 from netfront.policy.claims import Identity
 from netfront.wire.fields import EMPTY, field
+from netfront.wire.head import HeadLimits, RequestHeads, request_memory
 from tests.filters.requests import asking
 
 
@@ -42,6 +43,15 @@ class Peer:
         self.facts = Facts(("192.0.2.1", 5), ("127.0.0.1", 80))
 
 
+def received(lines):
+    """Make the request of a head, as the server does."""
+    heads = RequestHeads(HeadLimits(), request_memory())
+    _, _, block, fields, _ = heads.parse(b"GET / HTTP/1.1\r\nHost: a.test\r\n" + lines + b"\r\n")
+    request = asking(client=Peer())
+    request.fields, request.forwarded = fields, block.forwarded
+    return request
+
+
 NAMES = spellings("X-User")
 FILTERS = {
     "of a part": strip_fields(NAMES),
@@ -58,6 +68,26 @@ async def test_what_others_send_is_taken_away(around):
     request.forwarded = (field(b"X-Forwarded-For", b"192.0.2.9"),)
     came = await through(around, request)
     assert [name for name, _ in came if name.startswith((b"x-user", b"x_user"))] == [b"x-users", b"x-user-"]
+
+
+async def test_one_that_only_proxies_say_is_taken_away_too():
+    """X-Forwarded-User is a usual name for it; a trusted proxy may have let it through from its client."""
+    told = spellings("X-Forwarded-User")
+    around = forwarded(trusted=lambda _: True, without=told, via=False)
+    request = received(b"X-Forwarded-User: root\r\nX_Forwarded_User: root\r\nX-Forwarded-For: 192.0.2.9\r\n")
+    came = await through(around, request)
+    assert [name for name, _ in came if b"user" in name] == []
+    assert (b"x-forwarded-for", b"192.0.2.9, 192.0.2.1") in came
+
+
+async def test_a_connection_that_outlives_a_filter_goes_by_the_new_one():
+    client = Peer()
+    before = forwarded(trusted=lambda _: False, via=False)
+    after = forwarded(trusted=lambda _: False, via=False, without=NAMES)
+    first = asking((b"X-User", b"root"), client=client)
+    assert (b"x-user", b"root") in await through(before, first)
+    second = asking((b"X-User", b"root"), client=client)
+    assert b"x-user" not in dict(await through(after, second))
 
 
 @pytest.mark.parametrize("around", FILTERS.values(), ids=FILTERS)
