@@ -247,7 +247,7 @@ class Attempts:
             if not error.is_full:
                 return None
         client = self.request.client
-        lease = await self._pool.wait_for_lease(self.take, client.gone, client.has_left, has_failed=True)
+        lease = await self._pool.wait_for_lease(self.take, client.gone, client.has_left, stands_by=True)
         if lease is None:
             raise ClientGone
         return lease

@@ -81,7 +81,12 @@ class Passthrough:
                 early = stream.receive_now() or b""  # what is there goes into the handshake with the backend
             await tries.begin()
             while not passage.ended:
-                backend, out = await dial_any(tries, timeout=self._connect_time, has_words=bool(early))
+                try:
+                    backend, out = await dial_any(tries, timeout=self._connect_time, has_words=bool(early))
+                except BackendError:
+                    if not await tries.wait_for_others():
+                        raise
+                    continue
                 tries.won(backend)
                 if isinstance(out, SocketStream):
                     out.keep_urgent()
@@ -161,6 +166,7 @@ class _Tries:
 
     __slots__ = (
         "_first",
+        "_is_full",
         "_lease",
         "_leases",
         "_passage",
@@ -181,6 +187,8 @@ class _Tries:
         self._passage = passage
         self._tried: list[Backend] = []
         self._first: Lease | None = None
+        self._is_full = False
+        """Whether there is more to dial, but for the places that others have."""
         self._leases = Leases()
         self._lease: Lease | None = None
         self._seconds = 0.0
@@ -198,10 +206,28 @@ class _Tries:
         except NoBackend as error:
             if not error.is_full:
                 raise
-            waited = partial(self._take, has_waited=True)
-            self._first = await self._pool.wait_for_lease(waited, self.gone, self.has_left)
-            if self._first is None:
-                raise ClientGone from None
+            await self._wait(stands_by=any(backend.member.alpn for backend in self._pool.backends))
+
+    async def wait_for_others(self) -> bool:
+        """Where those that were dialled have failed and the others are busy, wait until one of these may be dialled.
+
+        Returns:
+            whether there is one now.
+        Raises:
+            NoBackend, ClientGone: as `begin` does.
+        """
+        if not self._is_full or self._passage.tries >= TRIES:
+            return False
+        await self._wait(stands_by=True)
+        self._is_full, self.has_more = False, True
+        return True
+
+    async def _wait(self, *, stands_by: bool) -> None:
+        waited = partial(self._take, has_waited=True)
+        pool = self._pool
+        self._first = await pool.wait_for_lease(waited, self.gone, self.has_left, stands_by=stands_by)
+        if self._first is None:
+            raise ClientGone
 
     def another(self) -> Backend | None:
         """Give the next to dial; None when it is enough, or there is none."""
@@ -211,8 +237,8 @@ class _Tries:
         if lease is None:
             try:
                 lease = self._take(has_waited=True)
-            except NoBackend:
-                self.has_more = False
+            except NoBackend as error:
+                self.has_more, self._is_full = False, error.is_full
                 return None
         backend = self._leases.add(lease)
         self._tried.append(backend)
@@ -256,8 +282,6 @@ class _Tries:
 
     def gave_up(self) -> None:
         """Hand back what is out still: nothing was connected."""
-        if self._first is not None:
-            self._first.done(GIVEN_UP)
         self._leases.gave_up()
 
     def preamble(self, member: Member) -> bytes:
@@ -285,13 +309,15 @@ class _Tries:
         wanted = {backend.member.alpn for backend in self._pool.backends}
         if wanted == {None}:
             return take(self._tried)
-        for protocol in self._protocols:
-            if protocol in wanted:
+        full: NoBackend | None = None
+        for protocol in (*self._protocols, None):
+            if protocol in wanted or protocol is None:
                 try:
                     return take(_Unfit(protocol, self._tried))
-                except NoBackend:
-                    pass
-        return take(_Unfit(None, self._tried))
+                except NoBackend as error:
+                    full = error if full is None or error.is_full else full
+        assert full is not None
+        raise full
 
 
 class _Unfit(Container[Backend]):

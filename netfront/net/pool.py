@@ -215,7 +215,7 @@ class Pool:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a place."""
+        """How many requests, or connections, wait for a place."""
         return len(self._waiting) + len(self._standing_by)
 
     @property
@@ -229,26 +229,26 @@ class Pool:
         gone: Signal,
         has_left: Callable[[], bool],
         *,
-        has_failed: bool = False,
+        stands_by: bool = False,
     ) -> Lease | None:
         """Wait until one of the backends takes another request, first come, first served.
 
         Only who stands first is woken when there may be room, and stands there until it has a lease: nobody goes past.
-        Who has failed somewhere stands aside, since those behind may well go where it cannot; it is woken as they are.
+        Who cannot go to all of them stands aside, as those behind may well go where it cannot; it is woken as they are.
 
         Args:
             take: takes the lease.
             gone: set when who waits may have left; then `has_left` tells.
-            has_failed: whether it has been to some of the backends, and waits for the others alone.
+            stands_by: whether only some of the backends will do: it has been to the others, or speaks otherwise.
         Returns:
             None if who waits has left.
         Raises:
             NoBackend: too many wait already, or it took too long, or there is nobody left to wait for.
         """
         if self.waiting >= self.rules.queue:
-            raise NoBackend(f"all backends are busy and {self.rules.queue} requests wait already")
+            raise NoBackend(f"all backends are busy and {self.rules.queue} wait already")
         turn = Signal()
-        line = self._standing_by if has_failed else self._waiting
+        line = self._standing_by if stands_by else self._waiting
         line.append(turn)
         until = clock() + self.rules.queue_time
         try:

@@ -5,7 +5,7 @@ import socket
 import ssl
 import subprocess
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import pytest
 import trio
@@ -408,6 +408,100 @@ async def test_members_for_a_protocol_get_the_clients_that_speak_it(mode):
         async with listening(mode, front.serve) as port:
             with pytest.raises(trio.BrokenResourceError):
                 await ask(port, hello("a.example", ("http/1.1",)))
+
+
+@asynccontextmanager
+async def held(port, data=b""):
+    """A connection that stays, once a backend has it."""
+    async with await connect(port) as stream:
+        if data:
+            await stream.send_all(data)
+        got = b""
+        while b":" not in got:
+            got += await stream.receive_some()
+        yield
+
+
+@asynccontextmanager
+async def waiting(pool, answers, port, data=b""):
+    """One that waits for a place as the block begins, and has had its answer when it has ended."""
+    before = pool.waiting
+
+    async def wait():
+        answers.append(await ask(port, data))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        while pool.waiting == before:
+            await trio.sleep(0.005)
+        yield
+
+
+@asynccontextmanager
+async def waiting_behind(pool, answers, port, asked, first=b""):
+    """Hold a place; have others wait for it until the block ends."""
+    async with AsyncExitStack() as stack:
+        holder = await stack.enter_async_context(AsyncExitStack())
+        await holder.enter_async_context(held(port, first))
+        for data in asked:
+            await stack.enter_async_context(waiting(pool, answers, port, data))
+        yield
+        await holder.aclose()
+
+
+@both_modes
+async def test_who_finds_all_places_taken_waits_for_one(mode):
+    answers = []
+    async with backend(naming(b"a")) as a:
+        pool = pool_of(member(a, max=1))
+        async with (
+            listening(mode, Passthrough([(Scope(), pool)]).serve) as port,
+            waiting_behind(pool, answers, port, [b"1", b"2"]),
+        ):
+            assert answers == []
+    assert sorted(answers) == [b"a:1", b"a:2"]
+    assert pool.backends[0].in_flight == 0
+
+
+@both_modes
+async def test_who_speaks_a_protocol_waits_for_the_one_that_takes_it(mode):
+    h2, answers = hello("a.example", ("h2",)), []
+    async with backend(naming(b"h2")) as a:
+        pool = pool_of(member(a, alpn=b"h2", max=1))
+        async with (
+            listening(mode, Passthrough([(Scope(), pool)], hears=True).serve) as port,
+            waiting_behind(pool, answers, port, [h2], first=h2),
+        ):
+            assert answers == []
+    assert answers == [b"h2:" + h2]
+
+
+@both_modes
+async def test_who_waits_for_one_protocol_holds_up_no_other(mode):
+    h2, other, answers = hello("a.example", ("h2",)), hello("a.example", ("http/1.1",)), []
+    async with backend(naming(b"h2")) as a, backend(naming(b"rest")) as b:
+        pool = pool_of(member(a, alpn=b"h2", max=1), member(b, max=1))
+        async with (
+            listening(mode, Passthrough([(Scope(), pool)], hears=True).serve) as port,
+            waiting_behind(pool, answers, port, [other], first=other),
+        ):
+            assert await ask(port, h2) == b"h2:" + h2
+            assert answers == []
+    assert answers == [b"rest:" + other]
+
+
+@both_modes
+async def test_who_has_failed_at_one_waits_for_the_one_that_is_busy(mode):
+    answers = []
+    async with backend(naming(b"a")) as a:
+        pool = pool_of(unused(), member(a, max=1), failures=100)
+        async with (
+            listening(mode, Passthrough([(Scope(), pool)]).serve) as port,
+            waiting_behind(pool, answers, port, [b"1", b"2"]),
+        ):
+            assert answers == []
+    assert sorted(answers) == [b"a:1", b"a:2"]
+    assert [one.in_flight for one in pool.backends] == [0, 0]
 
 
 @pytest.fixture

@@ -382,7 +382,7 @@ def test_waiting_ends_in_time_and_with_too_many(steps):
     take(pool, steps)
     waiting = [wait(pool, steps) for _ in range(3)]
     assert [hand.is_over for hand in waiting] == [False, False, True]
-    assert str(waiting[2].error) == "all backends are busy and 2 requests wait already"
+    assert str(waiting[2].error) == "all backends are busy and 2 wait already"
     steps.now += 5.0
     go_on(*waiting)
     assert [str(hand.error) for hand in waiting[:2]] == ["all backends are busy"] * 2
