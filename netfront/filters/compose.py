@@ -21,6 +21,8 @@ from functools import partial
 from http import HTTPStatus
 from urllib.parse import quote
 
+import msgspec
+
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
 from netfront.http.message import Answer, Client, Handler, Request, Response
 from netfront.net.lane import Signal, clock, first
@@ -44,6 +46,9 @@ from netfront.wire.jsontext import quote as quoted
 
 __all__ = ["DEEPEST", "Ask", "Asked", "Begin", "ComposeRules", "compose"]
 
+_SKIM = msgspec.json.Decoder(type=msgspec.Raw).decode
+"""Reads JSON and makes nothing of it: 0.6 us a KiB, where to make values takes 5. It refuses half a pair of surrogates
+too (RFC 8259 §8.2), which is looked at again."""
 DEEPEST = 4
 """Compositions within one another: what is deeper is a circle that could not be seen at start."""
 _MOST_ITEMS = 100
@@ -143,7 +148,7 @@ def compose(parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: Com
         rules,
         waiting,
         tuple(
-            Reader(part, is_read=bool(waiters), most=rules.most_part)
+            Reader(part, is_read=bool(waiters), most=rules.most_part, skim=_SKIM)
             for part, waiters in zip(parts, waiting, strict=True)
         ),
         tuple(part.method.encode() for part in parts),

@@ -52,7 +52,7 @@ def limit(limits: Sequence[Limit], spend: Spend, spend_one: SpendOne | None = No
     """Make the filter for the limits of one stage of a route.
 
     Args:
-        spend_one: counts where there is but one limit; None where that takes `spend`.
+        spend_one: counts where there is but one limit, in the same Counters; None where that takes `spend`.
     """
     ids = frozenset(one.id for one in limits)
     every = _Held(tuple(limits))

@@ -50,10 +50,7 @@ def limit_key(
 
     def of_user(request: Request) -> bytes:
         who = request.identity
-        if who is None:
-            return by_address(request)
-        user = who.user_bytes
-        return b"=" + user if len(user) <= _LONGEST else _of(user)
+        return by_address(request) if who is None else _of(who.user_bytes)
 
     def of_claim(request: Request) -> bytes:
         who = request.identity

@@ -571,7 +571,10 @@ class _Connection:
 
 
 async def _take_turns() -> None:
-    """Let others go on now and then, where a client asks faster than it is answered and so is never waited for."""
+    """Let others go on now and then, where a client asks faster than it is answered and so is never waited for.
+
+    Without a lane at each request: whether there is more is not known there before it is tried.
+    """
     active = lane()
     if active is not None:
         active.operations -= 1

@@ -12,6 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
@@ -314,6 +315,11 @@ async def _work(
         worker.connection = None
 
 
+def _accept_on(sock: socket.socket) -> tuple[int, Any]:
+    """Accept as `socket.accept` does, which asks two enums for their members and makes a second object: 1.6 us."""
+    return sock._accept()  # type: ignore[attr-defined,no-any-return]  # a private name of CPython's
+
+
 async def _accept_all(
     listener: Listener,
     sock: socket.socket,
@@ -333,7 +339,7 @@ async def _accept_all(
                 admission.freed.clear()
                 await ready(admission.freed)
             try:
-                number, peer = sock._accept()  # type: ignore[attr-defined]  # accept() asks enums for their members
+                number, peer = _accept_on(sock)
             except BlockingIOError:
                 ear.readable.clear()
                 break

@@ -5,7 +5,7 @@ stays as it was written wherever nothing is picked from it, byte for byte.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from netfront.policy.compose import Part
@@ -13,7 +13,7 @@ from netfront.policy.merge import Piece
 from netfront.policy.reference import Missing
 from netfront.wire.coding import codings_of, decode
 from netfront.wire.fields import Field, Fields, field
-from netfront.wire.jsontext import check, has_numbers, load_check, parse, render
+from netfront.wire.jsontext import check, has_numbers, parse, render
 
 __all__ = [
     "CREDENTIALS",
@@ -42,6 +42,9 @@ _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _MOST_QUERY = 1000
 _MOST_REMEMBERED = 1 << 16
+
+
+Skim = Callable[[bytes], object]
 
 
 class PartFault(Exception):
@@ -96,24 +99,27 @@ class Reader:
     Args:
         is_read: whether other parts refer to it.
         most: bytes an answer may have without its content coding.
+        skim: see `jsontext.check`.
     """
 
-    __slots__ = ("_data", "_is_read", "_most", "_part", "_piece", "_value")
+    __slots__ = ("_data", "_is_read", "_most", "_part", "_piece", "_skim", "_value")
 
-    def __init__(self, part: Part, *, is_read: bool, most: int) -> None:
+    def __init__(self, part: Part, *, is_read: bool, most: int, skim: Skim | None = None) -> None:
+        self._skim = skim
         self._part = part
         self._is_read = is_read
         self._most = most
         self._data = b""
         self._piece: Piece = b""
         self._value: object = None
-        load_check()
 
     def read(self, status: int, fields: Fields, data: bytes) -> PartValue:
         """Read an answer: see `read_answer`. Raises PartFault."""
         if status == 200 and data == self._data and data and _is_json(fields) and not codings_of(fields):
             return PartValue(self._piece, self._value, (fields,))
-        value = read_answer(self._part, status, fields, data, is_read=self._is_read, most=self._most)
+        value = read_answer(
+            self._part, status, fields, data, is_read=self._is_read, most=self._most, skim=self._skim
+        )
         if len(data) <= _MOST_REMEMBERED:
             self._data, self._piece, self._value = data, value.piece, value.value
         return value
@@ -125,13 +131,21 @@ def missing_of(missing: Missing) -> PartFault:
 
 
 def read_answer(
-    part: Part, status: int, fields: Fields, data: bytes, *, is_read: bool, most: int
+    part: Part,
+    status: int,
+    fields: Fields,
+    data: bytes,
+    *,
+    is_read: bool,
+    most: int,
+    skim: Skim | None = None,
 ) -> PartValue:
     """Read the answer of a part.
 
     Args:
         is_read: whether other parts refer to it; else its value is None where it goes on as it came.
         most: bytes it may have without its content coding.
+        skim: see `jsontext.check`.
     Raises:
         PartFault: it is none, or nothing that can be used.
     """
@@ -146,7 +160,7 @@ def read_answer(
     value: object = None
     try:
         if goes_on and not is_read:
-            check(data)
+            check(data, skim)
         else:
             value = parse(data)
     except ValueError as error:

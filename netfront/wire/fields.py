@@ -54,7 +54,7 @@ DATE, HIDDEN, LOCATION, COOKIE, ID, CREDENTIALS = 1, 2, 3, 4, 5, 6
 """Kinds that stay in the section but that somebody asks for: Date; Server and X-Powered-By; fields that may
 name the backend; Set-Cookie; X-Request-Id, in the spelling too that is the same to CGI; Authorization."""
 SEVERAL = 1 << 7
-"""Beside the bits of kinds: there are several fields of CREDENTIALS."""
+"""Beside the bits of kinds: there are several fields of CREDENTIALS, of those that were received."""
 TAKEN = 10
 HOST, LENGTH, CODING, CONNECTION, EXPECT, UPGRADE, TE, HOP, FORWARDED, IDENTITY, _LOOKALIKE = range(10, 21)
 LITERAL = frozenset({HOST, CODING, CONNECTION, EXPECT, UPGRADE, TE})
@@ -99,7 +99,7 @@ RESPONSE_KINDS: Mapping[bytes, int] = {
 }
 TRAILER_REFUSED = frozenset(
     {*REQUEST_KINDS, *RESPONSE_KINDS, b"content-encoding", b"content-type", b"content-range", b"trailer"}
-    | {b"authorization", b"cookie", b"cache-control", b"max-forwards"}
+    | {b"cookie", b"cache-control", b"max-forwards"}
 )
 """Fields that a trailer section may not carry (RFC 9110 §6.5.1): framing, routing, authentication, handling, and the
 name of the request, which is settled with its head."""

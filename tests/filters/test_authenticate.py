@@ -134,8 +134,10 @@ async def test_what_cannot_be_told_now_stays_503(waits):
     assert (refused.status, refused.fields) == (503, ())
 
 
-async def test_two_lines_of_authorization_pass_nowhere():
-    good = Word(b"authorization")
+@pytest.mark.parametrize("others", [[], ["beside"], ["behind"]])
+async def test_two_lines_of_authorization_pass_nowhere(others):
+    good, other = Word(b"authorization"), Word(b"other")
+    groups = {"": [[good]], "beside": [[good, other]], "behind": [[good], [other]]}["".join(others)]
     twice = [(b"Authorization", b"good"), (b"authorization", b"good")]
-    assert (await refusal([[good]], *twice)).status == 400
-    assert good.asked == 0
+    assert (await refusal(groups, *twice)).status == 400
+    assert (good.asked, other.asked) == (0, 0)

@@ -59,7 +59,9 @@ class Valkey:
         """Give it a command; give what it answers, as it stands on the wire."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as sock:
             sock.sendall(" ".join(words).encode() + b"\r\n")
-            return sock.recv(65536)
+            said = sock.makefile("rb")
+            line = said.readline()
+            return line if line[:1] != b"$" else said.read(int(line[1:]) + 2)
 
     def kill(self) -> None:
         """End it as kill -9 does."""
