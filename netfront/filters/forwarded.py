@@ -81,7 +81,7 @@ def forwarded(
                 or told.known is not known
             ):
                 client.told = told = tell(request)
-            if request.forwarded and trusted(client.facts.direct[0]):
+            if request.forwarded and trusted(client.facts.peer[0]):
                 came = [row for row in request.forwarded if row.name not in names]
                 rows = _continued(came, told.rows)
                 request.fields = request.fields.edited(Edit(names=names, added=rows))

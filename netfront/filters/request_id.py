@@ -51,7 +51,7 @@ def request_id(make: Callable[[], bytes], trusted: Callable[[str], bool]) -> Fil
             line = None
             fields = request.fields
             if fields.kinds & _NAMED:
-                if trusted(request.client.facts.direct[0]):
+                if trusted(request.client.facts.peer[0]):
                     line = _given(fields)
                 request.fields = fields.edited(_UNNAMED)
             if line is None:

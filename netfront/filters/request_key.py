@@ -27,7 +27,7 @@ def request_key(
 
     def of_address(request: Request) -> bytes | None:
         facts = request.client.facts
-        if trusted is not None and request.forwarded and trusted(facts.direct[0]):
+        if trusted is not None and request.forwarded and trusted(facts.peer[0]):
             lines = [row.value for row in request.forwarded if row.name == b"x-forwarded-for"]
             for address in reversed(b",".join(lines).split(b",")):
                 if (address := address.strip()) and not trusted(address.decode("latin-1")):

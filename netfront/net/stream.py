@@ -24,20 +24,18 @@ class Facts:
     """What is known of a connection from the start.
 
     Args:
-        peer: the client's address and port; ("", 0) on a unix socket.
+        peer: the client's address and port, as a PROXY line told it where one was believed; ("", 0) on a unix socket.
         local: the address and port it dialled.
         listener: the listener's name in the plan.
         client_cert: the client's certificate (DER), when it showed one and it was verified.
-        direct: the address of whoever dialled us, where a PROXY line told another `peer`.
     """
 
-    __slots__ = ("alpn", "client_cert", "direct", "listener", "local", "peer", "sni", "tls")
+    __slots__ = ("alpn", "client_cert", "listener", "local", "peer", "sni", "tls")
 
     def __init__(self, peer: tuple[str, int], local: tuple[str, int], listener: str = "") -> None:
         self.peer = peer
         self.local = local
         self.listener = listener
-        self.direct = peer
         self.tls = False
         self.sni: str | None = None
         self.alpn: str | None = None

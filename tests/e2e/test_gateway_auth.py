@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from tests.support.certificates import CLIENT, make_ca, make_leaf, write_pem
-from tests.support.client import converse
+from tests.support.client import connect, converse
 from tests.support.named import ask, until
 from tests.support.netfront import NotReady, run, running
 from tests.support.origins import answering, origin, switching
@@ -303,3 +303,28 @@ def test_an_address_is_that_of_the_client_behind_a_trusted_proxy():
             assert ask(front.port, b"/x", b"X-Forwarded-For: 192.0.2.8").status == 403
         with running("gateway", behind.url, *flags) as front:
             assert ask(front.port, b"/", b"X-Forwarded-For: 192.0.2.7").status == 403
+
+
+def test_who_a_proxy_line_names_is_believed_no_more_than_by_their_own_address():
+    """What hands a connection on with a PROXY line does not read what its client says in it."""
+    flags = ["--ip", "/adm: 192.0.2.0/24", "--limit", "/few: 1/h:ip", "-q"]
+    trust = ["--accept-proxy", "--trust-proxy", "127.0.0.1", "--trust-proxy", "198.51.100.1"]
+    with origin(answering()) as behind, running("gateway", behind.url, *flags, *trust) as front:
+
+        def ask_as(peer, target, told):
+            with connect(front.port) as client:
+                client.send(b"PROXY TCP4 %b 127.0.0.1 4711 80\r\n" % peer)
+                client.send(
+                    b"GET %b HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: https\r\n"
+                    b"X-Real-IP: %b\r\nX-Request-Id: mine\r\n\r\n" % (target, told, told)
+                )
+                return client.read_answer().status
+
+        assert ask_as(b"203.0.113.9", b"/adm", b"192.0.2.7") == 403
+        assert [ask_as(b"203.0.113.9", b"/few", b"192.0.2.%d" % last) for last in (1, 2)] == [200, 429]
+        seen = behind.requests[-1]
+        assert (seen.get(b"x-forwarded-for"), seen.get(b"x-real-ip")) == (b"203.0.113.9", b"203.0.113.9")
+        assert seen.get(b"x-forwarded-proto") == b"http"
+        assert seen.get(b"x-request-id") != b"mine"
+        assert ask_as(b"198.51.100.1", b"/adm", b"192.0.2.7") == 200
+        assert behind.requests[-1].get(b"x-request-id") == b"mine"

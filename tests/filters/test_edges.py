@@ -142,7 +142,7 @@ def test_origins_are_told_apart(origin, may):
 
 class Peer:
     class facts:
-        direct = ("192.0.2.1", 1)
+        peer = ("192.0.2.1", 1)
 
 
 def identified(*pairs, trusted=False):
