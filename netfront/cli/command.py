@@ -53,6 +53,9 @@ class Command(TyperCommand):
 
         def read_again() -> tuple[dict[str, Any], Line]:
             anew = split_flags(flags_of(self), words, _read)
+            for name in ("short_help", "help"):
+                if anew.values.pop(name, False):
+                    anew.faults.append(Fault("--help", "it serves nothing", "take it out of the file"))
             return self._values(anew), Line(anew.faults, tuple(dict.fromkeys(anew.files)), read_again)
 
         ctx.params.update(self._values(parsed))

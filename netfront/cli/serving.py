@@ -10,10 +10,10 @@ import typer
 
 from netfront.cli import options
 from netfront.cli.command import Line
-from netfront.cli.flags import ServeFlags
+from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.grammar import is_request
 from netfront.cli.streams import print_result
-from netfront.errors import ExitCode
+from netfront.errors import ExitCode, Fault
 
 if TYPE_CHECKING:
     from netfront.cli.plan import ServePlan
@@ -109,7 +109,11 @@ def run(command: str, given: dict[str, Any], line: Line) -> int:
     plan = _plan(command, given, line)
 
     def plan_again() -> "ServePlan":
-        return _plan(command, *line.read_again(), is_served=True)
+        anew, read = line.read_again()
+        for name in ("explain", "new_key"):
+            if anew.get(name):
+                read.faults.append(Fault(flag_of(name), "it serves nothing", "take it out of the file"))
+        return _plan(command, anew, read, is_served=True)
 
     from netfront.cli.supervise import serve
 

@@ -182,6 +182,16 @@ BAD = [
 ]
 
 
+@pytest.mark.parametrize("line", ["--help", "-h", "--explain", "--new-key bob"])
+def test_what_serves_nothing_ends_nothing_that_is_served(file, line):
+    with named(1) as (a,):
+        file.write(a.place)
+        with running("gateway", str(file)) as front:
+            file.rewrite(front, a.place, line, says="what was before goes on", hup=True)
+            assert "it serves nothing" in front.stderr
+            assert ask(front.port).body == b"a"
+
+
 def test_a_bad_file_is_told_by_its_line_and_the_old_plan_stays(file):
     with named(2) as (a, b):
         file.write(a.place)
