@@ -19,9 +19,11 @@ so that two tabs do not undo each other. `__Host-` keeps other hosts of the doma
 
 import hmac
 import json
+import logging
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from time import time
 from typing import Protocol
@@ -30,7 +32,8 @@ from urllib.parse import parse_qsl, quote_plus, urlencode
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Refusal
 from netfront.filters.pages import preferred
 from netfront.http.message import Answer, Answered, Client, Filter, Handler, Request, Response
-from netfront.net.lane import Signal, first
+from netfront.net.lane import Deadline, Signal, first
+from netfront.net.stream import Facts
 from netfront.policy.claims import Identity
 from netfront.policy.metadata import Metadata
 from netfront.policy.sealed import Sealer
@@ -41,6 +44,7 @@ from netfront.wire.target import parse_authority
 
 __all__ = ["CALLBACK", "LOGOUT", "Login", "LoginMethod", "LoginRules", "login_pages"]
 
+_log = logging.getLogger("netfront")
 CALLBACK, LOGOUT = b"/-/oidc/callback", b"/-/oidc/logout"
 _LOGIN_TIME = 600
 """Seconds that a login may take."""
@@ -138,6 +142,7 @@ class Login:
     """Logins at one issuer.
 
     Args:
+        spawn: runs something that outlives who asked for it.
         random: gives so many random bytes.
         wall: seconds since 1970.
         before: the same login of an app that this one's takes the place of: what it renews or has renewed stands.
@@ -151,6 +156,7 @@ class Login:
         rules: LoginRules,
         sealer: Sealer,
         *,
+        spawn: Callable[[Callable[[], Awaitable[None]]], None],
         random: Callable[[int], bytes],
         wall: Callable[[], float] = time,
         before: "Login | None" = None,
@@ -160,6 +166,7 @@ class Login:
         self._post = post
         self.rules = rules
         self._sealer = sealer
+        self._spawn = spawn
         self._random = random
         self._wall = wall
         self._renewals: dict[bytes, _Renewal] = before._renewals if before is not None else {}
@@ -206,13 +213,7 @@ class Login:
                 for key in [key for key, one in self._renewals.items() if one.over.is_set]:
                     del self._renewals[key]
             renewal = self._renewals[name] = _Renewal(session)
-            try:
-                await self._renew(renewal, request.client)
-            except BaseException:
-                del self._renewals[name]
-                raise
-            finally:
-                renewal.over.set()
+            self._spawn(partial(self._see_through, name, renewal))
         while not renewal.over.is_set:
             if (
                 await first(renewal.over, request.client.gone) is not renewal.over
@@ -225,6 +226,18 @@ class Login:
         if renewed is not session and renewed.due != session.due:
             request.cookies = (*request.cookies, *self._session_cookies(request, renewed))
         return renewed.identity
+
+    async def _see_through(self, name: bytes, renewal: "_Renewal") -> None:
+        """Have a session renewed, whoever leaves meanwhile: a refresh token that was shown once may be good no more."""
+        try:
+            await self._renew(renewal, _NOBODY)
+        except BaseException as error:
+            del self._renewals[name]
+            if not isinstance(error, Exception):
+                raise
+            _log.error("an error of netfront's own while a session was renewed", exc_info=error)
+        finally:
+            renewal.over.set()
 
     async def _renew(self, renewal: "_Renewal", client: Client) -> None:
         """Have a session renewed. Where the issuer has ended it there is none; where it is down it stays as it is."""
@@ -457,6 +470,27 @@ class Login:
 
     def _names(self, request: Request, prefix: bytes) -> list[bytes]:
         return [name for name in self._values(request) if name.startswith(prefix)]
+
+
+class _Nobody:
+    """A client that waits for nothing, and never leaves."""
+
+    __slots__ = ("due", "facts", "gone", "told")
+
+    def __init__(self) -> None:
+        self.facts = Facts(("", 0), ("", 0))
+        self.due = Deadline()
+        self.told: object = None
+        self.gone = Signal()
+
+    def has_left(self) -> bool:
+        return False
+
+    async def interim(self, status: int, fields: Fields) -> None:
+        pass
+
+
+_NOBODY = _Nobody()
 
 
 class _Renewal:

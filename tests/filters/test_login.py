@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from netfront.errors import BackendError
+from netfront.errors import BackendError, ClientGone
 from netfront.filters.hide_sessions import hide_sessions
 from netfront.filters.login import Login, LoginRules
 from netfront.http.message import Answer
@@ -28,7 +28,7 @@ class Client:
         self.gone = Signal()
 
     def has_left(self):
-        return False
+        return self.gone.is_set
 
 
 class Provider:
@@ -57,6 +57,7 @@ class Stage:
             self.post,
             rules,
             self.sealer,
+            spawn=trio.lowlevel.spawn_system_task,
             random=secrets.token_bytes,
             wall=lambda: self.now,
         )
@@ -72,9 +73,9 @@ class Stage:
         held = [claims or {"sub": "ada"}, "openid", refresh, due, until]
         return b"netfront-abc-s0=" + self.sealer.seal(b"session " + NAME, held)
 
-    async def come(self, cookie):
+    async def come(self, cookie, client=None):
         """Come with a cookie; give who that is and the cookies to be set."""
-        one = asking((b"Cookie", b"a=b; " + cookie), client=Client())
+        one = asking((b"Cookie", b"a=b; " + cookie), client=client or Client())
         found = self.login.session_of(one)
         if found is not None and not isinstance(found, Identity):
             found = await found
@@ -114,6 +115,28 @@ async def test_of_many_that_come_one_has_it_renewed_and_all_get_the_new_session(
     stage.now = 1350.0
     await stage.come(renewed)
     assert stage.asked[1] == b"grant_type=refresh_token&refresh_token=r2&client_id=web"
+
+
+async def test_a_renewal_goes_on_when_who_began_it_leaves(stage, nursery):
+    """An issuer that takes a refresh token once ends the session of who shows it twice."""
+    cookie, client, left = stage.cookie(), Client(), []
+    stage.now = 1200.0
+    stage.may_answer.clear()
+
+    async def come():
+        try:
+            await stage.come(cookie, client)
+        except ClientGone:
+            left.append(client)
+
+    nursery.start_soon(come)
+    await trio.testing.wait_all_tasks_blocked()
+    client.gone.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert left == [client]
+    stage.may_answer.set()
+    found, cookies = await stage.come(cookie)
+    assert (found.user, len(cookies), len(stage.asked)) == ("ada", 1, 1)
 
 
 async def test_what_the_issuer_says_anew_of_a_user_counts(stage):

@@ -148,6 +148,7 @@ class Tokens:
                 plan.name.encode(),
             ),
             self._sealer,
+            spawn=self._tasks.spawn,
             random=secrets.token_bytes,
             before=before,
         )
