@@ -326,12 +326,18 @@ class _Run:
         return fields
 
     def _time_out(self) -> None:
-        """Let the first part that is still out have failed of the time for all."""
-        at = self._values.index(None)
-        if self._began[at]:
-            self._took[at] = clock() - self._began[at]
-        self._faults[at] = PartFault(504, f"not there after {self._plan.rules.timeout:g} s for all parts")
-        self._failed = at
+        """Let parts that are still out have failed of the time for all: the first required one, or else all of them."""
+        parts = self._plan.parts
+        out = [at for at, value in enumerate(self._values) if value is None]
+        required = next((at for at in out if not parts[at].is_optional), None)
+        for at in out if required is None else (required,):
+            if self._began[at]:
+                self._took[at] = clock() - self._began[at]
+            self._faults[at] = PartFault(504, f"not there after {self._plan.rules.timeout:g} s for all parts")
+            self._clients[at].stop()
+            if required is None:
+                self._values[at] = default_of(parts[at])
+        self._failed, self._left = required, 0
 
     # -- for one part ----------------------------------------------------------------------------------------
 

@@ -380,6 +380,22 @@ def test_the_time_for_all_ends_them():
     assert stage.cut == 1
 
 
+def test_optional_parts_that_are_not_there_in_time_leave_their_defaults():
+    late = {"/x": Says(after=60), "/y": Says(after=60)}
+    stage = Stage('/h = a:/a + x?:/x + y?="d":/y', {"/a": Says(b"1"), **late}, timeout=2.0)
+    response = stage.run()
+    assert (response.status, response.body) == (200, b'{"a":1,"x":null,"y":"d"}')
+    assert response.fields.get(b"netfront-missing") == b"x, y"
+    assert response.fields.get(b"cache-control") == b"no-store"
+    assert stage.cut == 2
+
+
+def test_a_required_part_that_waits_for_a_late_one_has_failed_of_the_time():
+    response = Stage("/h = x?:/x + b:/b/{x.id}", {"/x": Says(after=60)}, timeout=2.0).run()
+    assert response.status == 504
+    assert told(response)["detail"] == "part b: not there after 2 s for all parts"
+
+
 def test_what_nobody_expected_is_raised_where_the_server_catches_it():
     stage = Stage("/h = a:/a + b:/b", {"/a": Says(error=ZeroDivisionError()), "/b": Says(after=9)})
     with pytest.raises(BaseExceptionGroup) as caught:
