@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from netfront.cli.gate.assembly import answering, gate, rewriting
 from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.edging import Edging
-from netfront.cli.gate.guarding import hiding, told_by_us
+from netfront.cli.gate.guarding import hiding, hiding_of_whole, told_by_us
 from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
@@ -88,6 +88,7 @@ class _Services:
         self._address_of = request_key("ip", trusted=self._trusted)
         self._dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
         self._hides_sessions = hiding_sessions(plan)
+        self._hides_of_whole = hiding_of_whole(plan)
         self._composing = Composing(
             lambda request: self._for_parts(request), parts.outward, parts.tasks.begin
         )
@@ -131,6 +132,7 @@ class _Services:
         edits = [(edit.name, edit.values) for edit in settings.request_edits]
         return stack(
             hiding(settings.gate),
+            self._hides_of_whole,
             self._hides_sessions,
             rewriting(settings.gate, plan.rules),
             edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told

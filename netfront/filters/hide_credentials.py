@@ -6,32 +6,56 @@ It stands right before forwarding, as the parts of a composed answer are asked f
 from collections.abc import Awaitable, Iterable, Mapping
 
 from netfront.http.message import Filter, Handler, Request, Response
+from netfront.policy.claims import Identity
 from netfront.wire.fields import Edit
 
-__all__ = ["hide_credentials"]
+__all__ = ["Hidden", "hide_credentials", "hide_of_whole"]
 
 
-def hide_credentials(fields: Mapping[str, Iterable[bytes]]) -> Filter:
-    """Make the filter.
+class Hidden:
+    """Which fields are hidden.
 
     Args:
         fields: by the kind of an identity those that go; a field that another kind was found by stays.
     """
-    known: dict[str, Edit] = {}
 
-    def edit_for(kind: str) -> Edit:
-        edit = known.get(kind)
+    __slots__ = ("_fields", "_known")
+
+    def __init__(self, fields: Mapping[str, Iterable[bytes]]) -> None:
+        self._fields = fields
+        self._known: dict[str, Edit] = {}
+        """By kinds, which are few: those of methods, and of a route's groups together."""
+
+    def edit(self, identity: Identity) -> Edit:
+        """Give the edit for who was found by what their identity says."""
+        edit = self._known.get(identity.kind)
         if edit is None:
-            names = [name for one in kind.split("+") for name in fields.get(one, ())]
-            edit = known[kind] = Edit(
-                names=names
-            )  # kinds are few: those of methods, and of a route's groups together
+            names = [name for one in identity.kind.split("+") for name in self._fields.get(one, ())]
+            edit = self._known[identity.kind] = Edit(names=names)
         return edit
+
+
+def hide_credentials(hidden: Hidden) -> Filter:
+    """Make the filter."""
 
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
             if request.identity is not None:
-                request.fields = request.fields.edited(edit_for(request.identity.kind))
+                request.fields = request.fields.edited(hidden.edit(request.identity))
+            return then(request)
+
+        return handle
+
+    return around
+
+
+def hide_of_whole() -> Filter:
+    """Make the filter for parts of composed answers, which carry what the whole was asked for: see Request.hides."""
+
+    def around(then: Handler) -> Handler:
+        def handle(request: Request) -> Awaitable[Response]:
+            if request.hides is not None:
+                request.fields = request.fields.edited(request.hides)
             return then(request)
 
         return handle

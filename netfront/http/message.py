@@ -209,7 +209,8 @@ class Request:
     the request and of whatever answer it gets. To edit a section costs more, as what was remembered of it is lost.
     `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
     one has, and is not counted under them again. `depth` is of how many compositions, one in another, it is a part.
-    `cors` is for the filter of that name. `cookies` are lines of Set-Cookie that authentication has
+    `hides` is what no backend sees of a part: the credentials that the whole was asked for. `cors` is for the filter of
+    that name. `cookies` are lines of Set-Cookie that authentication has
     the client keep.
     """
 
@@ -226,6 +227,7 @@ class Request:
         "expects_continue",
         "fields",
         "forwarded",
+        "hides",
         "identity",
         "is_framed",
         "keeps_alive",
@@ -273,6 +275,7 @@ class Request:
         self.depth = 0
         self.cookies: tuple[Field, ...] = ()
         self.cors: object = None
+        self.hides: Edit | None = None
         self.identity: Identity | None = None
         self.route: object = None
         self.params = _NO_PARAMS

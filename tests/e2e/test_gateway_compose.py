@@ -202,6 +202,27 @@ def test_a_4xx_is_passed_on_where_that_is_wanted(shop, tmp_path):
         assert ask(front.port, b"/open").status == 502
 
 
+def test_what_the_whole_hides_no_part_shows(shop, tmp_path):
+    """Not where the part's route asks for nothing, nor where it asks for the same and hides it itself."""
+    users = tmp_path / "htpasswd"
+    users.write_text(ANN)
+    users.chmod(0o600)
+    flags = [word for path in ("/home", "/orders") for word in ("--basic", f"{path}: @{users},hide")]
+    rules = ["--compose", "/home = a:/users/me + n:/nest", "--compose", "/nest = o:/orders/1 + b:/ads/top"]
+    shop.answers[b"/orders/1"] = says(b"{}")
+    with running("gateway", *routes(shop), *flags, *rules) as front:
+        ann = b"Authorization: Basic YW5uOnDDpHNzd29yZA=="
+        assert ask(front.port, b"/home", ann).status == 200
+        assert sorted(seen.target for seen in shop.origin.requests) == [
+            b"/ads/top",
+            b"/orders/1",
+            b"/users/me",
+        ]
+        assert [seen.get(b"authorization") for seen in shop.origin.requests] == [None] * 3
+        assert ask(front.port, b"/users/me", ann).status == 200
+        assert shop.origin.requests[-1].get(b"authorization") == ann[15:]
+
+
 def test_for_each_keeps_the_order_and_its_bound(shop):
     lock = threading.Lock()
     now, most = 0, 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netfront.filters.hide_credentials import hide_credentials
+from netfront.filters.hide_credentials import Hidden, hide_credentials
 from netfront.http.message import Response
 from netfront.policy.claims import Identity
 from netfront.wire.fields import EMPTY
@@ -29,5 +29,6 @@ async def test_what_was_shown_goes_and_the_rest_stays(kind, left):
 
     request = asking((b"Authorization", b"x"), (b"X-Key", b"y"), (b"A", b"1"))
     request.identity = Identity(kind, "ann") if kind is not None else None
-    await hide_credentials({"basic": [b"authorization"], "api-key": [b"x-key"]})(backend)(request)
+    hidden = Hidden({"basic": [b"authorization"], "api-key": [b"x-key"]})
+    await hide_credentials(hidden)(backend)(request)
     assert seen == left

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from netfront.cli.gate.compose import way_of
 from netfront.cli.gate.compose_plan import ComposePlan
 from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
+from netfront.cli.gate.guarding import hidden_of
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import Settings
+from netfront.filters.hide_credentials import Hidden
 from netfront.http.ask import ask, collect, request_of
 from netfront.http.message import Answer, Handler, Request
 from netfront.net.lane import clock
+from netfront.wire.fields import Edit
 
 if TYPE_CHECKING:
     from netfront.filters.compose import Ask, Asked, Begin
@@ -50,13 +53,19 @@ class Composing:
         )
         parts = plan.composition.parts
         asks = [
-            self._out(part, held.most_part, settings.timeout) if part.place else self._in(held.most_part)
+            self._out(part, held.most_part, settings.timeout)
+            if part.place
+            else self._in(held.most_part, hidden_of(settings.gate))
             for part in parts
         ]
         return compose(parts, asks, self.begin, rules)
 
-    def _in(self, most: int) -> "Ask":
-        """Give what asks a route of ours: on behalf of the same client, with what is known of them."""
+    def _in(self, most: int, hidden: Hidden | None) -> "Ask":
+        """Give what asks a route of ours: on behalf of the same client, with what is known of them.
+
+        Args:
+            hidden: of the whole's credentials, what no backend is to see.
+        """
         ours = self.ours
 
         async def ask_ours(asked: "Asked") -> Answer:
@@ -76,6 +85,10 @@ class Composing:
             request.exchange.id = whole.exchange.id
             request.lines = whole.lines
             request.depth = whole.depth + 1
+            request.hides = hides = whole.hides
+            if hidden is not None and whole.identity is not None:
+                own = hidden.edit(whole.identity)
+                request.hides = own if hides is None else Edit(names=own.names | hides.names)
             try:
                 return await collect(ours, request, most=most)
             finally:

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from netfront.cli.gate.auth import methods_of
+from netfront.cli.gate.auth import gates, methods_of
 from netfront.cli.gate.credentials import Credentials
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import (
@@ -31,7 +31,7 @@ from netfront.filters.authorize import (
     needs_scopes,
 )
 from netfront.filters.basic import Basic
-from netfront.filters.hide_credentials import hide_credentials
+from netfront.filters.hide_credentials import Hidden, hide_credentials, hide_of_whole
 from netfront.filters.mtls import Mtls
 from netfront.filters.pass_identity import pass_identity, spellings
 from netfront.http.message import Filter, Request
@@ -48,7 +48,9 @@ __all__ = [
     "authentication",
     "authorization",
     "credentials_of",
+    "hidden_of",
     "hiding",
+    "hiding_of_whole",
     "makers_of",
     "told_by_us",
 ]
@@ -98,15 +100,28 @@ def authentication(plan: GatePlan, makers: Makers) -> Filter | None:
     )
 
 
-def hiding(plan: GatePlan) -> Filter | None:
-    """Make the filter that keeps credentials from the backend; None where all go on to it."""
+def hidden_of(plan: GatePlan) -> Hidden | None:
+    """Tell which credentials are kept from the backend; None where all go on to it."""
     fields: dict[str, list[bytes]] = {}
     for method in plan.methods:
         if isinstance(method, BasicPlan) and method.hides:
             fields.setdefault(method.kind, []).append(b"authorization")
         elif isinstance(method, ApiKeyPlan) and method.hides:
             fields.setdefault(method.kind, []).append(method.field.encode())
-    return hide_credentials(fields) if fields else None
+    return Hidden(fields) if fields else None
+
+
+def hiding(plan: GatePlan) -> Filter | None:
+    """Make the filter that keeps credentials from the backend; None where all go on to it."""
+    hidden = hidden_of(plan)
+    return hide_credentials(hidden) if hidden is not None else None
+
+
+def hiding_of_whole(plan: ServePlan) -> Filter | None:
+    """Make the filter that keeps from backends what the whole was asked for that their answers are parts of."""
+    is_composed = any(route.answer is not None and route.answer.compose is not None for route in plan.routes)
+    hides = is_composed and any(hidden_of(gate) is not None for gate in gates(plan.routes))
+    return hide_of_whole() if hides else None
 
 
 def admission(plan: GatePlan, address_of: AddressOf) -> Filter | None:
