@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from netfront.cli.argv import Word, as_word
 from netfront.cli.faults import Faults
@@ -22,6 +23,7 @@ from netfront.cli.plan import (
 from netfront.cli.policies import settle
 from netfront.cli.scoped import Policy
 from netfront.cli.targets import plan_target
+from netfront.endpoint import Endpoint
 from netfront.errors import UsageError
 from netfront.policy.condition import Condition
 from netfront.policy.scope import Near, Scope, parse_scope
@@ -143,7 +145,26 @@ def plan_routes(
             pools.append(PoolPlan(pool, tuple(service.targets), settings.balance))
         _check_pool(service, settings, faults)
     routes.sort(key=lambda route: route.listener is None)  # a listener's own route comes before one for all
-    return tuple(routes), tuple(pools), lost
+    return tuple(routes), _tell_cookies_apart(pools), lost
+
+
+def _tell_cookies_apart(pools: Iterable[PoolPlan]) -> tuple[PoolPlan, ...]:
+    """Have sticky pools of other backends go by other cookies: else each would undo what the others have set.
+
+    The first of a name keeps it. What is added goes by the scope of the route, so that it stays when others come.
+    """
+    told = []
+    owners: dict[str, dict[frozenset[Endpoint], str]] = {}
+    for pool in pools:
+        lb = pool.balance.lb
+        if lb.policy == "sticky":
+            names = owners.setdefault(lb.key, {})
+            backends = frozenset(target.endpoint for target in pool.targets)
+            added = f"-{sha256(pool.name.encode()).hexdigest()[:8]}" if names else ""
+            key = names.setdefault(backends, lb.key + added)
+            pool = replace(pool, balance=replace(pool.balance, lb=replace(lb, key=key)))
+        told.append(pool)
+    return tuple(told)
 
 
 def _refuse_answered(answers: Iterable[AnswerArg], services: Iterable[_Service], faults: Faults) -> None:

@@ -210,6 +210,33 @@ def test_a_cookie_leads_back_and_is_secure_where_tls_is(places):
         assert cookie_of(forged)
 
 
+def cookies_of(jar, *paths, port):
+    """Ask for each path with all cookies so far, as a browser does; give who answered, and keep what is set."""
+    said = []
+    for path in paths:
+        sent = b"; ".join(b"%b=%b" % pair for pair in jar.items())
+        answer = ask(port, path, *([b"Cookie: " + sent] if sent else []))
+        for line in answer.get_all(b"set-cookie"):
+            name, _, value = line.partition(b";")[0].partition(b"=")
+            jar[name] = value
+        said.append(answer.body)
+    return said
+
+
+def test_routes_of_other_backends_have_other_cookies_and_those_of_the_same_share_one():
+    with named(4) as (a, b, c, d):
+        lines = [f"/w={a.place},{b.place}", f"/x={a.place},{b.place}", f"/v={c.place},{d.place}"]
+        with running("balance", *lines, "--lb", "sticky", "-q") as front:
+            jar = {}
+            first = cookies_of(jar, b"/w", b"/x", b"/v", port=front.port)
+            assert first[0] == first[1]
+            assert len(jar) == 2
+            assert b"netfront-backend" in jar
+            for _ in range(4):
+                assert cookies_of(jar, b"/v", b"/x", b"/w", port=front.port) == first[::-1]
+            ask(front.port, b"/v")  # others have their turn in between
+
+
 def test_a_cookie_falls_over_when_its_backend_is_down_and_holds_there():
     with named(2) as (a, b), running("balance", a.place, b.place, "--lb", "sticky:where", "-v") as front:
         by_name = {}
