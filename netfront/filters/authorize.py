@@ -6,7 +6,7 @@ that refuses decides: 403, whoever it was.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 from netfront.errors import Refusal
 from netfront.http.message import Filter, Handler, Request, Response
@@ -99,7 +99,9 @@ def needs_expression(
         "scopes": lambda request: sorted(request.identity.scopes) if request.identity is not None else [],
         "method": lambda request: request.method.decode("latin-1"),
         "path": lambda request: _text(request.target.normalised),
-        "params": lambda request: {name: _text(value) for name, value in request.params.items()},
+        "params": lambda request: {
+            name: _text(unquote_to_bytes(value)) for name, value in request.params.items()
+        },
         "query": lambda request: _query(request, text),
         "headers": _headers,
         "ip": lambda request: plain_address(_text_of(address_of(request))),

@@ -11,6 +11,7 @@ from ipaddress import IPv6Address, ip_address
 
 from netfront.http.message import Request
 from netfront.policy.claims import claim, texts
+from netfront.policy.networks import bare_address
 from netfront.wire.cookie import cookie_value
 
 __all__ = ["limit_key", "network_of"]
@@ -82,13 +83,8 @@ def network_of(address: bytes, v4: int = 32, v6: int = 64) -> bytes:
 
     What a proxy wrote with a port is read without; what is no address is a key as it stands.
     """
-    text = address.decode("latin-1").strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
     try:
-        ip = ip_address(text)
+        ip = ip_address(bare_address(address).decode("latin-1"))
     except ValueError:
         return b"@" + _short(address)
     if isinstance(ip, IPv6Address):

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from netfront.errors import UsageError
 
-__all__ = ["Network", "parse_network", "plain_address", "within"]
+__all__ = ["Network", "bare_address", "parse_network", "plain_address", "within"]
 
 Network = IPv4Network | IPv6Network
 _REMEMBERED = 4096
@@ -57,6 +57,14 @@ def plain_address(text: str) -> str:
         return str(_plain(ip_address(text)))
     except ValueError:
         return text
+
+
+def bare_address(text: bytes) -> bytes:
+    """Give what a proxy wrote of an address without a port and brackets (RFC 7239 §6)."""
+    text = text.strip(b" \t")
+    if text.startswith(b"["):
+        return text[1:].partition(b"]")[0]
+    return text.partition(b":")[0] if text.count(b":") == 1 else text
 
 
 def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -83,7 +83,7 @@ def expressed(text, request, address=b"10.0.0.1"):
         '"a" in claims.roles && claims.r.x == 1',
         'user == "ann" && "read" in scopes',
         'method == "POST" && path == "/a%20b/c"',
-        'params.id == "7"',
+        'params.id == "a b/é"',
         'query.q == "x y" && query.e == "" && query.a == "é"',
         'headers["x-a"] == "1, 2" && headers.host == "a.test" && headers["x-u"] == "ü" && headers["x-l"] == "\xff"',
         'ip == "10.0.0.1"',
@@ -101,8 +101,16 @@ def test_an_expression_reads_the_request(text):
         method=b"POST",
         target=target,
     )
-    request.params = {"id": b"7"}
+    request.params = {"id": b"a%20b%2F%C3%A9"}
     assert expressed(text, request) is None
+
+
+def test_a_parameter_that_is_no_text_is_400():
+    request = by(ANN)
+    request.params = {"id": b"%FF"}
+    with pytest.raises(Refusal) as raised:
+        expressed('params.id != "x"', request)
+    assert raised.value.status == 400
 
 
 def test_an_expression_sees_a_mapped_address_as_ipv4():

@@ -40,3 +40,25 @@ def test_key_is_what_was_named(kind, name, key):
 
 def test_a_client_without_address_has_no_key():
     assert request_key("ip")(asking("")) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "address"),
+    [
+        ([(b"X-Forwarded-For", b"203.0.113.7")], b"203.0.113.7"),
+        ([(b"X-Forwarded-For", b"198.51.100.9, 203.0.113.7, 192.0.2.1")], b"203.0.113.7"),
+        ([(b"X-Forwarded-For", b"203.0.113.7:4711, 192.0.2.1:80")], b"203.0.113.7"),
+        ([(b"X-Forwarded-For", b"[2001:db8::1]:4711")], b"2001:db8::1"),
+        ([(b"X-Forwarded-For", b"203.0.113.7"), (b"X-Forwarded-For", b"203.0.113.8")], b"203.0.113.8"),
+        ([(b"Forwarded", b'for=203.0.113.7;proto=https, for="192.0.2.1:80"')], b"203.0.113.7"),
+        ([(b"Forwarded", b'proto=http;FOR="[2001:db8::1]:4711"')], b"2001:db8::1"),
+        ([(b"Forwarded", b"for=198.51.100.9"), (b"X-Forwarded-For", b"203.0.113.7")], b"203.0.113.7"),
+        ([(b"X-Forwarded-For", b"192.0.2.1")], b"192.0.2.1"),
+        ([(b"X-Real-IP", b"203.0.113.7")], b"192.0.2.1"),
+    ],
+)
+def test_behind_trusted_proxies_an_address_is_the_nearest_that_is_none_of_theirs(lines, address):
+    request = asking("192.0.2.1")
+    request.forwarded = Fields.of(*lines).rows
+    assert request_key("ip", trusted=lambda told: told == "192.0.2.1")(request) == address
+    assert request_key("ip", trusted=lambda told: False)(request) == b"192.0.2.1"
