@@ -75,12 +75,10 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
     """Put everything together; `opened` closes what it opens, and is the app's own in the end."""
     limits = plan.limits
     heads = HeadLimits(limits.max_line, limits.max_field, limits.max_head, limits.max_fields)
-    certificates, contexts, credentials, logs, observers = _read_files(plan, console, kept, opened)
+    certificates, contexts, credentials = _read_files(plan, console, kept)
     figures = kept.figures if kept is not None else None
     if kept is None and plan.log.live and sys.stderr.isatty():
         figures = Figures()
-    if figures is not None:
-        observers = observers.and_also(figures)
     demo = kept.demo if kept is not None else None
     if demo is None and any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets):
         demo = Demo()
@@ -112,6 +110,10 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
     )
     tasks = kept.tasks if kept is not None else Tasks()
     tokens = tokens_of(plan, outward, tasks, console.note, kept.tokens if kept is not None else None)
+    limiting = kept.limiting if kept is not None else Limiting.of(plan.redis, plan.redis_down, console.note)
+    logs, observers = _open_logs(plan, console, kept, opened)  # made if they are not there: after all is read
+    if figures is not None:
+        observers = observers.and_also(figures)
     parts = Parts(
         plan,
         services,
@@ -127,9 +129,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,
         observers=observers,
-        limiting=kept.limiting
-        if kept is not None
-        else Limiting.of(plan.redis, plan.redis_down, console.note),
+        limiting=limiting,
     )
     return App(
         plan,
@@ -232,15 +232,13 @@ def _server_limits(plan: ServePlan, heads: HeadLimits) -> ServerLimits:
 
 
 def _read_files(
-    plan: ServePlan, console: Console, kept: App | None, opened: ExitStack
-) -> tuple["Certificates | None", "BackendContexts", Credentials | None, list[LogFile], Observers]:
-    """Read and open every file of the plan. Raises UsageError: of all that is wrong with any of them."""
+    plan: ServePlan, console: Console, kept: App | None
+) -> tuple["Certificates | None", "BackendContexts", Credentials | None]:
+    """Read the files of the plan. Raises UsageError: of all that is wrong with any of them."""
     faults = Faults()
     certificates = None
     contexts: BackendContexts = {}
     credentials = None
-    logs: list[LogFile] = []
-    observers = Observers()
     if plan.tls is not None:
         from netfront.cli.certificates import Certificates
 
@@ -259,16 +257,23 @@ def _read_files(
         credentials = credentials_of(plan, console.note, kept.credentials if kept is not None else None)
     except UsageError as error:
         faults.take(error)
-    try:
-        known_logs = kept.logs if kept is not None else []
-        logs, observers = _observers(plan, console, known_logs)
-        for log in logs:
-            if log not in known_logs:
-                opened.callback(log.close)
-    except OSError as error:
-        faults.add(f"--access-log {plan.log.access_log}", words(error))
     faults.raise_any()
-    return certificates, contexts, credentials, logs, observers
+    return certificates, contexts, credentials
+
+
+def _open_logs(
+    plan: ServePlan, console: Console, kept: App | None, opened: ExitStack
+) -> tuple[list[LogFile], Observers]:
+    """Open the logs. Raises UsageError."""
+    known = kept.logs if kept is not None else []
+    try:
+        logs, observers = _observers(plan, console, known)
+    except OSError as error:
+        raise UsageError.of(f"--access-log {plan.log.access_log}", words(error)) from error
+    for log in logs:
+        if log not in known:
+            opened.callback(log.close)
+    return logs, observers
 
 
 def _observers(

@@ -5,6 +5,7 @@ policy whose scope no route meets guards nothing, and would leave something open
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags, flag_of
@@ -121,7 +122,8 @@ def _check_parts(routes: Iterable[RoutePlan], faults: Faults) -> None:
                 inner = " and ".join(map(str, variant.scopes))
                 what = f"{inner} is a part of the route {route.scope}"
                 why = "its backends are picked, probed and ejected as those of the whole route"
-                faults.add(what, why, f"give it a route of its own: {variant.scopes[0]}=TARGETS")
+                own = replace(variant.scopes[0], host=variant.scopes[0].host or route.scope.host)
+                faults.add(what, why, f"give it a route of its own: {own}=TARGETS")
 
 
 def _check_request_id(routes: Sequence[RoutePlan], faults: Faults) -> None:

@@ -28,7 +28,12 @@ def read_secret(secret: Secret, flag: str, *, least: int = 1) -> bytes:
         except OSError as error:
             raise UsageError.of(what, words(error)) from error
     else:
-        value = os.fsencode(os.environ.get(secret.variable or "", "")).strip()
+        given = os.environ.get(secret.variable or "")
+        if given is None:
+            raise UsageError.of(what, "there is no such variable", f"as in: {secret.variable}=… netfront …")
+        value = os.fsencode(given).strip()
+    if not value:
+        raise UsageError.of(what, "it is empty")
     if len(value) < least:
         raise UsageError.of(what, f"shorter than {least} bytes", "as from: openssl rand -base64 32")
     return value

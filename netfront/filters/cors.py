@@ -28,7 +28,9 @@ _REPLACED = (
     b"access-control-allow-private-network",
     b"access-control-max-age",
 )
-_READABLE = b"RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+_READABLE = (
+    b"Netfront-Clash, Netfront-Missing, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, X-Request-Id"
+)
 """Of our own fields; without credentials all may be read, with them `*` would be a field's name."""
 
 

@@ -82,8 +82,8 @@ def _row(name: str, wanted: str, identity: Identity) -> Field | None:
     said = [one.replace("%", "%25").replace(",", "%2C") if several else one for one in texts(value)]
     if not said:
         return None
-    text = ",".join(said).encode(errors="surrogatepass")
     try:
+        text = ",".join(said).encode()
         row = field(name.encode(), text)
     except ValueError as error:
         raise Refusal(403, f"the claim {wanted} cannot stand in a field ({identity.user})") from error

@@ -161,6 +161,10 @@ def test_without_flags_nothing_stands_there():
             "--pass-identity X-User: 'X-User' is not FIELD=CLAIM",
         ),
         ({"pass_identity": ["Authorization=sub"], "basic": ["@a"]}, "--pass-identity Authorization=sub"),
+        (
+            {"pass_identity": ["X_User=sub"], "api_key": ["@a,header=X-User"]},
+            "--pass-identity X_User=sub: clients bring their API key in that field",
+        ),
         ({"pass_identity": ["X User=sub"], "basic": ["@a"]}, "--pass-identity X User=sub"),
         (
             {"pass_identity": ["A=sub,a=sub"], "basic": ["@a"]},

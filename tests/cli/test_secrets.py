@@ -40,7 +40,11 @@ def test_what_cannot_be_read_or_is_too_short_is_refused_without_saying_it(data, 
     assert refused(Secret(variable="KEY"), least=16) == [
         "--sticky-key env:KEY: shorter than 16 bytes\n  as from: openssl rand -base64 32"
     ]
-    assert refused(Secret(variable="NOT_SET"))[0].startswith("--sticky-key env:NOT_SET: shorter than 1 byte")
+    assert refused(Secret(variable="NOT_SET")) == [
+        "--sticky-key env:NOT_SET: there is no such variable\n  as in: NOT_SET=… netfront …"
+    ]
+    monkeypatch.setenv("EMPTY", " ")
+    assert refused(Secret(variable="EMPTY"), least=16) == ["--sticky-key env:EMPTY: it is empty"]
 
 
 def test_a_key_of_ones_own_has_at_least_sixteen_bytes(data):

@@ -328,3 +328,16 @@ def test_who_a_proxy_line_names_is_believed_no_more_than_by_their_own_address():
         assert seen.get(b"x-request-id") != b"mine"
         assert ask_as(b"198.51.100.1", b"/adm", b"192.0.2.7") == 200
         assert behind.requests[-1].get(b"x-request-id") == b"mine"
+
+
+def test_no_log_is_made_where_a_file_is_wrong(tmp_path):
+    wrong, log = tmp_path / "wrong", tmp_path / "log"
+    wrong.write_text("ann:plain\n")
+    wrong.chmod(0o600)
+    for flag, value in (
+        ("--basic", f"/: @{wrong}"),
+        ("--api-key", f"/: @{wrong}"),
+        ("--jwt", f"/: @{wrong}"),
+    ):
+        done = run("gateway", ":1", flag, value, "--access-log", str(log))
+        assert (done.returncode, log.exists()) == (2, False), done.stderr

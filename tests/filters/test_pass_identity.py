@@ -115,7 +115,7 @@ async def test_without_an_identity_nothing_is_told():
 
 
 @pytest.mark.parametrize(
-    "value", ["a\r\nX-Admin: 1", "a\nb", "a\0b", "", " ann", "ann ", "\tann", ["a", "b\n"]]
+    "value", ["a\r\nX-Admin: 1", "a\nb", "a\0b", "", " ann", "ann ", "\tann", ["a", "b\n"], "\ud800"]
 )
 async def test_a_claim_that_cannot_stand_in_a_field_refuses(value):
     with pytest.raises(Refusal) as raised:

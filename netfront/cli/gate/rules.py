@@ -11,6 +11,7 @@ from netfront.cli.gate.auth import gates, methods_of, place_of, with_scope
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import (
     AddressPlan,
+    ApiKeyPlan,
     ClaimPlan,
     ExpressionPlan,
     PassedField,
@@ -59,13 +60,21 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
                     why = f"no authentication gives {wanted} at {place}"
                     hint = "add one there, as in --jwt '/api: https://id.example.com', or narrow the scope"
                     faults.add(f"{_flag(rule)} '{rule.scope}: …'", why, hint)
+    keys = {_one_spelling(method.field) for method in methods_of(routes) if isinstance(method, ApiKeyPlan)}
     for passed in dict.fromkeys(one for gate in gates(routes) for one in gate.passed):
+        if _one_spelling(passed.name) in keys:
+            what = f"--pass-identity {passed.name}={passed.claim}"
+            faults.add(what, "clients bring their API key in that field", "name another, as in X-User=sub")
         where = [gate for gate in gates(routes) if passed in gate.passed]
         if not any(gate.gives(passed.claim) for gate in where):
             what = f"--pass-identity {passed.name}={passed.claim}"
             faults.add(
                 what, f"no authentication there gives the claim {passed.claim}", "add one, as in --jwt"
             )
+
+
+def _one_spelling(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def identity_fields(plan: ServePlan) -> list[str]:
