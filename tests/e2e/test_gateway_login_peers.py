@@ -1,7 +1,6 @@
 """--oidc with strangers: a provider built on authlib, and a browser that judges cookies by itself."""
 
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,12 +11,11 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.e2e.test_gateway_login import OK, PAGE, Browser
+from tests.support.chromium import CHROMIUM, dom_of
 from tests.support.issuer import issuer
 from tests.support.netfront import running
 from tests.support.origins import answering, origin
 from tests.support.servers import free_port
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextmanager
@@ -75,23 +73,7 @@ def test_chromium_logs_in_over_https(tmp_path):
         line = (f"/={behind.url}", "--oidc", login, "-l", "https://localhost:0")
         with running("gateway", *line, SECRET="s:cret") as front:
             url = f"https://localhost:{front.port}/a/page"
-            shown = subprocess.run(
-                [
-                    CHROMIUM,
-                    "--headless",
-                    "--no-sandbox",
-                    "--disable-gpu",
-                    "--ignore-certificate-errors",
-                    f"--user-data-dir={tmp_path}",
-                    "--dump-dom",
-                    url,
-                ],
-                capture_output=True,
-                text=True,
-                timeout=50,
-                check=False,
-            )
-            assert "you are in" in shown.stdout, shown.stderr[-2000:]
+            assert "you are in" in dom_of(url, tmp_path, "--ignore-certificate-errors")
         pages = [seen for seen in behind.requests if seen.target == b"/a/page"]
         assert len(pages) == 1
         assert re.fullmatch(rb"https?", pages[0].get(b"x-forwarded-proto") or b"")
