@@ -14,7 +14,7 @@ const at = "http://127.0.0.1:" + location.hash.slice(1)
 async function ask(path, options) {
   try {
     const answer = await fetch(at + path, options)
-    return [answer.status, answer.headers.get("retry-after") && "told", await answer.text()].join(" ")
+    return answer.status + (answer.headers.get("retry-after") ? " and when" : "") + (await answer.text() ? "" : " empty")
   } catch { return "blocked" }
 }
 (async () => {
@@ -26,7 +26,7 @@ async function ask(path, options) {
     await ask("/a/few"), await ask("/a/few"),
     await ask("/down"), await ask("/closed"),
   ]
-  document.getElementById("said").textContent = JSON.stringify(said.map(one => one.slice(0, 10)))
+  document.getElementById("said").textContent = JSON.stringify(said)
 })()
 </script>"""
 
@@ -56,15 +56,6 @@ def test_a_page_may_read_what_its_origin_was_given_and_another_may_not(tmp_path,
             shown = dom_of(f"{from_}/#{front.port}", place, "--virtual-time-budget=8000")
     said = json.loads(re.search(r'<p id="said">(.*?)</p>', shown)[1].replace("&quot;", '"'))
     if is_allowed:
-        assert said == [
-            "200  ok",
-            "200  ok",
-            "401  401 U",
-            "200  ok",
-            "200  ok",
-            "429 told {",
-            "502  502 B",
-            "blocked",
-        ]
+        assert said == ["200", "200", "401", "200", "200", "429 and when", "502", "blocked"]
     else:
         assert said == ["blocked"] * 8
