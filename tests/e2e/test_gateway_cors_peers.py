@@ -14,7 +14,8 @@ const at = "http://127.0.0.1:" + location.hash.slice(1)
 async function ask(path, options) {
   try {
     const answer = await fetch(at + path, options)
-    return answer.status + (answer.headers.get("retry-after") ? " and when" : "") + (await answer.text() ? "" : " empty")
+    const when = answer.headers.get("retry-after") ? " and when" : ""
+    return answer.status + when + (await answer.text() ? "" : " empty")
   } catch { return "blocked" }
 }
 (async () => {
