@@ -95,7 +95,7 @@ async def collect(handler: Handler, request: Request, *, most: int, until: float
     before = own.at, own.which
     asker = request.client
     assert isinstance(asker, _Asker)
-    asker.due = due = _Capped(own, until)
+    asker.due = due = own if until == math.inf else _Capped(own, until)
     due.at = math.inf
     due.which = "answer"
     response = None
@@ -140,7 +140,8 @@ class _Asker:
         self.facts = client.facts if client is not None else _NOBODY
         self.told: object = client.told if client is not None else None
         self.gone = client.gone if client is not None else Signal()
-        self.due = Deadline()
+        self.due: Deadline
+        """That of whoever runs `collect`."""
 
     def has_left(self) -> bool:
         return self._client.has_left() if self._client is not None else False
