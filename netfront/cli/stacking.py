@@ -8,6 +8,7 @@ from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.edging import Edging
 from netfront.cli.gate.guarding import hiding, hiding_of_whole, told_by_us
 from netfront.cli.gate.guards import guarded
+from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
 from netfront.cli.plan import Place, RoutePlan, Settings, places
@@ -119,10 +120,15 @@ class _Services:
         return stack(
             self._edging.inner(settings.gate.cors),
             *gate(settings.gate, self._parts.makers, self._address_of, self._parts.limiting),
-            limit_body(settings.most_body) if settings.most_body is not None else None,
-            then=answering(route.answer, settings, self._edits_of(settings), self._composing)
+            then=self._answering(route.answer, settings)
             if route.answer is not None
             else self._forwarding(route, settings),
+        )
+
+    def _answering(self, plan: AnswerPlan, settings: Settings) -> Handler:
+        return stack(
+            limit_body(settings.most_body) if settings.most_body is not None else None,
+            then=answering(plan, settings, self._edits_of(settings), self._composing),
         )
 
     def _forwarding(self, route: RoutePlan, settings: Settings) -> Handler:
@@ -147,6 +153,7 @@ class _Services:
                 retry=RetryRules(settings.retry.resets, settings.retry.statuses, settings.retry_body),
                 hedging=_hedging(settings, parts.tasks) if may_have_several(pool) else None,
                 key=key_of(behind.plan.balance.lb, behind.stickiness, self._trusted),
+                most_body=settings.most_body,
             ),
         )
 

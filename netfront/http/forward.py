@@ -57,6 +57,7 @@ def forward(
     retry: RetryRules | None = None,
     hedging: Hedging | None = None,
     key: KeyOf | None = None,
+    most_body: int | None = None,
 ) -> Handler:
     """Make the handler that forwards to a pool.
 
@@ -67,6 +68,7 @@ def forward(
         retry: when to try elsewhere what got an answer, or none.
         hedging: None where there is nobody to turn to.
         key: what a hashed pick goes by.
+        most_body: bytes that a request's body may have; None for any number. A filter for it would cost a call.
     """
     rules = retry or RetryRules()
     repeats = bool(rules.statuses)
@@ -101,6 +103,8 @@ def forward(
         began = exchange.started
         attempts: Attempts | None = None
         late = math.inf
+        if most_body is not None and request.body:
+            request.bound_body(most_body)
         pool.requests += 1
         if limit is not None and request.method in SAFE and request.body == b"":
             late = began + limit.stands

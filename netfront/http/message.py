@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from netfront.errors import BadMessage
 from netfront.net.lane import Deadline, Signal
 from netfront.net.stream import Facts, Stream
 from netfront.wire.fields import EMPTY, Edit, Field, Fields
@@ -279,6 +280,19 @@ class Request:
         self.identity: Identity | None = None
         self.route: object = None
         self.params = _NO_PARAMS
+
+    def bound_body(self, most: int) -> None:
+        """Have its body refused where that says it is longer, or turns out to be (RFC 9110 §15.5.14).
+
+        Raises:
+            BadMessage: 413, it says so.
+        """
+        body = self.body
+        length = len(body) if isinstance(body, bytes) else body.length
+        if length is not None and length > most:
+            raise BadMessage(413, f"a body of over {most} bytes")
+        if not isinstance(body, bytes):
+            body.limit = most if body.limit is None else min(most, body.limit)
 
 
 class Response:

@@ -79,7 +79,8 @@ class Passthrough:
             )
             if not early:
                 early = stream.receive_now() or b""  # what is there goes into the handshake with the backend
-            await tries.begin()
+            if not tries.begin():
+                await tries.wait()
             while not passage.ended:
                 try:
                     backend, out = await dial_any(tries, timeout=self._connect_time, has_words=bool(early))
@@ -194,19 +195,25 @@ class _Tries:
         self._seconds = 0.0
         self.has_more = True
 
-    async def begin(self) -> None:
-        """Pick the first to dial; where all are busy, wait in their queue.
-
-        Raises:
-            NoBackend: there is none, or the queue is full, or it took too long.
-            ClientGone: it left meanwhile.
-        """
+    def begin(self) -> bool:
+        """Pick the first to dial; False where all are busy: then `wait`. Raises NoBackend: there is none."""
         try:
             self._first = self._take()
         except NoBackend as error:
             if not error.is_full:
                 raise
-            await self._wait(stands_by=any(backend.member.alpn for backend in self._pool.backends))
+            return False
+        return True
+
+    async def wait(self) -> None:
+        """Wait in the queue for the first to dial.
+
+        Raises:
+            NoBackend: the queue is full, or it took too long.
+            ClientGone: it left meanwhile.
+        """
+        # where backends mind protocols some will not do, and a place at those is for others
+        await self._wait(stands_by=any(backend.member.alpn for backend in self._pool.backends))
 
     async def wait_for_others(self) -> bool:
         """Where those that were dialled have failed and the others are busy, wait until one of these may be dialled.
@@ -214,7 +221,7 @@ class _Tries:
         Returns:
             whether there is one now.
         Raises:
-            NoBackend, ClientGone: as `begin` does.
+            NoBackend, ClientGone: as `wait` does.
         """
         if not self._is_full or self._passage.tries >= TRIES:
             return False
