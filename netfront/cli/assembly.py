@@ -83,8 +83,6 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
     if demo is None and any(target.endpoint.is_demo for pool in plan.pools for target in pool.targets):
         demo = Demo()
         opened.callback(close_listeners, (demo.listener,))
-    for line in (*compose_notes(plan), *token_notes(plan)):
-        console.note(line)
     services: dict[str, Service] = {}
     renewed: list[Callable[[], None]] = []
     if kept is not None:
@@ -114,6 +112,8 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
     logs, observers = _open_logs(plan, console, kept, opened)  # made if they are not there: after all is read
     if figures is not None:
         observers = observers.and_also(figures)
+    for line in (*compose_notes(plan), *token_notes(plan)):
+        console.note(line)
     parts = Parts(
         plan,
         services,

@@ -151,7 +151,8 @@ def plan_routes(
 def _tell_cookies_apart(pools: Iterable[PoolPlan]) -> tuple[PoolPlan, ...]:
     """Have sticky pools of other backends go by other cookies: else each would undo what the others have set.
 
-    The first of a name keeps it. What is added goes by the scope of the route, so that it stays when others come.
+    The first of a name keeps it; what is added to the others goes by the scope of their route. So those that are there
+    stay as they are where another comes behind them.
     """
     told = []
     owners: dict[str, dict[frozenset[Endpoint], str]] = {}

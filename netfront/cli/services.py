@@ -89,12 +89,15 @@ class Service:
         return any(one.in_flight or one.idle for one in (*self.pool.backends, *self.pool.leaving))
 
     def is_kept_by(self, plan: PoolPlan) -> bool:
-        """Tell whether it may take this plan: how it picks cannot change under way."""
-        return plan.name == self.plan.name and plan.balance.lb == self.plan.balance.lb
+        """Tell whether it may take this plan: how it picks cannot change under way, but for the name of a cookie."""
+        now, then = self.plan.balance.lb, plan.balance.lb
+        return plan.name == self.plan.name and (now == then or now.policy == then.policy == "sticky")
 
     def change(self, plan: PoolPlan, sources: list[Source]) -> None:
         """Take another plan; what is known of members that stay is kept."""
         self.plan = plan
+        if self.stickiness is not None:
+            self.stickiness.cookie = plan.balance.lb.key.encode()
         self.pool.rules = _rules(plan)
         self.members.change(sources)
 

@@ -212,8 +212,9 @@ class Login:
             if len(self._renewals) >= _MOST_KEPT:
                 for key in [key for key, one in self._renewals.items() if one.over.is_set]:
                     del self._renewals[key]
-            renewal = self._renewals[name] = _Renewal(session)
+            renewal = _Renewal(session)
             self._spawn(partial(self._see_through, name, renewal))
+            self._renewals[name] = renewal
         while not renewal.over.is_set:
             if (
                 await first(renewal.over, request.client.gone) is not renewal.over
@@ -231,11 +232,11 @@ class Login:
         """Have a session renewed, whoever leaves meanwhile: a refresh token that was shown once may be good no more."""
         try:
             await self._renew(renewal, _NOBODY)
-        except BaseException as error:
-            del self._renewals[name]
-            if not isinstance(error, Exception):
-                raise
+        except Exception as error:  # and the session stays for a while as where the issuer is down
             _log.error("an error of netfront's own while a session was renewed", exc_info=error)
+        except BaseException:
+            self._renewals.pop(name, None)
+            raise
         finally:
             renewal.over.set()
 
@@ -409,7 +410,7 @@ class Login:
     ) -> _Session:
         now = self._wall()
         life, refresh, scopes = tokens.get("expires_in"), tokens.get("refresh_token"), tokens.get("scope")
-        seconds = float(life) if isinstance(life, (int, float)) and life > 0 else _USUAL_LIFE
+        seconds = min(life, _MOST_LIFE) if isinstance(life, (int, float)) and life > 0 else _USUAL_LIFE
         kept = {name: value for name, value in claims.items() if name not in _PROTOCOL}
         return _Session(
             kept,

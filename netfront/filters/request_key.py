@@ -1,17 +1,12 @@
 """What a request is hashed by: --lb hash:KEY."""
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from netfront.http.message import Request
 from netfront.policy.networks import bare_address
 from netfront.wire.cookie import cookie_value
-from netfront.wire.fields import Field
 
 __all__ = ["request_key"]
-
-_TOLD = (b"x-forwarded-for", b"forwarded")
-_FOR = re.compile(rb'(?:^|[;,])[ \t]*(?i:for)=(?:"([^"\\]*)"|([^",; \t]*))').findall
 
 
 def request_key(
@@ -34,8 +29,9 @@ def request_key(
     def of_address(request: Request) -> bytes | None:
         facts = request.client.facts
         if trusted is not None and request.forwarded and trusted(facts.peer[0]):
-            for address in reversed(_told(request.forwarded)):
-                if address and not trusted(address.decode("latin-1")):
+            lines = [row.value for row in request.forwarded if row.name == b"x-forwarded-for"]
+            for told in reversed(b",".join(lines).split(b",")):
+                if (address := bare_address(told)) and not trusted(address.decode("latin-1")):
                     return address
         return facts.peer[0].encode() or None
 
@@ -47,11 +43,3 @@ def request_key(
         "cookie": of_cookie,
     }
     return keys[kind]
-
-
-def _told(came: Iterable[Field]) -> list[bytes]:
-    """Give the addresses that proxies told, without ports: of X-Forwarded-For, or else of Forwarded (RFC 7239 §5.2)."""
-    lines = {name: b",".join([row.value for row in came if row.name == name]) for name in _TOLD}
-    told = lines[b"x-forwarded-for"].split(b",") if lines[b"x-forwarded-for"] else []
-    told = told or [quoted or plain for quoted, plain in _FOR(lines[b"forwarded"])]
-    return [bare_address(address) for address in told]

@@ -28,14 +28,14 @@ class Stickiness:
     """
 
     def __init__(self, secret: bytes, cookie: bytes) -> None:
-        self._cookie = cookie
+        self.cookie = cookie
         self.token = lru_cache(maxsize=4096)(
             lambda name: urlsafe_b64encode(hmac.new(secret, name, sha256).digest()[:_BYTES])
         )
 
     def key(self, request: Request) -> bytes | None:
         """Give the token that a request brings."""
-        return cookie_value(request.fields, self._cookie)
+        return cookie_value(request.fields, self.cookie)
 
     def set_cookie(self, request: Request, response: Response, name: bytes) -> None:
         """Have the client come back to the backend of this name, if that is not whom it came for."""
@@ -45,8 +45,6 @@ class Stickiness:
         if brought is not None and not request.exchange.retried:
             request.exchange.retried = "moved"
         secure = b"; Secure" if request.scheme == b"https" else b""
-        line = field(
-            b"Set-Cookie", b"%b=%b; Path=/; HttpOnly; SameSite=Lax%b" % (self._cookie, token, secure)
-        )
+        line = field(b"Set-Cookie", b"%b=%b; Path=/; HttpOnly; SameSite=Lax%b" % (self.cookie, token, secure))
         line.kind = COOKIE
         response.fields = response.fields.plus(line)

@@ -213,7 +213,7 @@ class _Tries:
             ClientGone: it left meanwhile.
         """
         # where backends mind protocols some will not do, and a place at those is for others
-        await self._wait(stands_by=any(backend.member.alpn for backend in self._pool.backends))
+        await self._wait(stands_by=len({backend.member.alpn for backend in self._pool.backends}) > 1)
 
     async def wait_for_others(self) -> bool:
         """Where those that were dialled have failed and the others are busy, wait until one of these may be dialled.
@@ -225,7 +225,14 @@ class _Tries:
         """
         if not self._is_full or self._passage.tries >= TRIES:
             return False
-        await self._wait(stands_by=True)
+        try:
+            self._first = self._take(
+                has_waited=True
+            )  # somebody may have ended while the last one was dialled
+        except NoBackend as error:
+            if not error.is_full:
+                return False
+            await self._wait(stands_by=True)
         self._is_full, self.has_more = False, True
         return True
 

@@ -50,8 +50,10 @@ def test_a_client_without_address_has_no_key():
         ([(b"X-Forwarded-For", b"203.0.113.7:4711, 192.0.2.1:80")], b"203.0.113.7"),
         ([(b"X-Forwarded-For", b"[2001:db8::1]:4711")], b"2001:db8::1"),
         ([(b"X-Forwarded-For", b"203.0.113.7"), (b"X-Forwarded-For", b"203.0.113.8")], b"203.0.113.8"),
-        ([(b"Forwarded", b'for=203.0.113.7;proto=https, for="192.0.2.1:80"')], b"203.0.113.7"),
-        ([(b"Forwarded", b'proto=http;FOR="[2001:db8::1]:4711"')], b"2001:db8::1"),
+        (
+            [(b"Forwarded", b"for=198.51.100.9")],
+            b"192.0.2.1",
+        ),  # what passes on one of the two may not know the other
         ([(b"Forwarded", b"for=198.51.100.9"), (b"X-Forwarded-For", b"203.0.113.7")], b"203.0.113.7"),
         ([(b"X-Forwarded-For", b"192.0.2.1")], b"192.0.2.1"),
         ([(b"X-Real-IP", b"203.0.113.7")], b"192.0.2.1"),

@@ -504,6 +504,27 @@ async def test_who_has_failed_at_one_waits_for_the_one_that_is_busy(mode):
     assert [one.in_flight for one in pool.backends] == [0, 0]
 
 
+@both_modes
+async def test_a_place_that_was_freed_while_another_was_dialled_is_taken_at_once(mode):
+    """There is no queue, so who had to wait for it would be turned away."""
+    answers = []
+
+    async def wait():
+        answers.append(await ask(port, b"1"))
+
+    async with backend(naming(b"a")) as a:
+        with silent() as nobody:
+            rules = PoolRules(lb="first", queue=0, health=HealthRules(failures=100))
+            pool = Pool("pool", [member(nobody), member(a, max=1)], rules=rules)
+            front = Passthrough([(Scope(), pool)], connect_time=1.5)
+            async with listening(mode, front.serve) as port, trio.open_nursery() as nursery, held(port):
+                nursery.start_soon(wait)
+                while pool.backends[0].in_flight == 0:
+                    await trio.sleep(0.005)
+                await trio.sleep(0.5)  # by then it was looked whether there is another beside the silent one
+    assert answers == [b"a:1"]
+
+
 @pytest.fixture
 def contexts(tmp_path):
     """Make TLS contexts of servers: by name and protocols."""
