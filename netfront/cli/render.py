@@ -134,7 +134,8 @@ class Console:
         """Say one line of a connection or flow that was passed on (-v)."""
         backend, peer = passage.backend, passage.facts.peer
         seconds = passage.ended - passage.started
-        client = f"{peer[0]}:{peer[1]}" if peer[0] else "unix"
+        host = f"[{peer[0]}]" if ":" in peer[0] else peer[0]
+        client = f"{host}:{peer[1]}" if host else "unix"
         label = backend.member.label if backend is not None else None
         if self._json:
             self._event(

@@ -186,13 +186,21 @@ class Attempts:
             except NoBackend:
                 return response
             self._pool.spend(clock())
-            if not isinstance(response.body, bytes):
-                response.body.abort()
             self._note(f"answered {status}")
+            before = response
             try:
-                response = await self._send(lease, self._transport.kept(lease.backend, request))
-            except _Failed as failed:
-                response = await self._go_on(failed.error, failed.backend if failed.error.was_kept else None)
+                try:
+                    response = await self._send(lease, self._transport.kept(lease.backend, request))
+                except _Failed as failed:
+                    anew = failed.backend if failed.error.was_kept else None
+                    response = await self._go_on(failed.error, anew)
+            except (BackendError, NoBackend):
+                request.exchange.backend = backend  # there is an answer after all
+                return before
+            except BaseException:
+                _drop(before)
+                raise
+            _drop(before)
             status = response.status
             if status not in self._rules.statuses:
                 return response
@@ -347,6 +355,11 @@ class Attempts:
         if isinstance(body, Replay):
             body.rewind()
         return isinstance(body, bytes) or not body.started
+
+
+def _drop(response: Response) -> None:
+    if not isinstance(response.body, bytes):
+        response.body.abort()
 
 
 class _Opening:

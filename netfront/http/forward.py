@@ -77,6 +77,8 @@ def forward(
     tail: LearntLimit | None = None
     hedger: Hedger | None = None
     follows_latency = pool.rules.lb == "latency"
+    half = patience.answer / 2
+    """Seconds after which an answer is late in any case: who answers in its place has as long again."""
 
     @lru_cache(maxsize=_BASES)
     def mount(base: bytes) -> Mount:
@@ -107,7 +109,8 @@ def forward(
             request.bound_body(most_body)
         pool.requests += 1
         if limit is not None and request.method in SAFE and request.body == b"":
-            late = began + limit.stands
+            stands = limit.stands
+            late = began + (stands if stands < half else half)
         try:
             lease = pool.take(key(request) if key is not None else None, (), began)
         except NoBackend as error:

@@ -481,7 +481,7 @@ class Lane:
         self.soon: dict[Seat | Aside, float] = {}
         """Those whose wait ends at a time that is looked at every `_SOON`: nearly each ends before, and a timer for it
         costs 1.4 us, an entry here 0.1."""
-        self._next_look = 0.0
+        self._next_look = self._next_sweep = 0.0
         self._stopped = False
 
     # -- for connections ------------------------------------------------------------------------------
@@ -574,12 +574,12 @@ class Lane:
             raise RuntimeError("this thread has a lane already")
         _here.lane = self
         try:
-            next_sweep = self.now + _SWEEP
+            self._next_sweep = self.now + _SWEEP
             while not self._stopped:
                 await self._turn()
-                if self.now >= next_sweep:
+                if self.now >= self._next_sweep:
                     self._sweep()
-                    next_sweep = self.now + _SWEEP
+                    self._next_sweep = self.now + _SWEEP
         finally:
             _here.lane = None
             self._epoll.close()
@@ -622,7 +622,7 @@ class Lane:
         if self.due or self._stopped:
             await cancel_shielded_checkpoint()
             return
-        until = self.now + _SWEEP if self._seats else math.inf
+        until = self._next_sweep if self._seats else math.inf
         if self._timers:
             until = min(until, self._timers[0][0])
         if self.soon:

@@ -116,6 +116,23 @@ def test_retry_on_statuses_tries_elsewhere_what_may_be_repeated(pair):
 
 
 @in_both_modes
+def test_an_answer_stays_where_the_try_after_it_fails(pair):
+    a, b = pair
+    a.play(saying(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbusy"))
+    b.play(resetting())
+    with running("balance", a.place, b.place, "--lb", "first", "--retry-on", "503") as front:
+        answer = ask(front.port)
+        assert (answer.status, answer.get(b"retry-after"), answer.body) == (503, b"7", b"busy")
+
+
+@in_both_modes
+def test_one_that_hangs_costs_nobody_the_time_that_a_timeout_leaves(pair):
+    a, b = pair
+    b.play(silent)
+    with running("balance", a.place, b.place, "--timeout", "800ms") as front:
+        assert [ask(front.port).body for _ in range(8)] == [b"a"] * 8
+
+
 def test_a_body_is_sent_again_as_far_as_it_is_kept(pair):
     a, b = pair
     a.play(resetting())

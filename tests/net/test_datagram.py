@@ -75,6 +75,9 @@ class Mortal:
                 await sock.sendto(self._name + data, peer)
         except trio.ClosedResourceError:
             pass
+        except OSError:
+            if sock.fileno() >= 0:  # else it was ended between the two
+                raise
 
 
 @asynccontextmanager
