@@ -11,7 +11,6 @@ from netfront.cli.explain_backends import (
     explain_balancing,
     explain_retries,
     explain_target,
-    may_have_several,
 )
 from netfront.cli.gate.edges import explain_edges
 from netfront.cli.gate.explain import explain_gate
@@ -49,7 +48,7 @@ def explain_plan(plan: ServePlan) -> str:
             rows += [(f"    {name}", text) for name, text in _settings(plan, route, variant.settings)]
         rows += [(f"  {name}", text) for name, text in _backends(plan, route)]
         rows += [(f"  {name}", text) for name, text in explain_answer(route)]
-        rows += [("  dial", explain_target(one, route.kind)) for one in plan.targets(route)]
+        rows += [("  dial", text) for text in _dialled_all(plan, route)]
     rows += [
         *(_tell(plan) if _has_http(plan) else ()),
         *(_answers(plan) if _has_http(plan) else ()),
@@ -160,6 +159,14 @@ def _backends(plan: ServePlan, route: RoutePlan) -> Iterator[tuple[str, str]]:
     return explain_balancing(pool, route.kind, plan.sticky_key) if pool is not None else iter(())
 
 
+def _dialled_all(plan: ServePlan, route: RoutePlan) -> Iterator[str]:
+    named = set()
+    for target in plan.targets(route):
+        again = ", named before: it counts once" if target.identity in named else ""
+        named.add(target.identity)
+        yield explain_target(target, route.kind) + again
+
+
 def _listener(plan: ServePlan, listener: ListenerPlan) -> Iterator[tuple[str, str]]:
     reach = "this machine" if listener.is_loopback else "the network"
     proxied = ", connections begin with a PROXY line if the peer is trusted" if listener.accept_proxy else ""
@@ -234,7 +241,7 @@ def _settings(plan: ServePlan, route: RoutePlan, settings: Settings) -> Iterator
     if settings.gate.rewrite is not None:
         yield "rewrite", f"to {settings.gate.rewrite.text}, not routed again"
     if (pool := plan.behind(route)) is not None:
-        yield from explain_retries(settings, may_have_several=may_have_several(pool))
+        yield from explain_retries(settings, may_have_several=pool.may_have_several)
 
 
 def _tell(plan: ServePlan) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from netfront.cli.plan import (
 from netfront.policy.health import HealthRules
 from netfront.units import render_duration, render_percent, render_size
 
-__all__ = ["explain_balancing", "explain_retries", "explain_target", "may_have_several"]
+__all__ = ["explain_balancing", "explain_retries", "explain_target"]
 
 _PICKS = {
     "rr": "in turn, by weight",
@@ -37,7 +37,7 @@ def explain_balancing(pool: PoolPlan, kind: str, sticky_key: Secret | None) -> I
         sticky_key: what signs cookies.
     """
     balance = pool.balance
-    if balance.lb != LbPlan() or may_have_several(pool):
+    if balance.lb != LbPlan() or pool.may_have_several:
         yield "pick", _pick(balance.lb, sticky_key)
     if balance.eject_on.ranges:
         rules = HealthRules()
@@ -65,11 +65,6 @@ def explain_retries(settings: Settings, *, may_have_several: bool) -> Iterator[t
         yield "retry", _retry(settings.retry, settings.retry_body)
     if may_have_several or settings.hedge != plain.hedge:
         yield "hedge", _hedge(settings.hedge)
-
-
-def may_have_several(pool: PoolPlan) -> bool:
-    """Tell whether there is, or may come to be, more than one backend."""
-    return len(pool.targets) > 1 or any(target.is_service or target.apart for target in pool.targets)
 
 
 def explain_target(target: TargetPlan, kind: str) -> str:

@@ -179,6 +179,12 @@ class TargetPlan:
     apart: bool = False
     tls: BackendTlsPlan | None = None
 
+    @property
+    def identity(self) -> object:
+        """What makes it the same backend as another one: as Member.identity has it."""
+        server_name = self.tls.server_name if self.tls is not None else None
+        return self.endpoint, server_name, self.host, self.proxy
+
 
 @dataclass(frozen=True, slots=True)
 class LbPlan:
@@ -222,6 +228,12 @@ class PoolPlan:
     name: str
     targets: tuple[TargetPlan, ...]
     balance: BalancePlan = BalancePlan()
+
+    @property
+    def may_have_several(self) -> bool:
+        """Whether there is, or may come to be, more than one backend."""
+        own = {target.identity for target in self.targets}
+        return len(own) > 1 or any(target.is_service or target.apart for target in self.targets)
 
 
 @dataclass(frozen=True, slots=True)

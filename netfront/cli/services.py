@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from netfront.http.probe import Verdict
 
-__all__ = ["Contexts", "Demo", "Service", "key_of", "may_have_several", "sources_of"]
+__all__ = ["Contexts", "Demo", "Service", "key_of", "sources_of"]
 
 Contexts = Mapping[BackendTlsPlan, "ssl.SSLContext"]
 _FIRST_ANSWER = 1.0
@@ -183,11 +183,6 @@ class Service:
         """Return when each name was asked for once, or soon in any case."""
         with trio.move_on_after(_FIRST_ANSWER):
             await self.members.wait_until_asked()
-
-
-def may_have_several(plan: PoolPlan) -> bool:
-    """Tell whether there is, or may come to be, more than one backend."""
-    return len(plan.targets) > 1 or any(target.is_service or target.apart for target in plan.targets)
 
 
 def key_of(

@@ -12,7 +12,7 @@ from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
 from netfront.cli.plan import Place, RoutePlan, Settings, places
-from netfront.cli.services import Service, key_of, may_have_several
+from netfront.cli.services import Service, key_of
 from netfront.filters.answer_errors import answer_errors
 from netfront.filters.edit_fields import (
     ResponseEdit,
@@ -151,7 +151,7 @@ class _Services:
                 prefix=b"/" if settings.gate.rewrite is not None else route.scope.prefix.encode(),
                 edits=self._backend_edits(behind, settings),
                 retry=RetryRules(settings.retry.resets, settings.retry.statuses, settings.retry_body),
-                hedging=_hedging(settings, parts.tasks) if may_have_several(pool) else None,
+                hedging=_hedging(settings, parts.tasks) if pool.may_have_several else None,
                 key=key_of(behind.plan.balance.lb, behind.stickiness, self._trusted),
                 most_body=settings.most_body,
             ),

@@ -17,7 +17,7 @@ from typing import Protocol
 from netfront.errors import Refusal
 from netfront.http.message import Answered, Filter, Handler, Request, Response
 from netfront.policy.claims import Identity
-from netfront.wire.fields import SEVERAL
+from netfront.wire.fields import SEVERAL, field
 
 __all__ = ["Answered", "Method", "authenticate"]
 
@@ -56,6 +56,7 @@ def authenticate(groups: Sequence[Sequence[Method]]) -> Filter:
             if request.fields.kinds & SEVERAL:
                 raise Refusal(400, "several lines of Authorization")
             identity: Identity | None = None
+            group = groups[0]
             try:
                 for at, group in enumerate(groups):
                     found = _look(group, request, 0)
@@ -63,7 +64,7 @@ def authenticate(groups: Sequence[Sequence[Method]]) -> Filter:
                         return _go_on(then, request, groups[at:], identity, found)
                     identity = found if identity is None else identity.also(found)
             except Answered as answered:
-                return _answer(answered.response)
+                return _answer(_challenged(answered.response, group))
             if identity is not None:
                 request.identity = identity
                 request.exchange.user = identity.user
@@ -125,6 +126,7 @@ async def _go_on(
     found: Identity | _Waiting,
 ) -> Response:
     """Go on from a method of the first group that has to be waited for."""
+    group = groups[0]
     try:
         for at, group in enumerate(groups):
             if at:
@@ -133,7 +135,7 @@ async def _go_on(
                 found = await _wait(group, request, found)
             identity = found if identity is None else identity.also(found)
     except Answered as answered:
-        return answered.response
+        return _challenged(answered.response, group)
     if identity is not None:
         request.identity = identity
         request.exchange.user = identity.user
@@ -147,6 +149,14 @@ async def _wait(group: Sequence[Method], request: Request, waiting: _Waiting) ->
     except Refusal as error:
         raise _challenging(error, group, waiting.index) from error
     return found if found is not None else _look(group, request, waiting.index + 1)
+
+
+def _challenged(response: Response, group: Sequence[Method]) -> Response:
+    """Have a 401 of another service say what the others of the group would take, where it says nothing itself."""
+    if response.status == 401 and response.fields.get(b"www-authenticate") is None:
+        asked = [field(_CHALLENGE, method.challenge) for method in group if method.challenge]
+        response.fields = response.fields.plus(*asked)
+    return response
 
 
 def _none_there(group: Sequence[Method]) -> Refusal:

@@ -296,6 +296,14 @@ def test_one_backend_has_nobody_to_turn_to():
     assert [rows(text, name) for name in ("pick", "retry", "hedge", "health", "queue")] == [[]] * 5
 
 
+def test_who_is_named_twice_is_one_backend():
+    text = explain_plan(balance("3000", "3000+weight=3"))
+    assert [rows(text, name) for name in ("pick", "retry", "hedge")] == [[]] * 3
+    first, again = rows(text, "dial")
+    assert again.endswith(", named before: it counts once")
+    assert not first.endswith("once")
+
+
 def test_backend_is_named_in_answers():
     assert "X-Backend names the backend" in rows(explain_plan(balance("1", backend_header=True)), "answer")
 

@@ -33,6 +33,8 @@ class Word:
             return None
         if said == b"login":
             raise Answered(Response(302, EMPTY, b""))
+        if said == b"no":
+            raise Answered(Response(401, EMPTY, b""))
         if said == b"down":
             raise Refusal(503, "the issuer does not answer")
         if said != b"good":
@@ -141,3 +143,16 @@ async def test_two_lines_of_authorization_pass_nowhere(others):
     twice = [(b"Authorization", b"good"), (b"authorization", b"good")]
     assert (await refusal(groups, *twice)).status == 400
     assert (good.asked, other.asked) == (0, 0)
+
+
+@ways
+async def test_a_bare_401_of_another_service_says_what_the_others_would_take(waits):
+    guard, key = Word(b"guard", challenge=b"", waits=waits), Word(b"key")
+
+    async def backend(request):
+        raise AssertionError("it was let in")
+
+    response = await authenticate([[guard, key]])(backend)(asking((b"Guard", b"no")))
+    assert (response.status, response.fields.get_all(b"www-authenticate")) == (401, [b"Key realm"])
+    response = await authenticate([[guard]])(backend)(asking((b"Guard", b"no")))
+    assert (response.status, response.fields.get_all(b"www-authenticate")) == (401, [])

@@ -70,3 +70,10 @@ def test_what_is_no_condition_is_refused(text, why):
     with pytest.raises(UsageError) as caught:
         parse_condition(text)
     assert why in str(caught.value)
+
+
+def test_a_route_may_go_by_credentials_and_not_by_what_is_gone_by_then():
+    assert parse_condition("header:Authorization").name == b"authorization"
+    for name in ("Host", "X-Request-Id", "Connection", "X-Forwarded-For"):
+        with pytest.raises(UsageError):
+            parse_condition(f"header:{name}")
