@@ -187,7 +187,9 @@ class Attempts:
                 return response
             self._pool.spend(clock())
             self._note(f"answered {status}")
-            before = response
+            before = response if isinstance(response.body, bytes) else None
+            if not isinstance(response.body, bytes):
+                response.body.abort()  # what it comes on may wait for the very body that is sent elsewhere now
             try:
                 try:
                     response = await self._send(lease, self._transport.kept(lease.backend, request))
@@ -195,12 +197,10 @@ class Attempts:
                     anew = failed.backend if failed.error.was_kept else None
                     response = await self._go_on(failed.error, anew)
             except (BackendError, NoBackend):
-                request.exchange.backend = backend  # there is an answer after all
+                if before is None:
+                    raise
+                request.exchange.backend = backend  # there is an answer in hand after all
                 return before
-            except BaseException:
-                _drop(before)
-                raise
-            _drop(before)
             status = response.status
             if status not in self._rules.statuses:
                 return response
@@ -355,11 +355,6 @@ class Attempts:
         if isinstance(body, Replay):
             body.rewind()
         return isinstance(body, bytes) or not body.started
-
-
-def _drop(response: Response) -> None:
-    if not isinstance(response.body, bytes):
-        response.body.abort()
 
 
 class _Opening:

@@ -17,16 +17,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from json.encoder import encode_basestring
 
-__all__ = [
-    "DEEPEST",
-    "Number",
-    "check",
-    "has_numbers",
-    "parse",
-    "parse_prefix",
-    "quote",
-    "render",
-]
+__all__ = ["DEEPEST", "Number", "check", "has_numbers", "parse", "parse_prefix", "quote", "render"]
 
 DEEPEST = 100
 """Levels of arrays and objects in each other. Each takes a turn of the parser's and the renderer's own stack, of which

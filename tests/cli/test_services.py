@@ -170,6 +170,20 @@ async def test_the_built_in_origin_is_dialled_on_its_own_port():
             sock.close()
 
 
+def test_a_cookie_of_another_name_is_taken_under_way():
+    """Its name goes by the routes before it; what is known of backends is not lost by that."""
+    before, after = (
+        pool_plan("http://127.0.0.1:1", "http://127.0.0.1:2", lb=[lb]) for lb in ("sticky:a", "sticky:b")
+    )
+    service = service_of(before)
+    backends = list(service.pool.backends)
+    assert service.is_kept_by(after)
+    service.change(after, sources_of(after, {}, None))
+    assert service.stickiness.cookie == b"b"
+    assert service.pool.backends == backends
+    assert not service.is_kept_by(pool_plan("http://127.0.0.1:1", "http://127.0.0.1:2"))
+
+
 def test_the_secret_is_asked_for_only_where_cookies_are_signed():
     asked = []
     console = Console(quiet=True, json_events=False, color=False)
