@@ -56,7 +56,7 @@ class Valkey:
         wait_for_port(self.port, self._process, log)
 
     def say(self, *words: str) -> bytes:
-        """Give it a command; give what it answers, as it stands on the wire."""
+        """Give it a command; give what it answers, as it stands on the wire. Raises ConnectionError."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as sock:
             sock.sendall(" ".join(words).encode() + b"\r\n")
             said = sock.makefile("rb")
