@@ -108,7 +108,7 @@ def forward(
         if most_body is not None and request.body:
             request.bound_body(most_body)
         pool.requests += 1
-        if limit is not None and request.method in SAFE and request.body == b"":
+        if limit is not None and not request.body and request.method in SAFE:
             stands = limit.stands
             late = began + (stands if stands < half else half)
         try:

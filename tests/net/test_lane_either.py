@@ -4,7 +4,8 @@ import pytest
 import trio
 
 from netfront.errors import Overdue
-from netfront.net.lane import Signal, clock, deadline, either
+from netfront.net.lane import Signal, clock, deadline, either, first
+from tests.support.lane import running_lane
 from tests.support.lanes import MODES, running
 
 both_modes = pytest.mark.parametrize("mode", MODES)
@@ -134,3 +135,30 @@ async def test_many_wait_for_many_times(mode):
             for number in range(100):
                 start(connection, number)
     assert sorted(ended) == list(range(100))
+
+
+async def test_who_waits_again_and_again_is_looked_at_once_and_no_longer_than_it_waits():
+    """Else each request would leave something to be looked at, for as long as its connection lasts."""
+    entered, left = [], []
+
+    async with running_lane() as (lane, connections):
+
+        async def asks_often():
+            signal = Signal()
+            for _ in range(100):
+                connections.start_soon(sets, signal)
+                lane.trio_due = True
+                assert await either(signal, Signal(), clock() + 60.0) is signal
+                signal.clear()
+                entered.append(len(lane.soon))
+            await first(until=clock() + 0.1)
+            left.append(len(lane.soon))
+            await either(Signal(), Signal(), clock() + 0.01)
+            entered.append(len(lane.soon))
+
+        async def sets(signal):
+            signal.set()
+
+        connections.start_soon(lane.run, asks_often)
+    assert set(entered) == {1}
+    assert left == [0]
