@@ -198,11 +198,14 @@ def _connection(parts: Parts, index: int, handler: StreamHandler) -> StreamHandl
     """Put before a connection's handler what stands there on this listener."""
     plan, certificates = parts.plan, parts.certificates
     listener, timeout = plan.listeners[index], plan.limits.handshake_timeout
+    turned_away = parts.observers.turned_away
     if listener.tls and certificates is not None:
         plain = plain_on_tls(lambda: parts.ports[index]) if listener.kind == "http" else _nothing_on_tls
-        handler = ends_tls(certificates.context, handler, timeout=timeout, plain=plain)
+        handler = ends_tls(
+            certificates.context, handler, timeout=timeout, plain=plain, turned_away=turned_away
+        )
     if listener.accept_proxy:
-        handler = expects_proxy(parts.trusted, handler, timeout=timeout)
+        handler = expects_proxy(parts.trusted, handler, timeout=timeout, turned_away=turned_away)
     return handler
 
 
@@ -291,11 +294,12 @@ def _observers(
         exchanges.append(access_log(shape, log.write, _wall, time.gmtime))
         for kind, passages in (("tcp", tcp), ("udp", udp)):
             passages.append(passage_log(shape, kind, log.write, _wall, time.gmtime))
-    if plan.log.verbose:
-        exchanges.append(console.exchange)
-        tcp.append(console.passage)
-        udp.append(console.passage)
-    return logs, Observers(tuple(exchanges), tuple(tcp), tuple(udp))
+    if not plan.log.verbose:
+        return logs, Observers(tuple(exchanges), tuple(tcp), tuple(udp))
+    exchanges.append(console.exchange)
+    tcp.append(console.passage)
+    udp.append(console.passage)
+    return logs, Observers(tuple(exchanges), tuple(tcp), tuple(udp), console.turned_away)
 
 
 def _wall(_: float) -> float:

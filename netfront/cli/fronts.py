@@ -1,32 +1,42 @@
 """Fronts: what serves one listener each, and what becomes of it when another plan takes over."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netfront.cli.figures import Figures
 from netfront.cli.plan import ListenerPlan
 from netfront.http.message import Observer
 from netfront.http.server import HttpServer
 from netfront.net.datagram import Datagrams
+from netfront.net.inbound import TurnedAway
 from netfront.net.listen import Listener, StreamHandler
 from netfront.net.passage import Passage
 from netfront.net.passthrough import Passthrough
+from netfront.net.stream import Facts
 
 __all__ = ["Front", "Observers"]
 
 
+def _nobody(_: Facts, why: str) -> None:
+    """Hear of it where nobody wants to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observers:
-    """Who is told of what has ended: of requests, and of connections and flows that were passed on."""
+    """Who is told of requests, connections and flows as they end, and of who was turned away."""
 
     exchanges: tuple[Observer, ...] = ()
     tcp: tuple[Callable[[Passage], None], ...] = ()
     udp: tuple[Callable[[Passage], None], ...] = ()
+    turned_away: TurnedAway = _nobody
 
     def and_also(self, figures: Figures) -> "Observers":
         """Give these and the figures."""
-        return Observers(
-            (*self.exchanges, figures.exchange), (*self.tcp, figures.passage), (*self.udp, figures.passage)
+        return replace(
+            self,
+            exchanges=(*self.exchanges, figures.exchange),
+            tcp=(*self.tcp, figures.passage),
+            udp=(*self.udp, figures.passage),
         )
 
 

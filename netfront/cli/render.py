@@ -17,6 +17,7 @@ from netfront.net.backend import Backend
 from netfront.net.listen import Listener
 from netfront.net.members import Changes
 from netfront.net.passage import Passage
+from netfront.net.stream import Facts
 
 __all__ = ["Console", "shown", "url_of"]
 
@@ -132,10 +133,8 @@ class Console:
 
     def passage(self, passage: Passage) -> None:
         """Say one line of a connection or flow that was passed on (-v)."""
-        backend, peer = passage.backend, passage.facts.peer
+        backend, client = passage.backend, _client(passage.facts)
         seconds = passage.ended - passage.started
-        host = f"[{peer[0]}]" if ":" in peer[0] else peer[0]
-        client = f"{host}:{peer[1]}" if host else "unix"
         label = backend.member.label if backend is not None else None
         if self._json:
             self._event(
@@ -148,6 +147,13 @@ class Console:
         self._say(
             f"{client} -> {label or 'nobody'}{tries} {seconds:.1f} s {passage.received} B in, {passage.sent} B out{why}"
         )
+
+    def turned_away(self, facts: Facts, why: str) -> None:
+        """Say one line of a connection that was closed before anything was served (-v)."""
+        client = _client(facts)
+        if self._json:
+            self._event("turned away", client=client, why=why)
+        self._say(f"{client} turned away: {shown(why)}")
 
     def refused(self, faults: Sequence[Fault]) -> None:
         """Say why a reload was refused."""
@@ -264,6 +270,11 @@ def _printable(text: str) -> str:
 def shown(text: str) -> str:
     """Escape what could move the cursor or forge a line."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _client(facts: Facts) -> str:
+    host, port = facts.peer
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else "unix"
 
 
 def _tries(count: int, why: str) -> str:

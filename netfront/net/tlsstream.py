@@ -10,7 +10,7 @@ from netfront.errors import Overdue
 from netfront.net.lane import Signal, breathe, first, lane, ready
 from netfront.net.stream import CHUNK, Stream
 
-__all__ = ["NamedObject", "TlsStream"]
+__all__ = ["NamedObject", "TlsStream", "client_failure"]
 
 _ALWAYS = Signal(True)
 _RECORD = 16384
@@ -19,6 +19,8 @@ _RECORD = 16384
 _AT_ONCE = 2 * _RECORD
 """Content encrypted before it is sent: what OpenSSL and the kernel touch in turn stays in the processor's cache.
 64 KiB at once cost 0.92 to 0.98 of nginx, 32 KiB 0.87, 16 KiB 1.08 (tests/bench, big-tls)."""
+_DISTRUSTS = frozenset({"UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN"})
+"""Alerts (RFC 8446 §6.2) of clients that do not know the CA; which of them is a matter of taste."""
 
 
 class NamedObject(ssl.SSLObject):
@@ -292,3 +294,16 @@ def _broken(error: ssl.SSLError) -> ConnectionResetError:
     from netfront.net.tls import handshake_failure  # 6 ms of a start that speaks no TLS
 
     return ConnectionResetError(f"TLS: {handshake_failure(error)}")
+
+
+def client_failure(error: ssl.SSLError) -> str:
+    """Tell why a client's handshake failed, in one line."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message.rstrip('.')}"
+    reason = error.reason or ""
+    alert = reason.partition("_ALERT_")[2]
+    if alert in _DISTRUSTS:
+        return "it does not trust our certificate"
+    if alert:
+        return f"it broke off: {alert.replace('_', ' ').lower()}"
+    return reason.replace("_", " ").lower() or str(error)

@@ -586,7 +586,9 @@ async def test_ended_tls_is_routed_by_its_name(mode, tmp_path):
     tls = ServerTls([load_certificate(*write_pem(tmp_path, "leaf", leaf))], alpn=())
     async with backend(naming(b"one")) as a, backend(naming(b"two")) as b:
         front = Passthrough([(Scope(host="a.example"), pool_of(a)), (Scope(), pool_of(b))])
-        handler = ends_tls(lambda: tls.context, front.serve, timeout=5, plain=lambda _: b"")
+        handler = ends_tls(
+            lambda: tls.context, front.serve, timeout=5, plain=lambda _: b"", turned_away=lambda *_: None
+        )
         async with listening(mode, handler) as port:
             for name, expected in (("a.example", b"one:"), ("b.example", b"two:")):
                 body = b"x" * 200_000
