@@ -42,7 +42,7 @@ _netfront_gateway() {
         '--redirect-http=[listen here too, and send clients on to the first https\:// listener]:value: ' \
         '--accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
         '--no-accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
-        '*--trust-proxy=[believe forwarded fields and PROXY lines that come from this network; again for more]:value: ' \
+        '*--trust-proxy=[believe PROXY lines and forwarded fields of this network, which sets or strips them; again for more]:value: ' \
         '--port-file=[once all listeners are open, write their ports here, one a line]:file:_files' \
         '--ready-fd=[once all listeners are open, write a line to this descriptor and close it]:value: ' \
         '--drain=[when stopped, how long what is under way may take (default 30s)]:value: ' \
@@ -163,7 +163,7 @@ _netfront_proxy() {
         '--redirect-http=[listen here too, and send clients on to the first https\:// listener]:value: ' \
         '--accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
         '--no-accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
-        '*--trust-proxy=[believe forwarded fields and PROXY lines that come from this network; again for more]:value: ' \
+        '*--trust-proxy=[believe PROXY lines and forwarded fields of this network, which sets or strips them; again for more]:value: ' \
         '--port-file=[once all listeners are open, write their ports here, one a line]:file:_files' \
         '--ready-fd=[once all listeners are open, write a line to this descriptor and close it]:value: ' \
         '--drain=[when stopped, how long what is under way may take (default 30s)]:value: ' \
@@ -248,7 +248,7 @@ _netfront_balance() {
         '--redirect-http=[listen here too, and send clients on to the first https\:// listener]:value: ' \
         '--accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
         '--no-accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
-        '*--trust-proxy=[believe forwarded fields and PROXY lines that come from this network; again for more]:value: ' \
+        '*--trust-proxy=[believe PROXY lines and forwarded fields of this network, which sets or strips them; again for more]:value: ' \
         '--port-file=[once all listeners are open, write their ports here, one a line]:file:_files' \
         '--ready-fd=[once all listeners are open, write a line to this descriptor and close it]:value: ' \
         '--drain=[when stopped, how long what is under way may take (default 30s)]:value: ' \

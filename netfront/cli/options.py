@@ -93,7 +93,7 @@ TrustProxy = Annotated[
     flag(
         "--trust-proxy",
         LISTENING,
-        "believe forwarded fields and PROXY lines that come from this network; again for more",
+        "believe PROXY lines and forwarded fields of this network, which sets or strips them; again for more",
         "CIDR",
     ),
 ]

@@ -330,6 +330,9 @@ class _Tries:
                     return take(_Unfit(protocol, self._tried))
                 except NoBackend as error:
                     full = error if full is None or error.is_full else full
+        if not wanted & {*self._protocols, None}:
+            spoken = b", ".join(self._protocols[:4]).decode("latin-1") or "no protocol"
+            raise NoBackend(f"no backend takes {spoken}, which the client speaks")
         assert full is not None
         raise full
 

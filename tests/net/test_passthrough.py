@@ -404,10 +404,14 @@ async def test_members_for_a_protocol_get_the_clients_that_speak_it(mode):
                 ):
                     data = hello("a.example", protocols)
                     assert await ask(port, data) == expected + data
-        front = Passthrough([(Scope(), pool_of(member(a, alpn=b"h2")))], hears=True)
+        passages = []
+        picky = [(Scope(), pool_of(member(a, alpn=b"h2")))]
+        front = Passthrough(picky, hears=True, observers=[passages.append])
         async with listening(mode, front.serve) as port:
-            with pytest.raises(trio.BrokenResourceError):
-                await ask(port, hello("a.example", ("http/1.1",)))
+            for protocols, spoken in (("http/1.1",), "http/1.1"), ((), "no protocol"):
+                with pytest.raises(trio.BrokenResourceError):
+                    await ask(port, hello("a.example", protocols))
+                assert passages[-1].outcome == f"no backend takes {spoken}, which the client speaks"
 
 
 @asynccontextmanager
