@@ -151,7 +151,7 @@ def test_a_hash_moves_few_keys_when_a_backend_comes_and_goes(tmp_path):
     keys = range(200)
     with named(5) as backends:
         file.write_text("".join(f"{one.place}\n" for one in backends[:4]))
-        with running("balance", f"@{file}", "--lb", "hash:header:x-user") as front:
+        with running("balance", f"@{file}", "--lb", "hash:header:x-user", "--hedge", "none") as front:
 
             def picked():
                 with connect(front.port) as client:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.forked import Process, fork
+
 __all__ = ["ROOT", "NotReady", "Running", "command", "run", "running"]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +27,7 @@ class NotReady(Exception):
 class Running:
     """A netfront that serves."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Process
     ports: list[int]
     told: Path
     said: Path
@@ -101,17 +103,10 @@ def running(
         place = Path(name)
         told, said, ports = place / "stderr", place / "stdout", place / "ports"
         reads, writes = os.pipe()
-        line = [*prefix, *command(*args, "--port-file", str(ports), "--ready-fd", str(writes))]
+        env = {**os.environ, "XDG_DATA_HOME": str(place), **environment}
+        words = [*args, "--port-file", str(ports), "--ready-fd", "{ready}"]
         with told.open("wb") as err, said.open("wb") as out:
-            process = subprocess.Popen(
-                line,
-                cwd=ROOT,
-                env={**os.environ, "XDG_DATA_HOME": str(place), **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                pass_fds=(writes,),
-            )
+            process = _start(words, writes, prefix, env, out.fileno(), err.fileno())
         os.close(writes)
         try:
             _wait_until_ready(process, reads, told)
@@ -134,7 +129,28 @@ def running(
         assert code == exit_code, f"exit {code}; it said:\n{served.stderr}"
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], reads: int, told: Path) -> None:
+def _start(
+    words: list[str], ready: int, prefix: tuple[str, ...], env: dict[str, str], out: int, err: int
+) -> subprocess.Popen[bytes] | Process:
+    if (
+        sys.platform == "linux"
+        and not prefix
+        and not any(name.startswith("PYTHON") for name in env.keys() - os.environ.keys())
+    ):
+        with open(os.devnull, "rb") as nothing:
+            return fork(words, ready, cwd=str(ROOT), env=env, files=(nothing.fileno(), out, err))
+    return subprocess.Popen(
+        [*prefix, *command(*(word.replace("{ready}", str(ready)) for word in words))],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        pass_fds=(ready,),
+    )
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes] | Process, reads: int, told: Path) -> None:
     readable, _, _ = select.select([reads], [], [], PATIENCE)
     if readable and os.read(reads, 4096):
         return
