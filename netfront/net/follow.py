@@ -221,14 +221,11 @@ class Follower:
         else:
             del self._services[followed.name]
         thread.scope.cancel()
+        thread.asked.set()  # whoever waits for it waits for nothing
 
-    def was_asked(self, followed: Followed) -> bool:
-        """Tell whether it has been asked for once, whatever came of it."""
-        return self._threads[followed].asked.is_set()
-
-    async def wait_until_asked(self, followed: Followed) -> None:
-        """Return when it has been asked for once, whatever came of it."""
-        await self._threads[followed].asked.wait()
+    def asked(self, followed: Followed) -> trio.Event:
+        """Give what is set once it has been asked for, whatever came of it, or is followed no longer."""
+        return self._threads[followed].asked
 
     def _join(self, followed: Followed, changed: Changed) -> None:
         thread = self._threads.get(followed)

@@ -122,10 +122,15 @@ class Members:
         self._update()
 
     async def wait_until_asked(self) -> None:
-        """Return when every name has been asked for once, whatever came of it."""
-        if self._follower is not None:
-            for followed in list(self._followed.values()):
-                await self._follower.wait_until_asked(followed)
+        """Return when every name has been asked for once, whatever came of it; those that come meanwhile too."""
+        while (follower := self._follower) is not None:
+            open_ones = (
+                asked for asked in map(follower.asked, self._followed.values()) if not asked.is_set()
+            )
+            asked = next(open_ones, None)
+            if asked is None:
+                return
+            await asked.wait()
 
     def change(self, sources: Sequence[Source]) -> None:
         """Have other sources; names that stay keep what is known of them."""
@@ -182,7 +187,7 @@ class Members:
             if line not in self._doubled:
                 self._tell(f"{self._pool.name}: {line}")
         follower = self._follower
-        if follower is not None and not all(map(follower.was_asked, self._followed.values())):
+        if follower is not None and not all(follower.asked(one).is_set() for one in self._followed.values()):
             for member in self._now:  # nobody leaves for a name of which nobody knows yet where it leads
                 merged.setdefault(member.identity, member)
         self._doubled = frozenset(doubled)

@@ -38,6 +38,28 @@ def test_while_it_starts_and_waits_for_names(file):
             names.heal("db.internal")
 
 
+def test_while_names_are_looked_up_that_the_reload_takes_away(file):
+    """Whoever waited for them waits for the others alone."""
+    with dns_server() as names, named(1) as (a,):
+        for name in ("a.internal", "b.internal", "c.internal"):
+            names.fail(name, "hold")
+        names.set("new.internal", "A", "127.0.0.1")
+        port = a.place.rpartition(":")[2]
+        there = f"http://{a.place}"
+        file.write(f"http://a.internal:{port}", f"http://b.internal:{port}", there)
+        with running("balance", str(file), "--resolver", f"127.0.0.1:{names.port}") as front:
+            names.wait_until_asked("b.internal", "A")
+            file.rewrite(front, f"http://a.internal:{port}", there, hup=True)
+            assert ask(front.port).body == b"a"
+            file.rewrite(front, f"http://c.internal:{port}", hup=True)
+            names.wait_until_asked("c.internal", "A")
+            file.rewrite(front, f"http://new.internal:{port}", hup=True)
+            until(lambda: "joined" in front.stderr)
+            assert ask(front.port).body == b"a"
+            for name in ("a.internal", "b.internal", "c.internal"):
+                names.heal(name)
+
+
 def test_while_it_stops_nothing_is_reloaded_and_what_is_under_way_is_finished(file):
     going = threading.Event()
 

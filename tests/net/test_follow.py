@@ -117,7 +117,7 @@ async def test_name_that_never_resolved_is_told_otherwise(autojump_clock, nurser
     answers = Answers()
     follower, lines = following(answers, nursery)
     name = follower.follow_name("app.test", lambda: None)
-    await follower.wait_until_asked(name)
+    await follower.asked(name).wait()
     assert name.addresses == ()
     assert lines == ["app.test: there is no such name; it leads nowhere yet"]
     answers.lead("app.test", "10.0.0.1")

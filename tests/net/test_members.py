@@ -201,8 +201,11 @@ class Followed:
 
     follow_service = follow_name
 
-    def was_asked(self, followed):
-        return followed.name not in self.unasked
+    def asked(self, followed):
+        asked = trio.Event()
+        if followed.name not in self.unasked:
+            asked.set()
+        return asked
 
     def leave(self, followed, changed):
         self.told[followed.name].remove(changed)
@@ -343,6 +346,39 @@ async def test_other_sources_keep_what_is_known_of_names_that_stay(autojump_cloc
     asked = rig.answers.times("old.test")
     await trio.sleep(1000)
     assert rig.answers.times("old.test") == asked
+
+
+@pytest.mark.parametrize("stay", [(), ("a.test",), ("b.test",), ("c.test",)], ids="-".join)
+async def test_names_may_leave_and_come_while_all_wait_for_them(autojump_clock, nursery, stay):
+    rig = Rig(nursery, name("a.test"), name("b.test"), name("c.test"))
+    rig.answers.held = {"a.test", "b.test", "c.test"}
+    rig.answers.lead("new.test", "10.0.0.3")
+    over = trio.Event()
+
+    async def wait():
+        await rig.start()
+        over.set()
+
+    nursery.start_soon(wait)
+    await trio.sleep(1)
+    rig.members.change([fixed("10.0.0.9"), *map(name, stay)])
+    await trio.sleep(1)
+    assert over.is_set() is not bool(stay)
+    rig.members.change([name("new.test")])
+    await rig.members.wait_until_asked()
+    assert rig.shown == ["new.test:80 10.0.0.3 x1"]
+
+
+async def test_what_ends_while_all_wait_for_its_names_lets_them_go(autojump_clock, nursery):
+    rig = Rig(nursery, name("a.test"), name("b.test"))
+    rig.answers.held = {"a.test", "b.test"}
+    nursery.start_soon(trio.sleep, 1)
+    with trio.move_on_after(5) as patience:
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(rig.start)
+            await trio.sleep(1)
+            rig.members.close()
+    assert not patience.cancelled_caught
 
 
 async def test_nobody_leaves_before_it_is_known_where_those_lead_who_come(autojump_clock, nursery):

@@ -15,6 +15,8 @@ class Answers:
         self.hosts = HostsFile(hosts)
         self.table: dict[str, object] = {}
         self.asked: list[tuple[float, str]] = []
+        self.held: set[str] = set()
+        """Names that are answered for never."""
 
     def lead(self, name: str, *addresses: str, ttl: float = 60, unknown: tuple[int, ...] = ()) -> None:
         """Have a name lead to addresses."""
@@ -46,6 +48,8 @@ class Answers:
     async def _answer(self, name):
         self.asked.append((trio.current_time(), name))
         await trio.lowlevel.checkpoint()
+        if name in self.held:
+            await trio.sleep_forever()
         answer = self.table.get(name, LookupFailed(Lookup.NO_NAME, "there is no such name"))
         if isinstance(answer, LookupFailed):
             raise answer
