@@ -47,12 +47,12 @@ _HANDSHAKE = 1.0
 """Seconds for a TLS handshake if there is somebody else to turn to: one that hangs would cost the whole time-out."""
 
 
-async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> Stream:
+async def dial(backend: Backend, *, timeout: float, preamble: bytes | None = None) -> Stream:
     """Open a connection to a backend, TLS included.
 
     Args:
         timeout: seconds for all of it.
-        preamble: a PROXY line to send first.
+        preamble: a PROXY line to send first; None sends what names no client to who wants one.
     Raises:
         BackendError: stage "resolve", "connect" or "tls"; always retry-safe.
     """
@@ -65,6 +65,8 @@ async def dial(backend: Backend, *, timeout: float, preamble: bytes = b"") -> St
             await first(*attempt.waits, until=attempt.next_at)
     finally:
         attempt.abort()
+    if preamble is None:
+        preamble = proxy_line(backend.member, None)
     return await _introduced(stream, backend, until, preamble)
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from tests.support.certificates import make_ca, make_leaf, write_pem
 from tests.support.client import connect
+from tests.support.named import named, tally, until
 from tests.support.netfront import running
 from tests.support.servers import free_port, nginx
 
@@ -33,3 +35,23 @@ def test_each_client_is_told_by_its_own_line(version, proxied_port):
         for _ in range(3):
             own, told = asked(netfront.port)
             assert told == [own, own]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_one_that_wants_it_before_tls_is_dialled_so_and_comes_back(version, tmp_path):
+    """Who dials to see whether it is well has a line to send too: else TLS stands where that is due."""
+    port = free_port()
+    certificate, key = write_pem(tmp_path, "leaf", make_leaf(make_ca(), "localhost"))
+    server = (
+        f"listen 127.0.0.1:{port} ssl proxy_protocol; ssl_certificate {certificate}; ssl_certificate_key {key};"
+        "location / { return 200 secure; }"
+    )
+    target = f"https://127.0.0.1:{port}+proxy={version}"
+    with named(1) as (a,), running("balance", target, f"http://{a.place}", "-k") as front:
+        assert set(tally(front.port, 8)) == {"a"}
+        until(lambda: f"{target.partition('+')[0]} is down: connection refused" in front.stderr)
+        with nginx(server):
+            until(lambda: "secure" in tally(front.port, 2))
+            until(lambda: " is up" in front.stderr)
+    with nginx(server), running("balance", target, "-k") as front:
+        until(lambda: "(answers)" in front.stderr)
