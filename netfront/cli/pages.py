@@ -55,6 +55,7 @@ EVENTS = (
         "with -v, of what is passed on, as it ends: client, name (asked for), backend, tries, retried, received, "
         "sent, seconds, outcome",
     ),
+    ("refused", "with -v, of a connection that was closed before anything was served: client, why"),
     ("stopping", "told to stop: busy (requests that are being finished)"),
     ("note", "anything else: text"),
 )

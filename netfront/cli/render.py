@@ -152,7 +152,7 @@ class Console:
         """Say one line of a connection that was closed before anything was served (-v)."""
         client = _client(facts)
         if self._json:
-            self._event("turned away", client=client, why=why)
+            self._event("refused", client=client, why=why)
         self._say(f"{client} turned away: {shown(why)}")
 
     def refused(self, faults: Sequence[Fault]) -> None:

@@ -72,9 +72,13 @@ class Attempts:
     Args:
         render: makes the head as a member shall see it.
         key: what a hashed pick goes by.
+        hedge: asks somebody else beside a try, the first or a later one, whose answer is late.
+        hedge_after: seconds from the start of a try after which it is.
     """
 
     __slots__ = (
+        "_hedge",
+        "_hedge_after",
         "_key",
         "_patience",
         "_pool",
@@ -84,7 +88,6 @@ class Attempts:
         "dialling",
         "failures",
         "request",
-        "tried",
     )
 
     def __init__(
@@ -97,6 +100,8 @@ class Attempts:
         render: Callable[[Request, Member], bytes],
         key: Callable[[Request], bytes | None] | None,
         request: Request,
+        hedge: Hedge | None = None,
+        hedge_after: float = math.inf,
     ) -> None:
         self._pool = pool
         self._transport = transport
@@ -106,13 +111,19 @@ class Attempts:
         self._render = render
         self._key = key
         self.request = request
-        self.tried: list[Backend] = []
-        """Backends that are out of the question for the next try."""
         self.failures = 0
+        self._hedge = hedge
+        self._hedge_after = hedge_after
 
-    async def begin(
-        self, lease: Lease, connection: BackendConnection | None, late: float, hedge: Hedge | None
-    ) -> Response:
+    @property
+    def tried(self) -> list[Backend]:
+        """Backends that are out of the question for the next try."""
+        exchange = self.request.exchange
+        if not exchange.tried:
+            exchange.tried = []
+        return exchange.tried
+
+    async def begin(self, lease: Lease, connection: BackendConnection | None) -> Response:
         """Send it for the first time. The lease is handed back in any case.
 
         Args:
@@ -120,7 +131,7 @@ class Attempts:
         """
         self._keep_body()
         try:
-            return await self._send(lease, connection, late, hedge)
+            return await self._send(lease, connection)
         except _Failed as failed:
             return await self._go_on(failed.error, failed.backend if failed.error.was_kept else None)
 
@@ -146,7 +157,7 @@ class Attempts:
             raise ClientGone
         return await connection.exchange(request, head, self._patience, lease)
 
-    async def when_somebody_is_known(self, late: float, hedge: Hedge | None) -> Response:
+    async def when_somebody_is_known(self) -> Response:
         """Send it as soon as the pool has its first members."""
         client, pool = self.request.client, self._pool
         until = clock() + self.dialling.timeout
@@ -157,17 +168,16 @@ class Attempts:
                 raise ClientGone
         lease = self.take()
         self.request.exchange.tries = 1
-        return await self.begin(lease, None, late, hedge)
+        return await self.begin(lease, None)
 
-    async def when_there_is_room(self, late: float, hedge: Hedge | None) -> Response:
+    async def when_there_is_room(self) -> Response:
         """Send it as soon as one of the backends, which are all busy, takes another request."""
-        client, began = self.request.client, clock()
+        client = self.request.client
         lease = await self._pool.wait_for_lease(self.take, client.gone, client.has_left)
         if lease is None:
             raise ClientGone
-        late += clock() - began  # nobody was silent meanwhile
         self.request.exchange.tries = 1
-        return await self.begin(lease, self._transport.kept(lease.backend, self.request), late, hedge)
+        return await self.begin(lease, self._transport.kept(lease.backend, self.request))
 
     async def instead_of(self, response: Response) -> Response:
         """Try elsewhere what was answered with a status of the rules; give this answer if that cannot be done."""
@@ -266,13 +276,7 @@ class Attempts:
         got = await first(client.gone, until=clock() + backoff(failures, self.dialling.rng))
         return got is None or not client.has_left()
 
-    async def _send(
-        self,
-        lease: Lease,
-        connection: BackendConnection | None,
-        late: float = math.inf,
-        hedge: Hedge | None = None,
-    ) -> Response:
+    async def _send(self, lease: Lease, connection: BackendConnection | None) -> Response:
         """Send it once: to this backend if it can be reached, else to the next one that can.
 
         Raises:
@@ -281,13 +285,14 @@ class Attempts:
         request = self.request
         exchange = request.exchange
         exchange.asked = clock()
+        late = exchange.asked + self._hedge_after  # nobody was silent before
         if connection is None:
             lease, connection = await self._open(lease)
         backend = lease.backend
         try:
             exchange.backend = backend
             head = self._render(request, backend.member)
-            return await connection.exchange(request, head, self._patience, lease, late, hedge)
+            return await connection.exchange(request, head, self._patience, lease, late, self._hedge)
         except BackendError as error:
             self._hand_back(lease, error)
             raise _Failed(error, backend) from error

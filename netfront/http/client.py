@@ -63,6 +63,11 @@ class Rival(Protocol):
         """What the silence of the first amounts to where the second has answered: the outcome of its lease."""
         ...
 
+    @property
+    def late(self) -> float:
+        """When (of `clock`) it is as late itself as the first was."""
+        ...
+
     def take_over(self, request: Request) -> Response | None:
         """Give its answer, if it has one, to the request it was made for."""
         ...
@@ -77,6 +82,10 @@ class Hedge(Protocol):
 
     def begin(self, request: Request, lease: Lease) -> Rival | None:
         """Begin one beside that of this lease, unless it is not worth it or not affordable."""
+        ...
+
+    def has_another(self, request: Request, lease: Lease) -> bool:
+        """Tell whether there is one more to ask beside that of this lease and those that were."""
         ...
 
 
@@ -180,24 +189,27 @@ class BackendConnection:
                     due.at = clock() + patience.answer
                     due.which = "answer"
                     readable, gone = stream.readable, client.gone
-                    while rival is None and (got := await either(readable, gone, late)) is not readable:
-                        if got is None:
-                            rival = hedge.begin(request, lease) if hedge is not None else None
-                            late = clock() + again
-                            again *= 2.0  # of the time past, all of a client's patience could be over by then
-                        elif client.has_left():
-                            raise ClientGone
-                    if rival is not None:
-                        late = math.inf
+                    while True:
+                        while rival is None and (got := await either(readable, gone, late)) is not readable:
+                            if got is None:
+                                rival = hedge.begin(request, lease) if hedge is not None else None
+                                late = clock() + again
+                                again *= (
+                                    2.0  # of the time past, all of a client's patience could be over by then
+                                )
+                            elif client.has_left():
+                                raise ClientGone
+                        if rival is None:
+                            break
                         answered = await self._race(request, rival)
                         if answered is not None:
                             due.at = math.inf
                             self.close()
                             lease.done(rival.silence)
                             return answered
-                        if not readable.is_set:
-                            rival = None
-                            continue
+                        if readable.is_set:
+                            break
+                        rival, late = None, clock()  # it has failed; there may be one more to ask
                     due.at = math.inf
                 try:
                     more = stream.receive_now()
@@ -227,7 +239,8 @@ class BackendConnection:
             error.was_kept = self.is_kept and not (interim or error.timed_out or (data and not is_nonsense))
             self._break_off(request)
             if rival is not None:
-                answered = await self._outlive(request, rival)
+                others = hedge if error.retry_safe else None
+                answered = await self._outlive(request, rival, others, lease)
                 if answered is not None:
                     lease.done(GIVEN_UP if error.was_kept else error.why, connected=error.connected)
                     return answered
@@ -267,12 +280,26 @@ class BackendConnection:
             if client.has_left():
                 raise ClientGone
 
-    async def _outlive(self, request: Request, rival: Rival) -> Response | None:
-        """Wait for the answer of another try, ours having failed; None where that has failed too."""
+    async def _outlive(
+        self, request: Request, rival: Rival, others: "Hedge | None", lease: Lease
+    ) -> Response | None:
+        """Wait for the answer of another try, ours having failed.
+
+        Args:
+            others: tells whether there is anybody else to ask; None where nobody may be asked any more.
+        Returns:
+            None where that has failed too, or is late itself and there is somebody else.
+        """
         client = request.client
+        late = rival.late if others is not None else math.inf
         try:
-            while await first(rival.over, client.gone) is not rival.over:
-                if client.has_left():
+            while (got := await first(rival.over, client.gone, until=late)) is not rival.over:
+                if got is None:
+                    if others is not None and others.has_another(request, lease):
+                        rival.abandon()
+                        return None
+                    late = math.inf
+                elif client.has_left():
                     raise ClientGone
         except BaseException:
             rival.abandon()

@@ -87,8 +87,9 @@ def forward(
     def render(request: Request, member: Member) -> bytes:
         return request_head(request, member, mount(member.base) if member.base else None)
 
-    def tries_of(request: Request) -> Attempts:
-        return Attempts(pool, transport, dialling, patience, rules, render, key, request)
+    def tries_of(request: Request, late: float = math.inf) -> Attempts:
+        after = late - request.exchange.started
+        return Attempts(pool, transport, dialling, patience, rules, render, key, request, hedger, after)
 
     async def send(request: Request, lease: Lease) -> Response:
         """Send a request beside another try of it."""
@@ -114,11 +115,11 @@ def forward(
         try:
             lease = pool.take(key(request) if key is not None else None, (), began)
         except NoBackend as error:
-            attempts = tries_of(request)
+            attempts = tries_of(request, late)
             if error.is_full:
-                response = await attempts.when_there_is_room(late, hedger)
+                response = await attempts.when_there_is_room()
             elif pool.is_awaited and not pool.backends:
-                response = await attempts.when_somebody_is_known(late, hedger)
+                response = await attempts.when_somebody_is_known()
             else:
                 raise
         else:
@@ -132,19 +133,19 @@ def forward(
                     head = request_head(request, member, mount(member.base) if member.base else None)
                     response = await connection.exchange(request, head, patience, lease, late, hedger)
                 else:
-                    attempts = tries_of(request)
-                    response = await attempts.begin(lease, connection, late, hedger)
+                    attempts = tries_of(request, late)
+                    response = await attempts.begin(lease, connection)
             except BackendError as error:
                 if attempts is not None:
                     raise
-                attempts = tries_of(request)
+                attempts = tries_of(request, late)
                 response = await attempts.after(error, lease)
             except BaseException:
                 if attempts is None:
                     lease.done(GIVEN_UP)
                 raise
         if repeats and response.status in rules.statuses:
-            attempts = attempts or tries_of(request)
+            attempts = attempts or tries_of(request, late)
             response = await attempts.instead_of(response)
         exchange.source = "backend"
         exchange.first = now = clock()

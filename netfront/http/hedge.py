@@ -15,9 +15,10 @@ from copy import copy
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue
 from netfront.http.client import ResponseBody
 from netfront.http.message import Client, Request, Response
+from netfront.net.backend import Backend
 from netfront.net.lane import Signal, clock, deadline
 from netfront.net.pool import GIVEN_UP, Lease, Pool
-from netfront.policy.retry import LearntLimit
+from netfront.policy.retry import TRIES, LearntLimit
 from netfront.wire.fields import Fields
 
 __all__ = ["HEDGED", "Hedger", "Send", "Spawn"]
@@ -59,21 +60,32 @@ class Hedger:
     def begin(self, request: Request, lease: Lease) -> "_Try | None":
         """Begin a try beside that of this lease; None if nobody else is up, or the budget is spent.
 
-        Also None for an upgrade: what comes of it is a connection that lasts, and no answer to be had twice.
+        Also None for an upgrade: what comes of it is a connection that lasts, and no answer to be had twice. And for
+        one who has to be answered by this backend, where another knows nothing of its session: a slow page is no
+        reason to end that.
         """
-        if request.upgrade is not None:
+        tried = request.exchange.tried
+        if request.upgrade is not None or len(tried) >= TRIES - 1:
             return None
         now = clock()
         if not self._pool.may_spend(now):
             return None
         key = self._key(request) if self._key is not None else None
-        other = self._pool.take_beside(key, lease.backend, now)
+        if self._pool.binds(key) is lease.backend:
+            return None
+        other = self._pool.take_beside(key, (*tried, lease.backend), now)
         if other is None:
             return None
         self._pool.spend(now)
-        beside = _Try(request, other, self._send, self._hung)
+        request.exchange.tried = [*tried, other.backend]
+        beside = _Try(request, lease.backend, other, self._send, self._hung)
         self._spawn(beside.run)
         return beside
+
+    def has_another(self, request: Request, lease: Lease) -> bool:
+        """Tell whether there is one more to ask beside that of this lease and those that were."""
+        tried = request.exchange.tried
+        return len(tried) < TRIES - 1 and self._pool.has_beside((*tried, lease.backend))
 
 
 class _Absent:
@@ -97,15 +109,29 @@ class _Absent:
 class _Try:
     """A second try."""
 
-    __slots__ = ("_began", "_client", "_hung", "_lease", "_request", "_response", "_send", "over")
+    __slots__ = (
+        "_asked",
+        "_began",
+        "_client",
+        "_first",
+        "_hung",
+        "_lease",
+        "_request",
+        "_response",
+        "_send",
+        "over",
+    )
 
-    def __init__(self, request: Request, lease: Lease, send: Send, hung: LearntLimit) -> None:
+    def __init__(self, request: Request, first: Backend, lease: Lease, send: Send, hung: LearntLimit) -> None:
         self.over = Signal()
         self._hung = hung
         self._client = _Absent(request.client)
         self._request = copy(request)
         self._request.client = self._client
         self._lease = lease
+        self._first = first
+        self._asked = request.exchange.asked
+        """When the first try began: what it waited for before is no silence."""
         self._send = send
         self._response: Response | None = None
         self._began = clock()
@@ -136,6 +162,7 @@ class _Try:
         if response is not None:
             exchange = request.exchange
             exchange.tries += 1
+            exchange.tried = [self._first, *(one for one in exchange.tried if one is not self._lease.backend)]
             exchange.backend = self._lease.backend
             exchange.retried = HEDGED
             exchange.asked = self._began
@@ -144,10 +171,15 @@ class _Try:
         return response
 
     @property
+    def late(self) -> float:
+        """When it is as late itself as the first was."""
+        return self._began + self._hung.limit(clock())
+
+    @property
     def silence(self) -> str:
         """What the silence of the first try amounts to: nothing, as long as it may be no more than slow."""
         now = clock()
-        is_hung = now - self._request.exchange.started >= self._hung.limit(now)
+        is_hung = now - self._asked >= self._hung.limit(now)
         return "silent while another answered" if is_hung else GIVEN_UP
 
     def abandon(self) -> None:

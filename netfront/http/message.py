@@ -141,7 +141,8 @@ class Exchange:
     `source` says who answered: "backend", "cache" or "netfront"; `outcome` is empty when all went well, else
     what went wrong in a few words, for the log alone. `backend` is who was asked last, or answered. `retried` says why
     there was more than one try. `asked` is when the try began that was answered in the end: what a backend took is
-    counted from there. `user` is who asked, where authentication found that out. `id` is the request's X-Request-Id,
+    counted from there. `tried` is who had it or could not be reached, beside the one it is at: a list once there is
+    anybody. `user` is who asked, where authentication found that out. `id` is the request's X-Request-Id,
     where there is one.
     """
 
@@ -164,6 +165,7 @@ class Exchange:
         "started",
         "status",
         "target",
+        "tried",
         "tries",
         "user",
         "version",
@@ -183,6 +185,7 @@ class Exchange:
         self.received = 0
         self.sent = 0
         self.tries = 0
+        self.tried: list[Backend] | tuple[()] = ()
         self.retried = ""
         self.backend: Backend | None = None
         self.source = "netfront"

@@ -329,7 +329,7 @@ class _Service:
             why, now = backend.why, clock()
             if lease.is_trial and now <= flow.since + _TRIAL:
                 return False
-            other = pool.take_beside(flow.passage.facts.peer[0].encode(), backend, now)
+            other = pool.take_beside(flow.passage.facts.peer[0].encode(), (backend,), now)
             if other is None:
                 return False  # it is as good as any
         self._close(flow)

@@ -8,6 +8,7 @@ is up, less those that are full. If nobody is up in any tier, all are tried, sin
 error is a fact.
 """
 
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -19,6 +20,7 @@ from netfront.net.lane import Signal, clock, first
 from netfront.policy.health import Health, HealthRules
 from netfront.policy.pick import Picker, make_picker
 from netfront.policy.retry import RetryBudget
+from netfront.policy.sticky import Sticky
 
 __all__ = ["DONE", "GIVEN_UP", "Lease", "Pool", "PoolRules"]
 
@@ -150,6 +152,8 @@ class Pool:
         self._follows_load = False
         self._has_max = False
         self._has_room = True
+        self._tier = math.inf
+        """The tier of those that are picked; inf where nobody is up."""
         self._trials: dict[Backend, float] = {}
         """Those that wait for a request to be tried by, and since when."""
         self._waiting: deque[Signal] = deque()
@@ -189,17 +193,32 @@ class Pool:
             picked = self._picker.pick(key, tried, now)
             if picked is not None:
                 return Lease(self, picked)
-        picked = self._trial(tried, now, may_repeat) if self._trials else None
+        picked = self._trial(key, tried, now, may_repeat) if self._trials else None
         if picked is None:
             picked = self._picker.pick(key, tried, now)
         return self._lease(picked if picked is not None else self._last_resort(tried))
 
-    def take_beside(self, key: bytes | None, backend: Backend, now: float) -> Lease | None:
-        """Pick another one that is up, for a second try while the first goes on; None if there is none."""
+    def take_beside(self, key: bytes | None, tried: Container[Backend], now: float) -> Lease | None:
+        """Pick another one that is up, for one more try while another goes on; None if there is none."""
         if self._waiting:
             return None
-        picked = self._picker.pick(key, (backend,), now)
-        return self._lease(picked) if picked is not None and picked.is_up else None
+        picked = self._picker.pick(key, tried, now)
+        if picked is None or not picked.is_up:
+            picked = self._other(tried)
+        return self._lease(picked) if picked is not None else None
+
+    def has_beside(self, tried: Container[Backend]) -> bool:
+        """Tell whether `take_beside` would give one."""
+        return not self._waiting and self._other(tried) is not None
+
+    def _other(self, tried: Container[Backend]) -> Backend | None:
+        """Give the best of those that are up and were not tried, whatever their tier; None if there is none."""
+        others = [
+            one
+            for one in self.backends
+            if one.is_up and not (one.is_full or one.takes_none) and one not in tried
+        ]
+        return min(others, key=_preference, default=None)
 
     def again(self, backend: Backend) -> Lease:
         """Take the same backend once more: a kept connection to it had died, which says nothing of it."""
@@ -277,8 +296,17 @@ class Pool:
             if self._waiting:
                 self._waiting[0].set()
 
-    def _trial(self, tried: Container[Backend], now: float, may_repeat: bool) -> Backend | None:
+    def binds(self, key: bytes | None) -> Backend | None:
+        """Give whom this key names, where that one is up and no other may stand in for it."""
+        return self._picker.bound(key) if isinstance(self._picker, Sticky) else None
+
+    def _trial(
+        self, key: bytes | None, tried: Container[Backend], now: float, may_repeat: bool
+    ) -> Backend | None:
         """Give a backend that is down and wants to be tried, if this request may be the one."""
+        bound = self.binds(key)
+        if bound is not None and bound not in tried:
+            return None
         for backend, since in self._trials.items():
             if backend in tried or backend.is_full or backend.takes_none:
                 continue
@@ -296,7 +324,7 @@ class Pool:
             best = min(backend.member.tier for backend in up)
             up = [backend for backend in up if backend.member.tier == best]
         if free := [backend for backend in up or rest if not backend.is_full]:
-            return min(free, key=lambda backend: (backend.member.tier, backend.in_flight))
+            return min(free, key=_preference)
         if rest:
             raise NoBackend("all backends are busy", is_full=True)
         if not all(backend.takes_none for backend in self.backends):
@@ -344,6 +372,8 @@ class Pool:
         """Heed what came of dialling one that is down: `why` is empty where it went well."""
         was_up = backend.is_up
         backend.health.dialled(not why, why, now)
+        if backend.member.tier > self._tier and backend.health.wants_trial(now):
+            self._spare_trial(backend, now)
         self._settle(backend, was_up=was_up)
 
     def probed(self, backend: Backend, *, ok: bool, why: str, now: float) -> None:
@@ -404,6 +434,11 @@ class Pool:
         self.changed.set()
         if self._notice is not None:
             self._notice(backend)
+
+    def _spare_trial(self, backend: Backend, now: float) -> None:
+        """Take one as well without a trial, as others are preferred: no request is to go there just to find out."""
+        backend.health.succeeded(now, trial=True)
+        backend.is_suspect = False
 
     def _note_trials(self) -> None:
         now = _now()
@@ -473,8 +508,8 @@ class Pool:
             backend.weight = backend.member.weight * backend.health.share(now)
         usable = [backend for backend in backends if not backend.takes_none]
         up = [backend for backend in usable if backend.is_up]
-        tier = min((backend.member.tier for backend in up), default=0)
-        arranged = [backend for backend in up if backend.member.tier == tier] or usable
+        self._tier = min((backend.member.tier for backend in up), default=math.inf)
+        arranged = [backend for backend in up if backend.member.tier == self._tier] or usable
         free = [backend for backend in arranged if not backend.is_full]
         self._picker.arrange(free)
         self._follows_load = self._picker.follows_load
@@ -483,6 +518,14 @@ class Pool:
         self._only = backends[0] if is_lone else None
         self._has_room = bool(free) or not arranged  # where nobody is left there is nothing to wait for
         self._let_one_go_on()
+        for backend in list(self._trials):
+            if backend.member.tier > self._tier and self._trials.pop(backend, None) is not None:
+                self._spare_trial(backend, now)
+                self._settle(backend, was_up=False)
+
+
+def _preference(backend: Backend) -> tuple[int, int]:
+    return backend.member.tier, backend.in_flight
 
 
 def _now() -> float:

@@ -38,11 +38,14 @@ class Sticky(Generic[_C]):
 
     def pick(self, key: bytes | None, tried: Container[_C], now: float) -> _C | None:
         """Pick whom the token `key` names; the others decide if it names nobody."""
-        if key is not None:
-            named = self._by_token.get(key)
-            if named is not None and named not in tried:
-                return named
+        named = self.bound(key)
+        if named is not None and named not in tried:
+            return named
         return self._others.pick(None, tried, now)
+
+    def bound(self, key: bytes | None) -> _C | None:
+        """Give whom the token `key` names, where that may be picked: nobody else knows of what came before."""
+        return self._by_token.get(key) if key is not None else None
 
     def moved(self, candidate: _C) -> None:
         """Pass it on."""

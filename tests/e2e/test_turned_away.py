@@ -89,7 +89,7 @@ def test_why_is_said(flags, speak, why):
         assert why in line
         assert line.startswith("127.0.0.1:")
         events = [json.loads(line) for line in front.stdout.splitlines()]
-        told = [event for event in events if event["event"] == "turned away"]
+        told = [event for event in events if event["event"] == "refused"]
         assert [why in event["why"] for event in told] == [True]
 
 

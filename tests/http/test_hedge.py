@@ -1,6 +1,7 @@
 """Second tries: who wins, what becomes of the other, and that nothing is left over, whoever leaves when."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from netfront.http.message import Exchange, Request
 from netfront.http.transport import Transport
 from netfront.net.backend import Member
 from netfront.net.lane import Signal, deadline
-from netfront.net.pool import Pool
+from netfront.net.pool import DONE, Pool
 from netfront.net.stream import Facts
 from netfront.wire.fields import EMPTY
 from netfront.wire.head import HeadLimits
@@ -200,6 +201,117 @@ def test_a_second_try_that_fails_leaves_the_first(rig, how):
     assert rig.body == b"one"
     assert slow.failures == 0
     assert rig.is_clean()
+
+
+def test_a_second_try_that_fails_leaves_it_to_a_third_as_well(rig):
+    one, other, slow, _ = late(rig)
+    other.break_off()
+    rig.go_on()
+    rig.go_on(0.01)
+    assert rig.asked == [0, 1, 2]
+    [third] = [stream for stream in rig.streams if stream not in (one, other)]
+    third.feed(OK % b"two")
+    rig.go_on()
+    assert (rig.body, rig.exchange.tries, rig.exchange.retried) == (b"two", 2, "hedged")
+    assert one.is_closed
+    assert slow.failures == 1
+    assert rig.is_clean()
+
+
+def test_nobody_is_asked_twice_and_no_more_than_three(rig):
+    with Steps() as steps:
+        rig = Rig(steps, backends=5)
+        one, other, *_ = late(rig)
+        other.break_off()
+        rig.go_on()
+        rig.go_on(0.01)
+        asked = rig.asked
+        assert len(asked) == 3
+        for stream in rig.streams:
+            if stream.sent and stream not in (one, other):
+                stream.break_off()
+        for _ in range(20):
+            rig.go_on(1.0)
+        assert rig.asked == asked
+        assert [stream.sent.count(b"GET /x") for stream in rig.streams if stream.sent] == [1, 1, 1]
+        one.feed(OK % b"one")
+        rig.go_on()
+        assert rig.body == b"one"
+        assert rig.is_clean()
+
+
+def test_the_time_out_counts_from_the_first_try_whatever_becomes_of_others(rig):
+    _, other, *_ = late(rig)
+    other.break_off()
+    rig.go_on()
+    rig.go_on(58.9)
+    assert not rig.main.is_over
+    rig.go_on(0.2)
+    assert isinstance(rig.main.error, BackendError)
+    assert rig.main.error.timed_out
+
+
+def test_where_the_first_fails_and_the_second_is_late_the_third_is_asked(rig):
+    one, other, *_ = late(rig)
+    one.feed(b"HTTP/1.1 200 O")
+    rig.go_on()
+    one.break_off()
+    rig.go_on()
+    assert not rig.main.is_over
+    rig.go_on(1.1)
+    [third] = [stream for stream in rig.streams if stream not in (one, other)]
+    assert third.sent
+    assert other.is_closed
+    third.feed(OK % b"two")
+    rig.go_on()
+    assert rig.body == b"two"
+    assert rig.is_clean()
+
+
+def test_a_later_try_is_hedged_as_the_first_is(rig):
+    rig.ask()
+    [first] = rig.asked
+    rig.streams[first].feed(b"HTTP/1.1 200 O")
+    rig.go_on()
+    rig.streams[first].break_off()
+    rig.go_on()
+    assert len(rig.asked) == 2
+    rig.go_on(1.0)
+    assert rig.asked == [0, 1, 2]
+    for stream in rig.streams:
+        if not stream.is_closed:
+            stream.feed(OK % b"two")
+    rig.go_on()
+    assert rig.body == b"two"
+    assert rig.is_clean()
+
+
+def test_what_it_waited_for_before_it_was_sent_is_no_silence():
+    with Steps() as steps:
+        rig = Rig(steps, quantile=0.9)
+        for _ in range(600):
+            rig.forget()
+            rig.ask()
+            [asked] = rig.asked
+            rig.streams[asked].feed(OK % b"one")
+            rig.go_on()
+            steps.now += 0.01
+        rig.forget()
+        rig.pool.replace([replace(backend.member, max=1) for backend in rig.pool.backends])
+        leases = [rig.pool.take(None, (), steps.now) for _ in rig.pool.backends]
+        rig.ask()
+        rig.go_on(3.0)
+        assert rig.asked == []
+        for lease in leases:
+            lease.done(DONE)
+        rig.go_on()
+        [first] = rig.asked
+        rig.go_on(0.02)
+        [second] = [place for place in rig.asked if place != first]
+        rig.streams[second].feed(OK % b"two")
+        rig.go_on()
+        assert rig.body == b"two"
+        assert rig.pool.backends[first].failures == 0
 
 
 def test_a_kept_connection_that_had_died_says_nothing_of_its_backend(rig):

@@ -208,13 +208,13 @@ def test_tried_ones_are_not_picked_again_in_any_way_of_picking(lb, steps):
 def test_a_second_try_goes_to_another_that_is_up_or_nowhere(steps):
     pool = pool_of(1, 2, 3)
     first = take(pool, steps).backend
-    beside = pool.take_beside(None, first, steps.now)
+    beside = pool.take_beside(None, (first,), steps.now)
     assert beside is not None
     assert beside.backend is not first
     for place in range(3):
         if pool.backends[place] is not first and pool.backends[place].is_up:
             eject(pool, steps, place)
-    assert pool.take_beside(None, first, steps.now) is None
+    assert pool.take_beside(None, (first,), steps.now) is None
 
 
 def test_a_second_try_takes_nobodys_place(steps):
@@ -222,7 +222,7 @@ def test_a_second_try_takes_nobodys_place(steps):
     one, other = take(pool, steps), take(pool, steps)
     waiting = wait(pool, steps)
     other.done(DONE)
-    assert pool.take_beside(None, one.backend, steps.now) is None
+    assert pool.take_beside(None, (one.backend,), steps.now) is None
     go_on(waiting)
     assert waiting.result.backend is other.backend
 
@@ -607,6 +607,8 @@ class Machine(RuleBasedStateMachine):
         assert not (0 < backend.member.max < backend.in_flight), "more than it takes"
         if not backend.is_up:
             assert backend in wanting or not up, "one that is down, while another is up"
+            better = [one for one in self.usable() if one.is_up and one.member.tier < backend.member.tier]
+            assert not better, "a trial of one that is not preferred"
         elif not tried:
             assert backend in preferred, "while one of a better tier is up"
         if wanting and may_repeat:
@@ -666,11 +668,12 @@ class Machine(RuleBasedStateMachine):
     @rule(place=st.integers(0, 999))
     def hedge(self, place):
         first = self.leases[place % len(self.leases)].backend
-        lease = self.pool.take_beside(b"x", first, self.steps.now)
+        lease = self.pool.take_beside(b"x", (first,), self.steps.now)
         if lease is not None:
             assert lease.backend is not first
             assert lease.backend.is_up
             assert not self.waiting
+            assert lease.backend in self.usable((first,))
             assert not (0 < lease.backend.member.max < lease.backend.in_flight)
             self.leases.append(lease)
 

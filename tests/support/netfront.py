@@ -132,11 +132,10 @@ def running(
 def _start(
     words: list[str], ready: int, prefix: tuple[str, ...], env: dict[str, str], out: int, err: int
 ) -> subprocess.Popen[bytes] | Process:
-    if (
-        sys.platform == "linux"
-        and not prefix
-        and not any(name.startswith("PYTHON") for name in env.keys() - os.environ.keys())
-    ):
+    own_python = {
+        name for name, value in env.items() if value != os.environ.get(name) and name.startswith("PYTHON")
+    }
+    if sys.platform == "linux" and not prefix and not own_python:
         with open(os.devnull, "rb") as nothing:
             return fork(words, ready, cwd=str(ROOT), env=env, files=(nothing.fileno(), out, err))
     return subprocess.Popen(

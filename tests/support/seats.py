@@ -20,7 +20,7 @@ class Steps:
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
         self.is_asleep = False
-        self.soon: dict[Hand, float] = {}
+        self.soon: list[Hand] = []
         self._idle = Hand(self)
 
     def __enter__(self) -> "Steps":
@@ -32,7 +32,7 @@ class Steps:
 
     def set_timer(self, hand: "Hand", at: float) -> None:
         """Note when a hand wants to go on."""
-        hand.until = at
+        hand.rings_at = at
         hand.timer = hand
 
     def begin(self, run: Callable[[], Awaitable[Any]]) -> "Hand":
@@ -53,7 +53,8 @@ class Hand:
         self.deadline = Deadline()
         self.seat: Hand | None = None
         self.timer: Hand | None = None
-        self.until = math.inf
+        self.rings_at = self.until = math.inf
+        self.is_looked_at = False
         self.is_over = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -66,7 +67,7 @@ class Hand:
     @property
     def is_due(self) -> bool:
         """Whether it would go on."""
-        until = min(self.until if self.timer is not None else math.inf, self.lane.soon.get(self, math.inf))
+        until = min(self.rings_at if self.timer is not None else math.inf, self.until)
         return not self.is_over and (self._is_woken or self.lane.now >= min(until, self.deadline.at))
 
     async def face(self) -> None:
