@@ -272,7 +272,7 @@ class _Service:
                 flow.answered_at = flow.last
                 passage.connected = passage.connected or flow.last
                 if flow.lease is not None:
-                    flow.lease.answered()
+                    flow.lease.answered(flow.last - flow.since)
             flow.held = None
             flow.is_answered = True
             try:
@@ -447,9 +447,7 @@ class _Service:
         """Hand the lease back of a backend against which nothing is to be said."""
         lease, flow.lease = flow.lease, None
         if lease is not None:
-            answered_at = flow.answered_at
-            seconds = answered_at - flow.since if answered_at else 0.0
-            lease.done(DONE if answered_at else GIVEN_UP, seconds=seconds)
+            lease.done(DONE if flow.answered_at else GIVEN_UP)
 
     def _close(self, flow: _Flow) -> None:
         sock, flow.socket = flow.socket, None

@@ -173,7 +173,6 @@ class _Tries:
         "_passage",
         "_pool",
         "_protocols",
-        "_seconds",
         "_stream",
         "_tried",
         "has_more",
@@ -192,7 +191,6 @@ class _Tries:
         """Whether there is more to dial, but for the places that others have."""
         self._leases = Leases()
         self._lease: Lease | None = None
-        self._seconds = 0.0
         self.has_more = True
 
     def begin(self) -> bool:
@@ -274,8 +272,7 @@ class _Tries:
         passage.backend = backend
         passage.connected = now
         self._lease, _, since = self._leases.won(backend)
-        self._seconds = now - since
-        self._lease.answered()  # what is passed on may go on for days
+        self._lease.answered(now - since)  # what is passed on may go on for days
 
     def done(self, out: Stream, relay: Relay, outcome: str) -> None:
         """Close the backend's side, count, and hand back the lease."""
@@ -292,7 +289,7 @@ class _Tries:
         # one that has answered is well, whatever came then
         lease, self._lease = self._lease, None
         if lease is not None:
-            lease.done(DONE if received else outcome, seconds=self._seconds)
+            lease.done(DONE if received else outcome)
 
     def gave_up(self) -> None:
         """Hand back what is out still: nothing was connected."""

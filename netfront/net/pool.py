@@ -28,6 +28,8 @@ DONE = "done"
 """The outcome of a lease that went well; any other is a few words on what went wrong."""
 GIVEN_UP = "given up"
 """The outcome of a lease whose client left: says nothing of the backend."""
+_QUICKEST = 1e-6
+"""Seconds: on loopback a connection may be there within one turn of the lane, in no time."""
 _PATIENT = 1.0
 """Seconds for which a trial waits for a request that may be sent twice; then any will do."""
 
@@ -66,21 +68,18 @@ class Lease:
         self.is_trial = not backend.health.is_up
         backend.in_flight += 1
 
-    def done(self, outcome: str, *, connected: bool = True, seconds: float = 0.0) -> None:
+    def done(self, outcome: str, *, connected: bool = True) -> None:
         """Hand it back.
 
         Args:
             outcome: DONE, GIVEN_UP, or what went wrong.
             connected: whether there was a connection when it went wrong.
-            seconds: that the backend took to connect or to answer, where nobody else tells the pool.
         """
         pool, self._pool = self._pool, None
         if pool is None:
             raise RuntimeError("a lease was handed back twice")
         backend = self.backend
         backend.in_flight -= 1
-        if seconds:
-            backend.answered(seconds, clock())
         if outcome is DONE and not self.fault:
             backend.served += 1
             if not backend.is_suspect and not pool.follows:
@@ -91,9 +90,15 @@ class Lease:
         """Hand it back for a failure, unless that says nothing of the backend."""
         self.done(GIVEN_UP if error.is_ours else error.why, connected=error.connected)
 
-    def answered(self) -> None:
-        """Note that an answer has begun: that decides a trial, however long the rest of it takes."""
+    def answered(self, seconds: float | None = None) -> None:
+        """Note that an answer has begun: that decides a trial, however long the rest of it takes.
+
+        Args:
+            seconds: that the backend took to connect or to answer, where nobody else notes it.
+        """
         pool = self._pool
+        if seconds is not None and pool is not None and pool.rules.lb == "latency":
+            self.backend.answered(max(seconds, _QUICKEST), clock())
         if self.is_trial and not self.fault and pool is not None:
             self.is_trial = False
             pool.trial_answered(self.backend)

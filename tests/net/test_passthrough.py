@@ -426,6 +426,19 @@ async def held(port, data=b""):
         yield
 
 
+@both_modes
+async def test_how_soon_a_connection_was_there_is_known_while_it_lasts(mode):
+    """Else --lb latency would hold one whose connections never end for the slowest."""
+    async with backend(naming(b"a")) as a, backend(naming(b"b")) as b, AsyncExitStack() as stack:
+        pool = Pool("pool", [member(a), member(b)], rules=PoolRules(lb="latency"))
+        async with listening(mode, Passthrough([(Scope(), pool)]).serve) as port:
+            for _ in range(2):
+                await stack.enter_async_context(held(port, b"x"))
+            assert [one.in_flight for one in pool.backends] == [1, 1]
+            assert all(0.0 < one.latency < 10.0 for one in pool.backends)
+            await stack.aclose()
+
+
 @asynccontextmanager
 async def waiting(pool, answers, port, data=b""):
     """One that waits for a place as the block begins, and has had its answer when it has ended."""
