@@ -5,12 +5,14 @@ came from outside is escaped. `-q` leaves only the errors that end the process.
 """
 
 import json
+import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 
 from netfront.cli.plan import ListenerPlan, LogPlan, RoutePlan, ServePlan
+from netfront.cli.streams import Voice
 from netfront.errors import Fault
 from netfront.http.message import Exchange
 from netfront.net.backend import Backend
@@ -45,6 +47,8 @@ class Console:
         self._json = json_events
         self._color = color
         self._take: Callable[[str], None] | None = None
+        self._err = Voice(sys.stderr)
+        self._out = Voice(sys.stdout)
 
     @classmethod
     def of(cls, log: LogPlan) -> "Console":
@@ -68,6 +72,27 @@ class Console:
         for line in lines:
             self._say(line)
 
+    def flush(self, patience: float = 0.0) -> None:
+        """Say what readers were too slow for, and what was lost of it; waits for them for so many seconds."""
+        lost = self._out.flush(patience)
+        if lost and not self._quiet:
+            self._err.say(f"netfront: {_lost(lost, 'event')} on stdout: its reader is too slow\n")
+        lost = self._err.flush(patience)
+        if lost:
+            self._err.say(f"netfront: {_lost(lost, 'line')} here: the reader is too slow\n")
+
+    def heed(self, logger: logging.Logger) -> None:
+        """Say what is logged, as it stands there, even when quiet."""
+        logger.addHandler(_Logged(self))
+
+    def logged(self, text: str) -> None:
+        """Say what was logged."""
+        if self._take is not None:
+            for line in text.splitlines():
+                self._take(line)
+            return
+        self._err.say(text + "\n")
+
     def note(self, text: str) -> None:
         """Say one line."""
         if self._json:
@@ -76,12 +101,7 @@ class Console:
 
     def state(self, lines: list[str]) -> None:
         """Say what was asked for by a signal, even when quiet."""
-        if self._take is not None:
-            for line in lines:
-                self._take(line)
-            return
-        sys.stderr.write("".join(f"netfront: {line}\n" for line in lines))
-        sys.stderr.flush()
+        self.logged("\n".join(line if self._take is not None else f"netfront: {line}" for line in lines))
 
     def backend_changed(self, pool: str, backend: Backend) -> None:
         """Say that a backend has come or gone, or was drained or brought back by hand."""
@@ -249,18 +269,21 @@ class Console:
         if self._take is not None:
             self._take(line)
         elif not self._quiet:
-            try:
-                sys.stderr.write(line + "\n")
-                sys.stderr.flush()
-            except OSError:
-                pass
+            self._err.say(line + "\n")
 
     def _event(self, event: str, **facts: object) -> None:
-        try:
-            sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
-            sys.stdout.flush()
-        except OSError:
-            pass
+        self._out.say(json.dumps({"event": event, **facts}) + "\n")
+
+
+class _Logged(logging.Handler):
+    """Has what is logged said by a console: to write it by itself could wait for who reads."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.logged(self.format(record))
 
 
 def _printable(text: str) -> str:
@@ -270,6 +293,10 @@ def _printable(text: str) -> str:
 def shown(text: str) -> str:
     """Escape what could move the cursor or forge a line."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _lost(count: int, what: str) -> str:
+    return f"{count} {what}{'s were' if count > 1 else ' was'} lost"
 
 
 def _client(facts: Facts) -> str:

@@ -1,11 +1,15 @@
-"""stdin, stdout and stderr: there from the start, and results written to stdout or told why not."""
+"""stdin, stdout and stderr: there from the start; results written or told why not, and lines that hold nobody up."""
 
 import os
 import sys
+from typing import TextIO
 
-__all__ = ["hold_streams", "print_result"]
+from netfront.net.outlet import Outlet
+
+__all__ = ["Voice", "hold_streams", "print_result"]
 
 _NAMES = ("stdin", "stdout", "stderr")
+_MOST_HELD = 1 << 18
 
 
 def hold_streams() -> None:
@@ -37,3 +41,61 @@ def print_result(text: str) -> None:
             sys.stderr.write(f"netfront: cannot write to stdout: {words(error)}\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still held is flushed at exit
         raise SystemExit(1) from error
+
+
+class Voice:
+    """Text to stdout or stderr that holds nobody up: what its reader is too slow for is held, then lost and counted."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._outlet: Outlet | None = None
+        self._held: list[bytes] = []
+        self._size = 0
+        self._lost = 0
+        try:
+            self._outlet = Outlet(stream.fileno())
+        except (OSError, ValueError):  # no descriptor is behind it
+            pass
+
+    def say(self, text: str) -> None:
+        """Say whole lines."""
+        if self._outlet is None:
+            self._stream.write(text)
+            self._stream.flush()
+            return
+        data = text.encode(self._stream.encoding or "utf-8", "backslashreplace")
+        if not self._held:
+            try:
+                data = self._outlet.write(data)
+            except OSError:
+                self._lost += 1
+                return
+        if not data:
+            return
+        if self._size > _MOST_HELD:
+            self._lost += 1
+            return
+        self._held.append(data)
+        self._size += len(data)
+
+    def flush(self, patience: float = 0.0) -> int:
+        """Write what is held; give how many lines were lost, each once.
+
+        Args:
+            patience: seconds to wait for the reader; what is not taken by then is lost. With none it is held on, and
+                nothing is told of what was lost as long as nobody would hear it.
+        """
+        if self._held and self._outlet is not None:
+            data, count = b"".join(self._held), len(self._held)
+            self._held, self._size = [], 0
+            try:
+                data = self._outlet.write_for(data, patience) if patience else self._outlet.write(data)
+            except OSError:
+                data = b""
+                self._lost += count
+            if data and not patience:
+                self._held, self._size = [data], len(data)
+                return 0
+            self._lost += data.count(b"\n")
+        lost, self._lost = self._lost, 0
+        return lost

@@ -9,6 +9,7 @@ does it take over, with the same sockets, pools and connections.
 
 import contextlib
 import gc
+import logging
 import math
 import os
 import signal
@@ -38,6 +39,8 @@ __all__ = ["serve"]
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT)
 _SWEEP = 1.0
 _FLUSH = 0.25
+_PATIENCE = 0.5
+"""Seconds for which the readers of stdout and stderr are waited for at the end."""
 _LOOK = 2.0
 """Seconds between two looks at the certificates' files."""
 _RESERVED = 100
@@ -62,6 +65,7 @@ def serve(plan: ServePlan, plan_again: Callable[[], ServePlan]) -> int:
     if plan.files:
         plan = plan_again()  # or what was written between the first reading and the watch would never be seen
     console = Console.of(plan.log)
+    console.heed(logging.getLogger("netfront"))
     app = build(plan, console)
     accepting = Accepting(app.open_listeners())
     try:
@@ -177,6 +181,7 @@ class _Run:
             nursery.cancel_scope.cancel()
         self._app.close()
         self._app.close_logs()
+        self._console.flush(_PATIENCE)
         return ExitCode.INTERRUPTED if self._is_cut else ExitCode.DONE
 
     async def _heed_signals(self, received: AsyncIterator[int]) -> None:
@@ -264,6 +269,7 @@ class _Run:
         while True:
             await trio.sleep(_FLUSH)
             self._app.flush_logs()
+            self._console.flush()
 
     async def _watch_certificates(self) -> None:
         while True:

@@ -1,15 +1,18 @@
-"""A log file: lines are held and written together, and no full disk ever holds up a request."""
+"""A log file: lines are held and written together, and no full disk and no slow reader ever holds up a request."""
 
 import os
 import sys
 from collections.abc import Callable
 
 from netfront.errors import words
+from netfront.net.outlet import Outlet
 
 __all__ = ["LogFile"]
 
 _FLUSH_AT = 1 << 16
 _MOST_HELD = 1 << 20
+_PATIENCE = 1.0
+"""Seconds for which a slow reader is waited for at the end."""
 
 
 class LogFile:
@@ -25,14 +28,15 @@ class LogFile:
         self._complain = complain
         self._held: list[bytes] = []
         self._size = 0
-        self._fd = self._open()
+        self._outlet = Outlet(self._open())
         self.lost = 0
         """Lines that could not be written."""
 
     def _open(self) -> int:
         if self.path is None:
             return sys.stdout.fileno()
-        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        return self._fd
 
     def write(self, line: bytes) -> None:
         """Take a line, its line feed included. Beyond what may be held it is lost, and counted."""
@@ -44,21 +48,20 @@ class LogFile:
         if self._size > _FLUSH_AT:
             self.flush()
 
-    def flush(self) -> None:
-        """Write what is held; what a full disk does not take is lost."""
+    def flush(self, patience: float = 0.0) -> None:
+        """Write what is held; what a full disk does not take is lost, what a reader is too slow for is held on."""
         if not self._held:
             return
         data, count = b"".join(self._held), len(self._held)
         self._held.clear()
         self._size = 0
         try:
-            while data:
-                data = data[os.write(self._fd, data) :]
-        except BlockingIOError:
-            self._held, self._size = [data], len(data)
-            return
+            data = self._outlet.write_for(data, patience) if patience else self._outlet.write(data)
         except OSError as error:
             self._lose(count, words(error))
+            return
+        if data:
+            self._held, self._size = [data], len(data)
             return
         if self.lost:
             self._complain(
@@ -76,18 +79,23 @@ class LogFile:
         self.flush()
         if self.path is None:
             return
+        before = self._fd
         try:
             fresh = self._open()
         except OSError as error:
             self._complain(f"access log: {words(error)}; writing to the old file")
             return
-        os.close(self._fd)
-        self._fd = fresh
+        self._outlet.close()
+        os.close(before)
+        self._outlet = Outlet(fresh)
 
     def close(self) -> None:
         """Write what is held, tell what was lost to the end, and close."""
-        self.flush()
+        self.flush(_PATIENCE)
+        if self._held:
+            self._lose(b"".join(self._held).count(b"\n"))
         if self.lost:
             self._complain(f"access log: {self.lost} line{'s were' if self.lost > 1 else ' was'} lost")
+        self._outlet.close()
         if self.path is not None:
             os.close(self._fd)
