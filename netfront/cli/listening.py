@@ -21,6 +21,7 @@ _DEFAULTS = {
     "gateway": "https://localhost:8443",
     "balance": "http://localhost:8080",
 }
+_WILDCARDS = frozenset({"0.0.0.0", "::"})
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 
@@ -33,8 +34,7 @@ def plan_listeners(command: str, flags: ServeFlags, faults: Faults) -> tuple[Lis
         endpoint = faults.read("--listen", text, parse, None)
         if endpoint is None:
             continue
-        if endpoint.port and any(endpoint == other.endpoint for other in listeners):
-            faults.add(f"--listen {text}", "given twice", word=text)
+        _refuse_taken("--listen", text, endpoint, listeners, faults)
         listeners.append(ListenerPlan(endpoint, flags.accept_proxy and endpoint.scheme != "udp"))
     if not listeners:
         listeners.append(ListenerPlan(parse(_DEFAULTS[command]), flags.accept_proxy))
@@ -115,9 +115,44 @@ def _add_redirect(listeners: list[ListenerPlan], text: str, accept_proxy: bool, 
                 f"--redirect-http {text}", "it answers plain http", "write http:// or no scheme", word=text
             )
         path = None if endpoint.path is None else path_in(text, endpoint.path)
-        listeners.append(
-            ListenerPlan(Endpoint("http", endpoint.host, endpoint.port, path), accept_proxy, redirects_to=to)
-        )
+        endpoint = Endpoint("http", endpoint.host, endpoint.port, path)
+        _refuse_taken("--redirect-http", text, endpoint, listeners, faults)
+        listeners.append(ListenerPlan(endpoint, accept_proxy, redirects_to=to))
+
+
+def _refuse_taken(
+    flag: str, text: str, endpoint: Endpoint, listeners: Sequence[ListenerPlan], faults: Faults
+) -> None:
+    """Refuse what cannot be listened on beside those before: a port, or a socket's file, is had by one alone."""
+    for listener in listeners:
+        other = listener.endpoint
+        if endpoint == other and (endpoint.port or endpoint.path is not None):
+            faults.add(f"{flag} {text}", "given twice", word=text)
+            return
+        if _are_one_place(endpoint, other):
+            faults.add(
+                f"{flag} {text}", f"{other} has that port already", "give each a port of its own", word=text
+            )
+            return
+
+
+def _are_one_place(one: Endpoint, other: Endpoint) -> bool:
+    if one.path is not None or other.path is not None:
+        return one.path == other.path
+    if not one.port or one.port != other.port or (one.scheme == "udp") is not (other.scheme == "udp"):
+        return False
+    addresses, others = _addresses(one.host), _addresses(other.host)
+    families, other_families = ({":" in address for address in each} for each in (addresses, others))
+    if addresses & _WILDCARDS or others & _WILDCARDS:
+        return bool(families & other_families)
+    return bool(addresses & others)
+
+
+def _addresses(host: str) -> frozenset[str]:
+    """Give the addresses that a host to listen on stands for; a name stands for itself, of which no more is known."""
+    if host == "*":
+        return _WILDCARDS
+    return frozenset({"127.0.0.1", "::1"}) if host == "localhost" else frozenset({host})
 
 
 def _certificates(flags: ServeFlags, faults: Faults) -> tuple[CertificatePlan, ...]:

@@ -84,6 +84,7 @@ def plan_routes(
         scope = arg.scope or _EVERYTHING
         indices = _listeners_of(word, arg, listeners, faults)
         lost = lost or not indices
+        kinds_there = {listeners[index].kind for index in indices if index is not None}
         for index in indices:
             kind = listeners[index].kind if index is not None else _kind_of(command, word, arg, kinds, faults)
             if kind is None or not _fits(word, scope, kind, faults):
@@ -96,7 +97,7 @@ def plan_routes(
                 continue
             targets = [plan_target(word, target, kind, flags, faults) for target in arg.targets]
             name = str(scope) if index is None else f":{arg.port}{'' if arg.scope is None else arg.scope}"
-            if len(kinds) > 1 and index is None:
+            if len(kinds) > 1 if index is None else len(kinds_there) > 1:
                 name = f"{kind} {name}"
             if arg.condition is not None:
                 name = f"{name} {arg.condition}"

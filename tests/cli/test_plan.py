@@ -101,7 +101,7 @@ def test_plain_listeners_need_no_tls():
         (["http://127.0.0.1:0"], inf),
         (["unix:/x"], inf),
         (["http://*:80"], 60.0),
-        (["http://:80", "http://[::]:80"], 60.0),
+        (["http://:80", "http://[::]:81"], 60.0),
         (["http://10.0.0.1:80"], 60.0),
     ],
 )
@@ -384,6 +384,21 @@ REFUSED = [
         "--listen tcp://:80: tcp:// is not served here\n  listen on https:// or http://, or use netfront balance",
     ),
     ({"listen": ["http://:80", "http://localhost:80"]}, "--listen http://localhost:80: given twice"),
+    ({"listen": ["unix:/x", "unix:/x"]}, "--listen unix:/x: given twice"),
+    (
+        {"listen": ["https://:81", "http://127.0.0.1:81"]},
+        "--listen http://127.0.0.1:81: https://localhost:81 has that port already\n  give each a port of its own",
+    ),
+    (
+        {"listen": ["http://*:81", "http://[::1]:81"]},
+        "--listen http://[::1]:81: http://*:81 has that port already\n  give each a port of its own",
+    ),
+    (
+        {"listen": ["https://:81"], "redirect_http": ":81"},
+        "--redirect-http :81: https://localhost:81 has that port already\n  give each a port of its own",
+    ),
+    ({"listen": ["http://127.0.0.1:81", "http://[::1]:81", "http://0.0.0.0:82"]}, None),
+    ({"listen": ["http://:0", "https://:0"]}, None),
     (
         {"redirect_http": ":80", "listen": ["http://:81"]},
         "--redirect-http: there is nothing to send clients on to\n  no --listen is https://",

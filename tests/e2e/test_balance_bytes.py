@@ -232,6 +232,22 @@ def test_a_proxy_line_is_read_and_passed_on():
 # -- TLS ------------------------------------------------------------------------------------------------------
 
 
+def test_bytes_and_datagrams_of_one_port_have_backends_of_their_own():
+    """Who takes no connections may well answer datagrams."""
+    port = free_port()
+    with datagram_echo(b"one ") as one, named(1, ports=[free_port()]) as (a,):
+        words = ("-l", f"tcp://127.0.0.1:{port}", "-l", f"udp://127.0.0.1:{port}")
+        with running("balance", *words, f":{port}=:{one.port},:{a.port}", "--lb", "first", "-v") as front:
+            for _ in range(6):
+                assert ask(port).body == b"a"
+            until(lambda: f"tcp://localhost:{one.port} is down: connection refused" in front.stderr)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(10)
+                client.sendto(b"x", ("127.0.0.1", port))
+                assert client.recv(100) == b"one x"
+            assert "udp://" not in front.stderr.partition("stop with")[2]
+
+
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory):
     place = tmp_path_factory.mktemp("tls")
