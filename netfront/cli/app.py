@@ -107,7 +107,10 @@ def _descend(command: TyperObject, name: str, args: list[str]) -> int:
         return ExitCode.DONE
     if word not in known:
         raise UsageError(_unknown(word, known))
-    return _call(command.commands[word], f"{name} {word}", rest)
+    found = command.commands[word]
+    if isinstance(found, Command):
+        found.siblings = {f"{name} {other}": one for other, one in command.commands.items() if other != word}
+    return _call(found, f"{name} {word}", rest)
 
 
 def _unknown(word: str, known: Sequence[str]) -> Fault:

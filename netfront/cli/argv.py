@@ -16,7 +16,7 @@ from difflib import SequenceMatcher
 
 from netfront.errors import Fault, words
 
-__all__ = ["Flag", "Parsed", "Word", "as_word", "path_in", "path_of", "split_flags"]
+__all__ = ["Elsewhere", "Flag", "Parsed", "Word", "as_word", "path_in", "path_of", "split_flags"]
 
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
 _OTHERS = {"--port": "--listen", "-p": "--listen", "--bind": "--listen", "-b": "--listen"}
@@ -103,7 +103,13 @@ class Parsed:
     faults: list[Fault] = field(default_factory=list)
 
 
-def split_flags(flags: Sequence[Flag], args: Sequence[str], read: Callable[[str], str]) -> Parsed:
+Elsewhere = Callable[[str], tuple[str, bool] | None]
+"""Tells which other command has a flag, and whether it takes a value there."""
+
+
+def split_flags(
+    flags: Sequence[Flag], args: Sequence[str], read: Callable[[str], str], elsewhere: Elsewhere
+) -> Parsed:
     """Tell flags and their values from the other words, and read `@file` arguments.
 
     A value follows its flag as the next word or after "="; that of a one-letter flag may also be attached.
@@ -111,17 +117,19 @@ def split_flags(flags: Sequence[Flag], args: Sequence[str], read: Callable[[str]
 
     Args:
         read: gives the text of a file.
+        elsewhere: knows the flags of the other commands.
     """
-    splitter = _Splitter(flags, read)
+    splitter = _Splitter(flags, read, elsewhere)
     splitter.run(args)
     return splitter.parsed
 
 
 class _Splitter:
-    def __init__(self, flags: Sequence[Flag], read: Callable[[str], str]) -> None:
+    def __init__(self, flags: Sequence[Flag], read: Callable[[str], str], elsewhere: Elsewhere) -> None:
         self._flags = {opt: (flag, True) for flag in flags for opt in flag.on}
         self._flags |= {opt: (flag, False) for flag in flags for opt in flag.off}
         self._read = read
+        self._elsewhere = elsewhere
         self.parsed = Parsed()
 
     def run(self, args: Sequence[str]) -> None:
@@ -207,7 +215,14 @@ class _Splitter:
             self.parsed.values[flag.name] = value
 
     def _unknown(self, opt: str, word: Word, rest: deque[Word] | None) -> None:
-        """Name the nearest flag; if that one takes a value, the next word was surely meant as such."""
+        """Name the command that has it, or the nearest flag; if that takes a value, the next word was meant as such."""
+        found = self._elsewhere(opt)
+        if found is not None:
+            command, takes_value = found
+            self._fault(word, opt, "no such flag here", f"{command} has it")
+            if takes_value and rest and not rest[0].startswith("-"):
+                rest.popleft()
+            return
         shown = [name for name, (flag, _) in self._flags.items() if not flag.is_hidden]
         near = _OTHERS.get(opt, "")
         near = near if near in shown else _nearest_flag(opt, shown)

@@ -4,9 +4,10 @@ typer holds what a command and its flags are; the words of a command line are to
 a line read from a file has rules of its own and because reading stops at no fault. Values stay text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import typer
@@ -37,11 +38,17 @@ class Line:
 
 
 class Command(TyperCommand):
-    """A typer command whose words are read by netfront's own rules."""
+    """A typer command whose words are read by netfront's own rules.
+
+    Attributes:
+        siblings: the commands beside it, by their full names.
+    """
+
+    siblings: Mapping[str, TyperObject] = MappingProxyType({})
 
     def parse_args(self, ctx: TyperObject, args: list[str]) -> list[str]:
         """Fill the parameters and answer a call for help; what else is known of the line is left in `ctx.obj`."""
-        parsed = split_flags(flags_of(self), args, _read)
+        parsed = split_flags(flags_of(self), args, _read, self._elsewhere)
         for name, render in (("short_help", short_help), ("help", full_help)):
             if parsed.values.pop(name, False):
                 print_result(render(read_tree(self, ctx.command_path)))
@@ -52,7 +59,7 @@ class Command(TyperCommand):
         words = list(args)
 
         def read_again() -> tuple[dict[str, Any], Line]:
-            anew = split_flags(flags_of(self), words, _read)
+            anew = split_flags(flags_of(self), words, _read, self._elsewhere)
             for name in ("short_help", "help"):
                 if anew.values.pop(name, False):
                     anew.faults.append(Fault("--help", "it serves nothing", "take it out of the file"))
@@ -61,6 +68,14 @@ class Command(TyperCommand):
         ctx.params.update(self._values(parsed))
         ctx.obj = Line(parsed.faults, tuple(dict.fromkeys(parsed.files)), read_again)
         return []
+
+    def _elsewhere(self, opt: str) -> tuple[str, bool] | None:
+        """Look a flag up in the commands beside this one."""
+        for name, command in self.siblings.items():
+            for flag in flags_of(command):
+                if opt in (*flag.on, *flag.off) and not flag.is_hidden:
+                    return name, flag.takes_value
+        return None
 
     def _values(self, parsed: Parsed) -> dict[str, Any]:
         values = {parameter.name: parameter.default for parameter in self.params}
@@ -78,4 +93,4 @@ class Command(TyperCommand):
 
 
 def _read(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8")
+    return Path(path).read_text(encoding="utf-8-sig")  # editors of other systems begin it with a mark

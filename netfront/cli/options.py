@@ -56,7 +56,7 @@ Targets = Annotated[
 ]
 To = Annotated[
     list[str] | None,
-    flag("--to -t", BACKENDS, "another target or route, as an argument", "TARGET", hidden=True),
+    flag("--to", BACKENDS, "another target or route, as an argument", "TARGET", hidden=True),
 ]
 
 Listen = Annotated[

@@ -26,7 +26,7 @@ from netfront.cli.targets import plan_target
 from netfront.endpoint import Endpoint
 from netfront.errors import UsageError
 from netfront.policy.condition import Condition
-from netfront.policy.scope import Near, Scope, parse_scope
+from netfront.policy.scope import Near, Scope, parse_scope, with_head
 
 __all__ = ["plan_routes", "read_arguments"]
 
@@ -188,14 +188,25 @@ def _refuse_answered(answers: Iterable[AnswerArg], services: Iterable[_Service],
 
 
 def _refuse_alike(services: Iterable[_Service], faults: Faults) -> None:
-    """Refuse routes that match the same requests in different words: only one of them could ever serve."""
+    """Refuse routes of which only one could ever serve: they match the same requests, or others have all methods."""
     known: dict[object, Scope] = {}
+    taken: dict[object, dict[str, Scope]] = {}
     for service in services:
-        if service.kind == "http":
-            first = known.setdefault((service.listener, service.scope.meant), service.scope)
-            if str(first) != str(service.scope):
-                what, why = f"the routes {first} and {service.scope}", "they match the same requests"
-                faults.add(what, why, f"write {first} for both, or give one of them")
+        if service.kind != "http":
+            continue
+        scope = service.scope
+        _, *place = scope.meant
+        first = known.setdefault((service.listener, scope.meant), scope)
+        if str(first) != str(scope):
+            what, why = f"the routes {first} and {scope}", "they match the same requests"
+            faults.add(what, why, f"write {first} for both, or give one of them")
+        elif scope.methods and service.condition is None:
+            before = taken.setdefault((service.listener, *place), {})
+            owners = [before.setdefault(method, scope) for method in sorted(with_head(scope.methods))]
+            if scope not in owners:
+                names = " and ".join(dict.fromkeys(map(str, owners)))
+                why = f"no request gets there: its methods belong to {names}, which was given before"
+                faults.add(f"the route {scope}", why, "give the narrower one first")
 
 
 def _kind_of(command: str, word: Word, arg: RouteArg, kinds: Sequence[str], faults: Faults) -> str | None:

@@ -34,6 +34,10 @@ _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_
 _STRING = re.compile(
     r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL
 )
+_LITERAL = r"""(?P<string>[rR]?(?:"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))"""
+_HEADER = re.compile(rf"\bheaders\s*\[\s*{_LITERAL}\s*\]")
+_IN_HEADERS = re.compile(rf"{_LITERAL}\s+in\s+headers\b(?!\s*[\[.])")
+_MATCHES = re.compile(rf"\bmatches\s*\((?:[^()\"',]*,)?\s*{_LITERAL}\s*\)")
 _EXPECTING = re.compile(r" expecting .*")
 
 
@@ -58,6 +62,7 @@ class Expression:
             if name not in _FUNCTIONS and re.fullmatch(r"[A-Za-z]\w*", name):
                 why = f"no such function as {name}"
                 raise _fault(text, _column(text, name), why, f"there are {', '.join(sorted(_FUNCTIONS))}")
+        _check_strings(text)
         self.uses = frozenset(name for name in used if name in NAMES)
         if not self.uses:
             self._check_constant()
@@ -66,6 +71,8 @@ class Expression:
         """Tell why it does not hold for these values, for the log; None: it holds."""
         try:
             result = self._program.execute(dict(values))
+        except KeyError as error:
+            return f"there is no {error.args[0]!r}" if error.args else "there is no such key"
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             return f"{type(error).__name__}: {error}".splitlines()[0]
         if result is True:
@@ -104,6 +111,24 @@ def _compile(text: str) -> "Program":
             .replace("mismatched input", "not expected:")
         )
         raise _fault(text, before + int(column), why) from error
+
+
+def _check_strings(text: str) -> None:
+    """Look into the strings that can be known to be wrong: names of headers, and patterns."""
+    bare = _bare(text)
+    for found in (*_HEADER.finditer(text), *_IN_HEADERS.finditer(text)):
+        name = found["string"]
+        if name != name.lower() and "headers" in bare[found.start() : found.end()]:
+            why = f"no header is called {name}: their names are in lower case"
+            raise _fault(text, found.start("string") + 1, why, f"write {name.lower()}")
+    for found in _MATCHES.finditer(text):
+        if not bare.startswith("matches", found.start()):
+            continue  # it stands in a string itself
+        try:
+            _compile(f'"".matches({found["string"]})').execute({})
+        except (RuntimeError, ValueError) as error:
+            why = f"no regular expression: {str(error).splitlines()[-1].removeprefix('error: ').partition('. ')[0]}"
+            raise _fault(text, found.start("string") + 1, why) from error
 
 
 def _fault(text: str, column: int, why: str, hint: str = "") -> UsageError:

@@ -35,7 +35,7 @@ def test_any_line_is_planned_or_refused_in_words(words):
     def read(path):
         raise FileNotFoundError(2, "No such file or directory", path)
 
-    parsed = split_flags(FLAGS, words, read)
+    parsed = split_flags(FLAGS, words, read, lambda opt: None)
     known = {flag.name for flag in FLAGS}
     given_values = {name: value for name, value in parsed.values.items() if name in known}
     given_values.pop("help", None)

@@ -23,7 +23,7 @@ def split(*args, files=()):
             raise FileNotFoundError(2, "No such file or directory")
         return texts[path]
 
-    return split_flags(FLAGS, args, read)
+    return split_flags(FLAGS, args, read, lambda opt: None)
 
 
 @pytest.mark.parametrize(

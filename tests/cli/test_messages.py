@@ -54,6 +54,12 @@ HEAVY = ("trio", "rich", "ssl", "cryptography", "trustme", "pydantic", "asyncio"
             "  write 'Name: value' to set one, '-Name' to remove one\n"
             "netfront proxy: --header X: …: a field's value has no control characters\n",
         ),
+        (
+            ["proxy", "3000", "--limit", "5/s:ip", "--basic=@x"],
+            "netfront proxy: --limit: no such flag here\n  netfront gateway has it\n"
+            "netfront proxy: --basic: no such flag here\n  netfront gateway has it\n",
+        ),
+        (["proxy", "3000", "-t", "5s"], "netfront proxy: -t: no such flag\n  --help lists all flags\n"),
         (["--verison"], "netfront: --verison: no such flag\n  did you mean --version?\n"),
         (["-l", ":80"], "netfront: -l: no such flag\n  flags follow the command\n"),
         (["trust", "pth"], "netfront trust: pth: no such command\n  did you mean path?\n"),

@@ -386,6 +386,18 @@ REFUSED = [
     ({"listen": ["http://:80", "http://localhost:80"]}, "--listen http://localhost:80: given twice"),
     ({"listen": ["unix:/x", "unix:/x"]}, "--listen unix:/x: given twice"),
     (
+        {"targets": ["GET,POST /a=:1", "POST /a=:2"]},
+        "the route POST /a: no request gets there: its methods belong to GET,POST /a, which was given before\n"
+        "  give the narrower one first",
+    ),
+    (
+        {"targets": ["GET /a=:1", "POST /a=:2", "HEAD /a=:3"]},
+        "the route HEAD /a: no request gets there: its methods belong to GET /a, which was given before\n"
+        "  give the narrower one first",
+    ),
+    ({"targets": ["POST /a=:2", "GET,POST /a=:1", "/a=:3"]}, None),
+    ({"targets": ["HEAD /a=:2", "GET /a=:1", "POST a.test/a=:1"]}, None),
+    (
         {"listen": ["https://:81", "http://127.0.0.1:81"]},
         "--listen http://127.0.0.1:81: https://localhost:81 has that port already\n  give each a port of its own",
     ),

@@ -29,6 +29,7 @@ VALUES = {
         'user == "ann" || claims.nothing',
         '"read" in scopes && method == "GET" && path.startsWith("/a/")',
         'params.id == "7" && query.q == headers["x-a"]',
+        '!("X" in scopes) && !user.matches("^[B-Z]+$") && user != "headers[\'X\']"',
         'ip.startsWith("10.") && now > timestamp("2026-01-01T00:00:00Z") && now.getHours() == 12',
         'claims.groups.exists(group, group.matches("^adm"))',
         "has(claims.deep.x) && !has(claims.nothing) && size(claims.groups) == 1",
@@ -55,7 +56,7 @@ def test_what_is_true_passes(text):
         "claims.level / 0 == 1",
         "claims.big + 1 == 2",
         "int(user) == 1",
-        'user.matches("[")',
+        'user.matches("[" + user)',
         "timestamp(user) < now",
         "now + now == now",
         "claims.groups.map(x, x)",
@@ -63,6 +64,10 @@ def test_what_is_true_passes(text):
 )
 def test_what_is_not_true_refuses_and_says_why(text):
     assert Expression(text).refuses(VALUES)
+
+
+def test_what_is_not_there_is_told_by_its_name():
+    assert Expression("claims.none.x").refuses({"claims": {}}) == "there is no 'none'"
 
 
 def test_a_value_that_is_not_there_refuses():
@@ -83,6 +88,10 @@ def test_a_value_that_is_not_there_refuses():
         ("user.lower() == user", 6, "no such function as lower"),
         ("now() == now", 1, "no such function as now"),
         ("1 + 1", 1, "not true or false"),
+        ('user.matches("[")', 14, "no regular expression: unclosed character class"),
+        ("matches(user, '(')", 15, "no regular expression: unclosed group"),
+        ('headers["X-A"] == "B"', 9, 'no header is called "X-A": their names are in lower case'),
+        ("true && 'X-A' in headers", 9, "no header is called 'X-A'"),
         ("1 / 0 == 1", 1, "ZeroDivision"),
     ],
 )
