@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from netfront.errors import BackendError, NoBackend
 from netfront.net.backend import Backend, Member
 from netfront.net.lane import Signal, clock, first
+from netfront.policy.hashed import Hashed
 from netfront.policy.health import Health, HealthRules
 from netfront.policy.pick import Picker, make_picker
 from netfront.policy.retry import RetryBudget
@@ -152,6 +153,10 @@ class Pool:
         self._notice = notice
         self._rng = rng or random.Random()
         self._picker: Picker[Backend] = picker or make_picker(self.rules.lb, self._rng)
+        self._keeps_full = isinstance(self._picker, Hashed)
+        """Whether those that are full stay arranged, and are passed over when somebody picks: to work out who owns
+        which key takes milliseconds, and they fill and empty with each request."""
+        self._passes_full = False
         self._only: Backend | None = None
         """Where there is but one, and it takes any number of requests, nothing is to be decided."""
         self._follows_load = False
@@ -200,14 +205,17 @@ class Pool:
                 return Lease(self, picked)
         picked = self._trial(key, tried, now, may_repeat) if self._trials else None
         if picked is None:
-            picked = self._picker.pick(key, tried, now)
+            picked = self._pick(key, tried, now)
         return self._lease(picked if picked is not None else self._last_resort(tried))
+
+    def _pick(self, key: bytes | None, tried: Container[Backend], now: float) -> Backend | None:
+        return self._picker.pick(key, _OrFull(tried) if self._passes_full else tried, now)
 
     def take_beside(self, key: bytes | None, tried: Container[Backend], now: float) -> Lease | None:
         """Pick another one that is up, for one more try while another goes on; None if there is none."""
         if self._waiting:
             return None
-        picked = self._picker.pick(key, tried, now)
+        picked = self._pick(key, tried, now)
         if picked is None or not picked.is_up:
             picked = self._other(tried)
         return self._lease(picked) if picked is not None else None
@@ -516,7 +524,8 @@ class Pool:
         self._tier = min((backend.member.tier for backend in up), default=math.inf)
         arranged = [backend for backend in up if backend.member.tier == self._tier] or usable
         free = [backend for backend in arranged if not backend.is_full]
-        self._picker.arrange(free)
+        self._picker.arrange(arranged if self._keeps_full else free)
+        self._passes_full = self._keeps_full and self._has_max
         self._follows_load = self._picker.follows_load
         self.follows = self._follows_load or self._has_max
         is_lone = len(backends) == 1 and len(usable) == 1 and not self._has_max
@@ -527,6 +536,16 @@ class Pool:
             if backend.member.tier > self._tier and self._trials.pop(backend, None) is not None:
                 self._spare_trial(backend, now)
                 self._settle(backend, was_up=False)
+
+
+class _OrFull(Container[Backend]):
+    """Those that were tried, and those that take no more at present."""
+
+    def __init__(self, tried: Container[Backend]) -> None:
+        self._tried = tried
+
+    def __contains__(self, backend: object) -> bool:
+        return (isinstance(backend, Backend) and backend.is_full) or backend in self._tried
 
 
 def _preference(backend: Backend) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from netfront.net.lane import Signal
 from netfront.net.pool import DONE, GIVEN_UP, Pool, PoolRules
 from netfront.policy.health import HealthRules
 from netfront.policy.pick import PICKERS
+from netfront.policy.slots import SlotTable
 from netfront.policy.statuses import StatusSet
 from tests.support.seats import Steps
 
@@ -215,6 +216,25 @@ def test_a_second_try_goes_to_another_that_is_up_or_nowhere(steps):
         if pool.backends[place] is not first and pool.backends[place].is_up:
             eject(pool, steps, place)
     assert pool.take_beside(None, (first,), steps.now) is None
+
+
+def test_to_fill_and_empty_moves_no_keys(steps, monkeypatch):
+    """To work out anew who owns which takes milliseconds, for everybody."""
+    members = [member(number, max=1) for number in (1, 2, 3)]
+    pool = Pool("pool", members, rules=PoolRules(lb="hash"), rng=random.Random(1))
+    moved = []
+    for name in ("_take", "_give_away"):
+        monkeypatch.setattr(SlotTable, name, lambda *_: moved.append(name))
+    leases = [pool.take(b"same", (), steps.now) for _ in members]
+    assert {lease.backend for lease in leases} == set(pool.backends)
+    with pytest.raises(NoBackend) as caught:
+        pool.take(b"same", (), steps.now)
+    assert caught.value.is_full
+    own = leases[0].backend
+    for lease in leases:
+        lease.done(DONE)
+    assert pool.take(b"same", (), steps.now).backend is own
+    assert moved == []
 
 
 def test_a_second_try_takes_nobodys_place(steps):
