@@ -224,7 +224,7 @@ def test_to_fill_and_empty_moves_no_keys(steps, monkeypatch):
     pool = Pool("pool", members, rules=PoolRules(lb="hash"), rng=random.Random(1))
     moved = []
     for name in ("_take", "_give_away"):
-        monkeypatch.setattr(SlotTable, name, lambda *_: moved.append(name))
+        monkeypatch.setattr(SlotTable, name, lambda *_: moved.append(True))
     leases = [pool.take(b"same", (), steps.now) for _ in members]
     assert {lease.backend for lease in leases} == set(pool.backends)
     with pytest.raises(NoBackend) as caught:
