@@ -1,6 +1,6 @@
 """Async tests: `async def test_x()` runs under trio, with what it asks for by its arguments.
 
-Half of the suite's time is waiting for processes, so two workers a processor run it; one process what is named file by
+Most of the suite's time is waiting for processes, so three workers a processor run it; one process what is named file by
 file, where starting workers would take longer than the tests.
 
 `autojump_clock` is a clock that jumps over every wait; `nursery` is open while the test runs, and what still runs
@@ -31,7 +31,7 @@ def pytest_xdist_auto_num_workers(config):
     named = [Path(argument.split("::")[0]) for argument in config.args]
     if config.option.collectonly or all(path.is_file() for path in named):
         return 0
-    return 2 * (os.cpu_count() or 1)
+    return 3 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(trylast=True)
