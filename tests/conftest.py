@@ -1,7 +1,7 @@
 """Async tests: `async def test_x()` runs under trio, with what it asks for by its arguments.
 
-Most of the suite's time is waiting for processes, so three workers a processor run it; one process what is named file by
-file, where starting workers would take longer than the tests.
+Most of the suite's time is waiting for processes, so three workers a processor run it; one process what is named
+file by file, where starting workers would take longer than the tests.
 
 `autojump_clock` is a clock that jumps over every wait; `nursery` is open while the test runs, and what still runs
 in it at the end is cancelled.
