@@ -1,6 +1,6 @@
 """Endpoints: where to listen or dial, parsed from one string.
 
-    place  = port | [scheme "://"] authority [base] | "unix:" file | "demo:"
+    place  = port | [scheme "://"] authority [base] | "unix:" file | "demo:" [base]
     listen = [scheme "://"] [ip | "localhost" | "*"] ":" port | "unix:" file
 
 Text in, values out: nothing is looked up and nothing is opened here. An IPv6 address stands in brackets in
@@ -88,7 +88,7 @@ class Endpoint:
         if self.path is not None:
             return f"unix:{self.path}"
         if self.is_demo:
-            return "demo:"
+            return f"demo:{self.base}"
         address = f"{self._host}:{self.port}{self.base}"
         return f"{self.scheme}://{address}" if self.scheme else address
 
@@ -141,18 +141,16 @@ def parse_place(text: str) -> Endpoint:
     Raises:
         UsageError: of a single fault, which names the text as given.
     """
-    if text == "demo:":
-        return Endpoint("demo", "", 0)
-    if text.startswith("unix:"):
+    known = text[:5].lower()
+    if known == "demo:":
+        return Endpoint("demo", "", 0, base=_base(text, text[5:]))
+    if known == "unix:":
         return Endpoint("", "", 0, path=_file(text))
     if text.isascii() and text.isdigit():
         return Endpoint("", "localhost", _port(text, text, least=1))
     scheme, rest = _split_scheme(text, _DIALLED)
     host, port, base = _split_authority(text, rest)
-    if "?" in base or "#" in base:
-        raise UsageError.of(text, "a target takes a path, but neither a query nor a fragment")
-    if base and not _BASE.fullmatch(base):
-        raise UsageError.of(text, "its path has a character that no path has", "write it percent-encoded")
+    base = _base(text, base)
     if host in ("", "*"):
         if host or not port:
             raise UsageError.of(text, "no host to dial", "write a port, host:port, a URL, unix:FILE or demo:")
@@ -164,13 +162,26 @@ def parse_place(text: str) -> Endpoint:
     return Endpoint(scheme, host, _port(text, port, least=1), base=base)
 
 
+def _base(text: str, base: str) -> str:
+    """Check what a target replaces the prefix of its route by, with its leading slash; empty where it keeps it."""
+    if base and base[0] not in "/?#":
+        raise UsageError.of(
+            text, "the built-in origin has neither host nor port", "write demo:, or demo:/ as a base"
+        )
+    if "?" in base or "#" in base:
+        raise UsageError.of(text, "a target takes a path, but neither a query nor a fragment")
+    if base and not _BASE.fullmatch(base):
+        raise UsageError.of(text, "its path has a character that no path has", "write it percent-encoded")
+    return base
+
+
 def parse_listen(text: str) -> Endpoint:
     """Parse where to listen. No host is "localhost", which is loopback in both families.
 
     Raises:
         UsageError: of a single fault, which names the text as given.
     """
-    if text.startswith("unix:"):
+    if text[:5].lower() == "unix:":
         return Endpoint("", "", 0, path=_file(text))
     if text.isascii() and text.isdigit():
         raise UsageError.of(text, "a listen address starts with a colon or a host", f"write :{text}")
@@ -237,7 +248,7 @@ def _port(text: str, port: str, *, least: int) -> int:
 
 
 def _file(text: str) -> str:
-    path = text.removeprefix("unix:")
+    path = text[5:]
     if path.startswith("//"):
         path = path[2:]
     if not path or "\0" in path:

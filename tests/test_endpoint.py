@@ -32,6 +32,9 @@ from netfront.errors import UsageError
         ("unix:///run/app.sock", Endpoint("", "", 0, path="/run/app.sock")),
         ("unix:app.sock", Endpoint("", "", 0, path="app.sock")),
         ("demo:", Endpoint("demo", "", 0)),
+        ("DEMO:/", Endpoint("demo", "", 0, base="/")),
+        ("demo:/status", Endpoint("demo", "", 0, base="/status")),
+        ("UNIX:app.sock", Endpoint("", "", 0, path="app.sock")),
         ("tcp://db1:5432", Endpoint("tcp", "db1", 5432)),
     ],
 )
@@ -43,6 +46,7 @@ def test_place_is_read(text, endpoint):
     ("text", "why"),
     [
         ("0", "no such port as 0"),
+        ("demo:3000", "the built-in origin has neither host nor port"),
         ("65536", "no such port as 65536"),
         (":x", "'x' is not a port"),
         ("::1", "not an address"),

@@ -145,3 +145,9 @@ def test_redirect_that_names_the_origin_names_netfront(demo):
 
 def test_sample_document_is_json(demo):
     assert json.loads(ask(demo, "/json")[1])["name"] == "netfront"
+
+
+def test_it_may_take_the_place_of_a_prefix():
+    with running("proxy", "/a=demo:/", "/b=DEMO:/status", "-q") as demo:
+        assert ask(demo, "/a/status/201")[0].status == 201
+        assert ask(demo, "/b/202")[0].status == 202
