@@ -198,7 +198,10 @@ class Console:
     ) -> None:
         """Say what serves what, in six lines at most, once the first probes are in."""
         open_ones = [listener for listener in listeners if not listener.is_inner]
-        urls = [url_of(front, listener) for front, listener in zip(plan.listeners, open_ones, strict=True)]
+        urls = [
+            url_of(front, listener, host=_only_host(plan, index))
+            for index, (front, listener) in enumerate(zip(plan.listeners, open_ones, strict=True))
+        ]
         if self._json:
             self._event(
                 "ready",
@@ -224,6 +227,10 @@ class Console:
             self.repeat(notes)
             return
         notes.append(self._paint(_DIM, "stop with Ctrl-C"))
+        urls = [
+            url if front.redirects_to is None else f"{url} (redirects)"
+            for front, url in zip(plan.listeners, urls, strict=True)
+        ]
         lines = [self._paint(_BOLD, urls[0]) + (f"  {' '.join(urls[1:])}" if len(urls) > 1 else "")]
         lines += self._routes(plan, verdicts)
         for line in (*lines, *_folded(notes, _MOST_LINES - len(lines))):
@@ -338,12 +345,27 @@ def _backends(plan: ServePlan) -> int:
     return len({target.label for pool in plan.pools for target in pool.targets})
 
 
-def url_of(front: ListenerPlan, listener: Listener) -> str:
-    """Write where a listener is reached."""
+def _only_host(plan: ServePlan, index: int) -> str:
+    """Give the first of the hosts that a listener's routes are for, where all are for one; else nothing."""
+    hosts = [
+        route.scope.host
+        for route in plan.routes
+        if route.kind == plan.listeners[index].kind == "http" and route.listener in (None, index)
+    ]
+    named = [host for host in hosts if not host.startswith("*.")]
+    return named[0] if named and all(hosts) else ""
+
+
+def url_of(front: ListenerPlan, listener: Listener, *, host: str = "") -> str:
+    """Write where a listener is reached.
+
+    Args:
+        host: that has to be asked for, where no other is served.
+    """
     place = front.endpoint
     if place.path is not None:
         return f"unix:{place.path}"
-    host = "localhost" if place.host in ("", "localhost", "*") else place.host
+    host = host or ("localhost" if place.host in ("", "localhost", "*") else place.host)
     host = f"[{host}]" if ":" in host else host
     usual = {"http": 80, "https": 443}.get(place.scheme)
     return f"{place.scheme}://{host}" + ("" if listener.port == usual else f":{listener.port}")

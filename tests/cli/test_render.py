@@ -54,6 +54,15 @@ def test_one_route_takes_four_lines(capsys):
     ]
 
 
+def test_the_url_shown_is_one_that_is_served(capsys):
+    only = ["*.a.test=:3000", "b.test=:3001", "c.test/x=:3002"]
+    assert banner(capsys, only)[0] == "https://b.test:8443"
+    assert banner(capsys, [*only, "/y=:3003"])[0] == "https://localhost:8443"
+    assert banner(capsys, ["*.a.test=:3000"])[0] == "https://localhost:8443"
+    two = banner(capsys, only, redirect_http=":8080")
+    assert two[0] == "https://b.test:8443  http://b.test:8080 (redirects)"
+
+
 def test_four_routes_beside_tls_are_shown_one_by_one(capsys):
     assert banner(capsys, routes(4)) == [
         "https://localhost:8443",
