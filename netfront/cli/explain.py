@@ -19,7 +19,8 @@ from netfront.cli.gate.explain_routes import explain_answer, explain_guarded, is
 from netfront.cli.gate.redis import explain_redis
 from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan, places
 from netfront.errors import BadMessage, UsageError
-from netfront.filters.router import find_route, host_of
+from netfront.filters.guard_host import names_us
+from netfront.filters.router import METHODS, find_route, host_of
 from netfront.http.message import Client, Exchange, Request
 from netfront.http.outbound import Mount
 from netfront.policy.route import NotFound, Scope, Table, WrongMethod
@@ -91,9 +92,21 @@ def explain_request(plan: ServePlan, text: str) -> str:
     ]
     if listener.redirects_to is not None:
         return _table(rows)
+    if target.scheme == b"http" and listener.tls:
+        answer = "308: to https" if method in (b"GET", b"HEAD") else "400: TLS is spoken there"
+        return _table([*rows, ("answer", answer)])
+    if target.scheme == b"https" and not listener.tls:
+        return _table([*rows, ("answer", "none: no TLS is spoken there")])
     routes = [route for route in plan.routes if route.kind == "http" and route.listener in (None, index)]
     reached = [target for route in routes for target in plan.targets(route)]
-    rows += [*(_guard(plan, reached) if listener.is_loopback else ()), *_tell(plan)]
+    guard = list(_guard(plan, reached)) if listener.is_loopback else []
+    rows += [*guard, *_tell(plan)]
+    if method == b"CONNECT":
+        return _table([*rows, ("answer", "405: no tunnels are opened")])
+    if guard and not names_us(plan.host.own)(authority):
+        return _table([*rows, ("answer", f"421: {authority.decode('latin-1')} is no name of ours")])
+    if target.form == "asterisk":
+        return _table([*rows, ("answer", f"200: Allow: {METHODS.decode()}")])
     host = host_of(authority)
     try:
         if is_guarded(plan, host):
@@ -321,7 +334,8 @@ def _listener_of(plan: ServePlan, scheme: bytes | None, port: int | None) -> int
                 return index
     serving = [index for index in indices if plan.listeners[index].redirects_to is None]
     wanted = [index for index in serving if scheme in (None, plan.listeners[index].endpoint.scheme.encode())]
-    return (wanted or serving)[0]
+    sent_on = [index for index in indices if index not in serving and scheme == b"http"]
+    return (wanted or sent_on or serving)[0]
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:

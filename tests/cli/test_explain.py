@@ -94,7 +94,7 @@ def test_request_is_told_with_its_route_its_layers_and_the_url_dialled():
             "GET https://localhost:8443/x",
             ["https://api.example.com/v2/x with Host: api.example.com"],
         ),
-        (["unix:/run/x"], "GET http://a.test/y", ["unix:/run/x /y with Host: a.test"]),
+        (["unix:/run/x"], "GET https://a.test/y", ["unix:/run/x /y with Host: a.test"]),
         (["demo:"], "GET /json", ["demo: /json with Host: localhost:8443"]),
         (
             ["3000,3001+backup"],
@@ -117,6 +117,10 @@ def test_url_dialled_is_told(targets, request_text, dialled):
         ("POST /api", "405: Allow: GET, HEAD, OPTIONS"),
         ("GET /api/%00", "400: an encoded NUL"),
         ("GET ftp://localhost/", "400: a target that is neither http nor https"),
+        ("CONNECT a.test:443", "405: no tunnels are opened"),
+        ("OPTIONS *", "200: Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        ("GET http://localhost/api", "308: to https"),
+        ("POST http://localhost/api", "400: TLS is spoken there"),
     ],
 )
 def test_answer_of_our_own_is_told(request_text, answer):
@@ -126,6 +130,22 @@ def test_answer_of_our_own_is_told(request_text, answer):
 def test_target_that_cannot_be_joined_to_a_base_is_told():
     assert rows(explain_request(plan("https://h.test/v2"), "GET /%zz"), "answer") == [
         "400: a percent sign that encodes nothing"
+    ]
+
+
+def test_a_host_that_is_none_of_ours_is_told():
+    made = plan("https://h.test", name=["app.localhost"])
+    assert rows(explain_request(made, "GET https://evil.test/"), "answer") == [
+        "421: evil.test is no name of ours"
+    ]
+    assert rows(explain_request(made, "GET https://app.localhost/"), "dial")
+
+
+def test_plain_http_finds_the_listener_that_redirects_and_tls_none_where_none_is_spoken():
+    assert rows(explain_request(plan(":1", redirect_http=":80"), "GET http://localhost/"), "dial") == []
+    plain = plan(":1", listen=["http://:80"])
+    assert rows(explain_request(plain, "GET https://localhost/"), "answer") == [
+        "none: no TLS is spoken there"
     ]
 
 
