@@ -1,5 +1,6 @@
 """Policies: values of flags, each with the scope it holds in."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,8 @@ from netfront.policy.route import Scope
 __all__ = ["Policy", "read_values"]
 
 _T = TypeVar("_T")
+_NO_SPACE = re.compile(r"((?:[A-Z]+(?:,[A-Z]+)* )?(?:[A-Za-z0-9.*-]+)?/[^:,=]*):([^ /].*)")
+"""A scope and a value that stand together; not the "//" of a URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +53,11 @@ def read_values(
             scope, value = split_policy(as_word(text))
             yield Policy(scope, partial(apply, parse(value)), f"{flag} {text!r}", text)
         except UsageError as error:
-            faults.take(error, flag, word=text)
+            scope_like = _NO_SPACE.fullmatch(text)
+            if scope_like is not None:
+                hint = f"write '{scope_like[1]}: {scope_like[2]}'"
+                faults.add(
+                    f"{flag} {text}", "a space stands between a scope and what holds there", hint, word=text
+                )
+            else:
+                faults.take(error, flag, word=text)

@@ -386,6 +386,10 @@ REFUSED = [
     ({"listen": ["http://:80", "http://localhost:80"]}, "--listen http://localhost:80: given twice"),
     ({"listen": ["unix:/x", "unix:/x"]}, "--listen unix:/x: given twice"),
     (
+        {"targets": ["/a=:1"], "timeout": ["/a:5s"]},
+        "--timeout /a:5s: a space stands between a scope and what holds there\n  write '/a: 5s'",
+    ),
+    (
         {"targets": ["GET,POST /a=:1", "POST /a=:2"]},
         "the route POST /a: no request gets there: its methods belong to GET,POST /a, which was given before\n"
         "  give the narrower one first",
