@@ -4,6 +4,7 @@ A backend that accepts and never answers cannot be told from one that is slow. S
 once more of another backend, and the silence counts against the first one only if the other answered. What is slow
 everywhere is thus slow and nothing worse, and no backend gets the same request twice. An answer is a whole head: half
 of one, an interim answer, or a connection that ends does not decide the race, and the second try goes on beside it.
+Where the second fails, a third is begun; `Exchange.tried` knows of all.
 
 The second try runs in a task of its own, since the first is still waited for. It has a client of its own, who
 "leaves" when the try is not wanted any more: whatever it waits for then ends it, as if the real client had left.
