@@ -627,7 +627,7 @@ class Machine(RuleBasedStateMachine):
         assert not (0 < backend.member.max < backend.in_flight), "more than it takes"
         if not backend.is_up:
             assert backend in wanting or not up, "one that is down, while another is up"
-            better = [one for one in self.usable() if one.is_up and one.member.tier < backend.member.tier]
+            better = [one for one in up if one.member.tier < backend.member.tier]
             assert not better, "a trial of one that is not preferred"
         elif not tried:
             assert backend in preferred, "while one of a better tier is up"
