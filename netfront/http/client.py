@@ -177,7 +177,7 @@ class BackendConnection:
         """
         stream, client = self.stream, request.client
         data = b""
-        interim, again = 0, _ASK_AGAIN
+        interim = 0
         rival: Rival | None = None
         try:
             self._send(request, head)
@@ -188,28 +188,11 @@ class BackendConnection:
                     due = client.due
                     due.at = clock() + patience.answer
                     due.which = "answer"
-                    readable, gone = stream.readable, client.gone
-                    while True:
-                        while rival is None and (got := await either(readable, gone, late)) is not readable:
-                            if got is None:
-                                rival = hedge.begin(request, lease) if hedge is not None else None
-                                late = clock() + again
-                                again *= (
-                                    2.0  # of the time past, all of a client's patience could be over by then
-                                )
-                            elif client.has_left():
-                                raise ClientGone
-                        if rival is None:
-                            break
-                        answered = await self._race(request, rival)
+                    readable = stream.readable
+                    if rival is not None or await either(readable, client.gone, late) is not readable:
+                        rival, late, answered = await self._wait_longer(request, lease, hedge, rival, late)
                         if answered is not None:
-                            due.at = math.inf
-                            self.close()
-                            lease.done(rival.silence)
                             return answered
-                        if readable.is_set:
-                            break
-                        rival, late = None, clock()  # it has failed; there may be one more to ask
                     due.at = math.inf
                 try:
                     more = stream.receive_now()
@@ -256,6 +239,43 @@ class BackendConnection:
             if rival is not None:
                 rival.abandon()
             self._break_off(request)
+            raise
+
+    async def _wait_longer(
+        self, request: Request, lease: Lease, hedge: "Hedge | None", rival: Rival | None, late: float
+    ) -> tuple[Rival | None, float, Response | None]:
+        """Wait on where something else than the answer came first: it is late, or the client has ended its sending.
+
+        Args:
+            rival: a second try that is under way already.
+        Returns:
+            the second try that still goes on; when the answer will be late anew; the answer of the second try, where
+            that was first, with the connection closed and the lease handed back.
+        """
+        readable, client, again = self.stream.readable, request.client, _ASK_AGAIN
+        try:
+            while True:
+                while rival is None:
+                    if client.gone.is_set and client.has_left():
+                        raise ClientGone
+                    if clock() >= late:
+                        rival = hedge.begin(request, lease) if hedge is not None else None
+                        # of the time past, all of a client's patience could be over by then
+                        late, again = clock() + again, again * 2.0
+                    elif await either(readable, client.gone, late) is readable:
+                        return None, late, None
+                answered = await self._race(request, rival)
+                if answered is not None:
+                    client.due.at = math.inf
+                    self.close()
+                    lease.done(rival.silence)
+                    return None, late, answered
+                if readable.is_set:
+                    return rival, late, None
+                rival, late = None, clock()  # it has failed; there may be one more to ask
+        except BaseException:
+            if rival is not None:
+                rival.abandon()
             raise
 
     def _break_off(self, request: Request) -> None:

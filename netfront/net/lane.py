@@ -111,6 +111,7 @@ _SOON = 0.01
 """Seconds between two looks at those whose wait ends soon."""
 _OPERATIONS = 32
 """Socket operations that did not block before a connection lets the others go on."""
+_NEVER = math.inf
 _PARKED = "parked"
 _ATTACHED = "attached"
 _IN = (
@@ -792,7 +793,7 @@ async def ready(wait: Signal) -> None:
             wait.remove(seat)
 
 
-async def either(one: Signal, other: Signal, until: float = math.inf) -> Signal | None:
+async def either(one: Signal, other: Signal, until: float = _NEVER) -> Signal | None:
     """Wait for whichever of two comes first, the one if both: `first` for the wait that every request makes.
 
     Args:
@@ -809,7 +810,7 @@ async def either(one: Signal, other: Signal, until: float = math.inf) -> Signal 
         got = await _first_in_trio((one, other), until)
         return one if got is one else other if got is other else None
     lane, due = seat.lane, seat.deadline
-    if until < math.inf:
+    if until < _NEVER:
         seat.until = until
         if not seat.is_looked_at:
             seat.is_looked_at = True
@@ -831,7 +832,7 @@ async def either(one: Signal, other: Signal, until: float = math.inf) -> Signal 
             if lane.now >= until:
                 return None
     finally:
-        seat.until = math.inf
+        seat.until = _NEVER
         if one._others is None and other._others is None:
             one.waiter = other.waiter = None
         else:

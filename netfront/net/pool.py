@@ -157,6 +157,8 @@ class Pool:
         """Whether those that are full stay arranged, and are passed over when somebody picks: to work out who owns
         which key takes milliseconds, and they fill and empty with each request."""
         self._passes_full = False
+        self._quick: Callable[[bytes | None, Container[Backend], float], Backend | None] | None = None
+        """Picks, where nothing but whose turn it is has to be looked at."""
         self._only: Backend | None = None
         """Where there is but one, and it takes any number of requests, nothing is to be decided."""
         self._follows_load = False
@@ -197,12 +199,13 @@ class Pool:
         only = self._only
         if only is not None and only not in tried:
             return Lease(self, only)
-        if self._waiting and not has_waited:
-            raise NoBackend("all backends are busy", is_full=True)  # not past those who wait already
-        if not self.follows and not self._trials:
-            picked = self._picker.pick(key, tried, now)
+        quick = self._quick
+        if quick is not None:
+            picked = quick(key, tried, now)
             if picked is not None:
                 return Lease(self, picked)
+        if self._waiting and not has_waited:
+            raise NoBackend("all backends are busy", is_full=True)  # not past those who wait already
         picked = self._trial(key, tried, now, may_repeat) if self._trials else None
         if picked is None:
             picked = self._pick(key, tried, now)
@@ -326,6 +329,7 @@ class Pool:
             if may_repeat or now > since + _PATIENT:
                 backend.health.begin_trial(now)
                 del self._trials[backend]
+                self._look_what_counts()
                 return backend
         return None
 
@@ -457,12 +461,18 @@ class Pool:
         now = _now()
         wanting = [backend for backend in self.backends if backend.health.wants_trial(now)]
         self._trials = {backend: self._trials.get(backend, now) for backend in wanting}
+        self._look_what_counts()
         # a lone backend goes on being picked: its next request tells as much as a dial would
         if self.has_several and any(not backend.is_up for backend in self.backends):
             self.ejected.set()
         else:
             self.ejected.clear()
         self._let_one_go_on()
+
+    def _look_what_counts(self) -> None:
+        """Work out whether anything but the picker decides who is picked."""
+        is_plain = not (self.follows or self._has_max or self._trials)
+        self._quick = self._picker.pick if is_plain else None
 
     # -- who is in it ---------------------------------------------------------------------------------------
 
@@ -530,6 +540,7 @@ class Pool:
         self.follows = self._follows_load or self._has_max
         is_lone = len(backends) == 1 and len(usable) == 1 and not self._has_max
         self._only = backends[0] if is_lone else None
+        self._look_what_counts()
         self._has_room = bool(free) or not arranged  # where nobody is left there is nothing to wait for
         self._let_one_go_on()
         for backend in list(self._trials):
