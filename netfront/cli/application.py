@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["App"]
 
+_PATIENCE = 1.0
+"""Seconds for which a slow reader of a log is waited for at the end."""
 _PROBE_WAIT = 0.3
 """Seconds that the banner waits for the backends' first answers."""
 
@@ -295,7 +297,7 @@ class App:
     def close_logs(self) -> None:
         """Write what the logs hold, tell what was lost, and close them."""
         for log in self.logs:
-            log.close()
+            log.close(_PATIENCE)
 
     def reopen_logs(self) -> None:
         """Open the log files anew (SIGUSR1)."""

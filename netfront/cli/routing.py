@@ -195,13 +195,13 @@ def _refuse_alike(services: Iterable[_Service], faults: Faults) -> None:
         if service.kind != "http":
             continue
         scope = service.scope
-        _, *place = scope.meant
         first = known.setdefault((service.listener, scope.meant), scope)
         if str(first) != str(scope):
             what, why = f"the routes {first} and {scope}", "they match the same requests"
             faults.add(what, why, f"write {first} for both, or give one of them")
-        elif scope.methods and service.condition is None:
-            before = taken.setdefault((service.listener, *place), {})
+        elif scope.methods and service.condition is None and service.answer is None:
+            place = tuple("{}" if segment.startswith("{") else segment for segment in scope.segments)
+            before = taken.setdefault((service.listener, scope.host, place, scope.is_exact), {})
             owners = [before.setdefault(method, scope) for method in sorted(with_head(scope.methods))]
             if scope not in owners:
                 names = " and ".join(dict.fromkeys(map(str, owners)))

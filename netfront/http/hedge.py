@@ -38,10 +38,11 @@ class Hedger:
 
     Args:
         hung: from when on silence is more than a slow answer, and counts against the backend.
+        goes_on: whether somebody else is asked where a connection has ended without an answer.
         key: what a hashed pick of a request goes by.
     """
 
-    __slots__ = ("_hung", "_key", "_pool", "_send", "_spawn")
+    __slots__ = ("_goes_on", "_hung", "_key", "_pool", "_send", "_spawn")
 
     def __init__(
         self,
@@ -50,9 +51,11 @@ class Hedger:
         spawn: Spawn,
         *,
         hung: LearntLimit,
+        goes_on: bool = True,
         key: Callable[[Request], bytes | None] | None = None,
     ) -> None:
         self._hung = hung
+        self._goes_on = goes_on
         self._pool = pool
         self._send = send
         self._spawn = spawn
@@ -72,7 +75,7 @@ class Hedger:
         if not self._pool.may_spend(now):
             return None
         key = self._key(request) if self._key is not None else None
-        if self._pool.binds(key) is lease.backend:
+        if self._pool.is_bound(key, lease.backend):
             return None
         other = self._pool.take_beside(key, (*tried, lease.backend), now)
         if other is None:
@@ -84,9 +87,11 @@ class Hedger:
         return beside
 
     def has_another(self, request: Request, lease: Lease) -> bool:
-        """Tell whether there is one more to ask beside that of this lease and those that were."""
+        """Tell whether one more would be asked, beside that of this lease and those that were, if these failed."""
         tried = request.exchange.tried
-        return len(tried) < TRIES - 1 and self._pool.has_beside((*tried, lease.backend))
+        if not self._goes_on or len(tried) >= TRIES - 1 or not self._pool.may_spend(clock()):
+            return False
+        return self._pool.has_beside((*tried, lease.backend))
 
 
 class _Absent:

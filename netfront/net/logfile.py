@@ -11,8 +11,6 @@ __all__ = ["LogFile"]
 
 _FLUSH_AT = 1 << 16
 _MOST_HELD = 1 << 20
-_PATIENCE = 1.0
-"""Seconds for which a slow reader is waited for at the end."""
 
 
 class LogFile:
@@ -35,7 +33,9 @@ class LogFile:
     def _open(self) -> int:
         if self.path is None:
             return sys.stdout.fileno()
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        # not to wait means something for a named pipe alone: that nobody reads it is an error, and no wait
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        self._fd = os.open(self.path, flags, 0o640)
         return self._fd
 
     def write(self, line: bytes) -> None:
@@ -89,9 +89,13 @@ class LogFile:
         os.close(before)
         self._outlet = Outlet(fresh)
 
-    def close(self) -> None:
-        """Write what is held, tell what was lost to the end, and close."""
-        self.flush(_PATIENCE)
+    def close(self, patience: float = 0.0) -> None:
+        """Write what is held, tell what was lost to the end, and close.
+
+        Args:
+            patience: seconds for which a slow reader is waited for.
+        """
+        self.flush(patience)
         if self._held:
             self._lose(b"".join(self._held).count(b"\n"))
         if self.lost:

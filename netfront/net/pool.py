@@ -312,15 +312,15 @@ class Pool:
             if self._waiting:
                 self._waiting[0].set()
 
-    def binds(self, key: bytes | None) -> Backend | None:
-        """Give whom this key names, where that one is up and no other may stand in for it."""
-        return self._picker.bound(key) if isinstance(self._picker, Sticky) else None
+    def is_bound(self, key: bytes | None, backend: Backend) -> bool:
+        """Tell whether a request with this key has to be answered by this backend, where that can."""
+        return isinstance(self._picker, Sticky) and self._picker.names(key, backend)
 
     def _trial(
         self, key: bytes | None, tried: Container[Backend], now: float, may_repeat: bool
     ) -> Backend | None:
         """Give a backend that is down and wants to be tried, if this request may be the one."""
-        bound = self.binds(key)
+        bound = self._picker.bound(key) if isinstance(self._picker, Sticky) else None
         if bound is not None and bound not in tried:
             return None
         for backend, since in self._trials.items():
@@ -389,8 +389,6 @@ class Pool:
         """Heed what came of dialling one that is down: `why` is empty where it went well."""
         was_up = backend.is_up
         backend.health.dialled(not why, why, now)
-        if backend.member.tier > self._tier and backend.health.wants_trial(now):
-            self._spare_trial(backend, now)
         self._settle(backend, was_up=was_up)
 
     def probed(self, backend: Backend, *, ok: bool, why: str, now: float) -> None:
@@ -452,14 +450,15 @@ class Pool:
         if self._notice is not None:
             self._notice(backend)
 
-    def _spare_trial(self, backend: Backend, now: float) -> None:
-        """Take one as well without a trial, as others are preferred: no request is to go there just to find out."""
-        backend.health.succeeded(now, trial=True)
-        backend.is_suspect = False
-
     def _note_trials(self) -> None:
         now = _now()
         wanting = [backend for backend in self.backends if backend.health.wants_trial(now)]
+        # where others are preferred one is taken as well without a trial: no request is to go there just to find out
+        spared = [backend for backend in wanting if backend.member.tier > self._tier]
+        for backend in spared:
+            backend.health.succeeded(now, trial=True)
+            backend.is_suspect = False
+            wanting.remove(backend)
         self._trials = {backend: self._trials.get(backend, now) for backend in wanting}
         self._look_what_counts()
         # a lone backend goes on being picked: its next request tells as much as a dial would
@@ -468,6 +467,8 @@ class Pool:
         else:
             self.ejected.clear()
         self._let_one_go_on()
+        for backend in spared:
+            self._came_or_went(backend)
 
     def _look_what_counts(self) -> None:
         """Work out whether anything but the picker decides who is picked."""
@@ -543,10 +544,8 @@ class Pool:
         self._look_what_counts()
         self._has_room = bool(free) or not arranged  # where nobody is left there is nothing to wait for
         self._let_one_go_on()
-        for backend in list(self._trials):
-            if backend.member.tier > self._tier and self._trials.pop(backend, None) is not None:
-                self._spare_trial(backend, now)
-                self._settle(backend, was_up=False)
+        if any(backend.member.tier > self._tier for backend in self._trials):
+            self._note_trials()
 
 
 class _OrFull(Container[Backend]):

@@ -6,7 +6,7 @@ The library is loaded when the first expression is read, 0.2 s.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
 from netfront.errors import UsageError
@@ -62,7 +62,7 @@ class Expression:
             if name not in _FUNCTIONS and re.fullmatch(r"[A-Za-z]\w*", name):
                 why = f"no such function as {name}"
                 raise _fault(text, _column(text, name), why, f"there are {', '.join(sorted(_FUNCTIONS))}")
-        _check_strings(text)
+        _check_strings(text, bound)
         self.uses = frozenset(name for name in used if name in NAMES)
         if not self.uses:
             self._check_constant()
@@ -113,12 +113,15 @@ def _compile(text: str) -> "Program":
         raise _fault(text, before + int(column), why) from error
 
 
-def _check_strings(text: str) -> None:
+def _check_strings(text: str, bound: Container[str]) -> None:
     """Look into the strings that can be known to be wrong: names of headers, and patterns."""
     bare = _bare(text)
     for found in (*_HEADER.finditer(text), *_IN_HEADERS.finditer(text)):
-        name = found["string"]
-        if name != name.lower() and "headers" in bare[found.start() : found.end()]:
+        name = found["string"].lstrip("rR")
+        is_ours = "headers" in bare[found.start() : found.end()] and not bare[
+            : found.start()
+        ].rstrip().endswith(".")
+        if name != name.lower() and is_ours and "headers" not in bound:
             why = f"no header is called {name}: their names are in lower case"
             raise _fault(text, found.start("string") + 1, why, f"write {name.lower()}")
     for found in _MATCHES.finditer(text):

@@ -47,6 +47,10 @@ class Sticky(Generic[_C]):
         """Give whom the token `key` names, where that may be picked: nobody else knows of what came before."""
         return self._by_token.get(key) if key is not None else None
 
+    def names(self, key: bytes | None, candidate: _C) -> bool:
+        """Tell whether the token `key` is that of a candidate, be it free to be picked or not."""
+        return key is not None and self._token(candidate.name) == key
+
     def moved(self, candidate: _C) -> None:
         """Pass it on."""
         self._others.moved(candidate)

@@ -400,6 +400,8 @@ REFUSED = [
         "  give the narrower one first",
     ),
     ({"targets": ["POST /a=:2", "GET,POST /a=:1", "/a=:3"]}, None),
+    ({"targets": ["GET,POST /a=:1", "POST /a/**=:2"]}, None),
+    ({"targets": ["GET,POST /*=:1", "POST /{id}=:2"]}, None),
     ({"targets": ["HEAD /a=:2", "GET /a=:1", "POST a.test/a=:1"]}, None),
     (
         {"listen": ["https://:81", "http://127.0.0.1:81"]},

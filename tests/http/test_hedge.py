@@ -268,6 +268,21 @@ def test_where_the_first_fails_and_the_second_is_late_the_third_is_asked(rig):
     assert rig.is_clean()
 
 
+def test_where_nobody_else_may_be_asked_the_second_is_waited_for(rig):
+    one, other, *_ = late(rig)
+    one.feed(b"HTTP/1.1 200 O")
+    rig.go_on()
+    one.break_off()
+    while rig.pool.spend(rig.steps.now):
+        pass
+    rig.go_on(1.1)
+    assert not other.is_closed
+    other.feed(OK % b"two")
+    rig.go_on()
+    assert rig.body == b"two"
+    assert rig.is_clean()
+
+
 def test_a_later_try_is_hedged_as_the_first_is(rig):
     rig.ask()
     [first] = rig.asked

@@ -13,9 +13,10 @@ from netfront.net.backend import BACKUP, Member
 from netfront.net.lane import Signal
 from netfront.net.pool import DONE, GIVEN_UP, Pool, PoolRules
 from netfront.policy.health import HealthRules
-from netfront.policy.pick import PICKERS
+from netfront.policy.pick import PICKERS, make_picker
 from netfront.policy.slots import SlotTable
 from netfront.policy.statuses import StatusSet
+from netfront.policy.sticky import Sticky
 from tests.support.seats import Steps
 
 REFUSED = "connection refused"
@@ -216,6 +217,36 @@ def test_a_second_try_goes_to_another_that_is_up_or_nowhere(steps):
         if pool.backends[place] is not first and pool.backends[place].is_up:
             eject(pool, steps, place)
     assert pool.take_beside(None, (first,), steps.now) is None
+
+
+def test_a_backup_that_probes_bring_back_is_spared_a_trial_too(steps):
+    pool = pool_of(1, member(2, tier=1))
+    backup = pool.backends[1]
+    eject(pool, steps, 1)
+    for _ in range(5):
+        pool.probed(backup, ok=False, why="500", now=steps.now)
+    steps.now += 200.0
+    pool.dialled(backup, "", steps.now)
+    assert not backup.is_up
+    for _ in range(5):
+        pool.probed(backup, ok=True, why="", now=steps.now)
+    assert backup.is_up
+    for _ in range(3):
+        lease = take(pool, steps)
+        assert lease.backend is pool.backends[0]
+        lease.done(DONE)
+
+
+def test_a_token_names_its_own_be_it_full_or_not(steps):
+    picker = Sticky(make_picker("rr", random.Random(1)), lambda name: b"token of " + name)
+    members = [member(1, max=1), member(2, max=1)]
+    pool = Pool("pool", members, rng=random.Random(1), picker=picker)
+    own, other = pool.backends
+    key = b"token of " + own.name
+    assert pool.take(key, (), steps.now).backend is own
+    assert pool.is_bound(key, own)
+    assert not pool.is_bound(key, other)
+    assert not pool.is_bound(None, own)
 
 
 def test_to_fill_and_empty_moves_no_keys(steps, monkeypatch):

@@ -29,6 +29,8 @@ VALUES = {
         'user == "ann" || claims.nothing',
         '"read" in scopes && method == "GET" && path.startsWith("/a/")',
         'params.id == "7" && query.q == headers["x-a"]',
+        '!has(claims.headers) || claims.headers["X-A"] == "B" || claims . headers [ "X" ] == ""',
+        '["x"].exists(headers, headers == "x")',
         '!("X" in scopes) && !user.matches("^[B-Z]+$") && user != "headers[\'X\']"',
         'ip.startsWith("10.") && now > timestamp("2026-01-01T00:00:00Z") && now.getHours() == 12',
         'claims.groups.exists(group, group.matches("^adm"))',
