@@ -75,6 +75,9 @@ class Console:
     def flush(self, patience: float = 0.0) -> None:
         """Say what readers were too slow for, and what was lost of it; waits for them for so many seconds."""
         lost = self._out.flush(patience)
+        failure = self._out.failure()
+        if failure and not self._quiet:
+            self._err.say(f"netfront: stdout: {failure}; events are being lost\n")
         if lost and not self._quiet:
             self._err.say(f"netfront: {_lost(lost, 'event')} on stdout: its reader is too slow\n")
         lost = self._err.flush(patience)

@@ -52,6 +52,7 @@ class Voice:
         self._held: list[bytes] = []
         self._size = 0
         self._lost = 0
+        self._failure: str | None = None
         try:
             self._outlet = Outlet(stream.fileno())
         except (OSError, ValueError):  # no descriptor is behind it
@@ -67,8 +68,8 @@ class Voice:
         if not self._held:
             try:
                 data = self._outlet.write(data)
-            except OSError:
-                self._lost += 1
+            except OSError as error:
+                self._fail(error)
                 return
         if not data:
             return
@@ -86,16 +87,30 @@ class Voice:
                 nothing is told of what was lost as long as nobody would hear it.
         """
         if self._held and self._outlet is not None:
-            data, count = b"".join(self._held), len(self._held)
+            data = b"".join(self._held)
             self._held, self._size = [], 0
             try:
                 data = self._outlet.write_for(data, patience) if patience else self._outlet.write(data)
-            except OSError:
+            except OSError as error:
                 data = b""
-                self._lost += count
+                self._fail(error)
             if data and not patience:
                 self._held, self._size = [data], len(data)
                 return 0
             self._lost += data.count(b"\n")
         lost, self._lost = self._lost, 0
         return lost
+
+    def failure(self) -> str:
+        """Give the system's words for why nothing can be written, once; else nothing."""
+        failure = self._failure or ""
+        if failure:
+            self._failure = ""  # and None as long as it has not failed
+        return failure
+
+    def _fail(self, error: OSError) -> None:
+        """Drop what could not be written: nobody reads it any more, or there is no room."""
+        if self._failure is None:
+            from netfront.errors import words
+
+            self._failure = words(error)

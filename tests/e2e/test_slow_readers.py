@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -89,6 +90,21 @@ def test_who_goes_on_reading_gets_what_was_held(words, tmp_path):
         assert said.count(b"/xxx") == 80
         assert all(line.count(b"/xxx") <= 1 for line in said.splitlines())
         assert b" lost" not in other.read_bytes()
+
+
+def test_a_reader_that_is_gone_is_told_of_once(tmp_path):
+    with said_to_nobody("stdout", tmp_path, "--json", "-v") as (process, port, reads, other):
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), reads)  # closes the pipe
+        with connect(port) as client:
+            end = time.monotonic() + 1.0  # what is held is looked after several times by then
+            while time.monotonic() < end:
+                assert get(client).status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        said = other.read_text()
+        assert said.count(" lost") == 1
+        assert "netfront: stdout: broken pipe; events are being lost" in said
 
 
 def test_what_is_no_pipe_is_asked_before_it_is_written_to(tmp_path):
