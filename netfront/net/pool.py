@@ -156,7 +156,6 @@ class Pool:
         self._keeps_full = isinstance(self._picker, Hashed)
         """Whether those that are full stay arranged, and are passed over when somebody picks: to work out who owns
         which key takes milliseconds, and they fill and empty with each request."""
-        self._passes_full = False
         self._quick: Callable[[bytes | None, Container[Backend], float], Backend | None] | None = None
         """Picks, where nothing but whose turn it is has to be looked at."""
         self._only: Backend | None = None
@@ -212,7 +211,8 @@ class Pool:
         return self._lease(picked if picked is not None else self._last_resort(tried))
 
     def _pick(self, key: bytes | None, tried: Container[Backend], now: float) -> Backend | None:
-        return self._picker.pick(key, _OrFull(tried) if self._passes_full else tried, now)
+        passes_full = self._keeps_full and self._has_max
+        return self._picker.pick(key, _OrFull(tried) if passes_full else tried, now)
 
     def take_beside(self, key: bytes | None, tried: Container[Backend], now: float) -> Lease | None:
         """Pick another one that is up, for one more try while another goes on; None if there is none."""
@@ -472,8 +472,7 @@ class Pool:
 
     def _look_what_counts(self) -> None:
         """Work out whether anything but the picker decides who is picked."""
-        is_plain = not (self.follows or self._has_max or self._trials)
-        self._quick = self._picker.pick if is_plain else None
+        self._quick = None if self.follows or self._trials else self._picker.pick
 
     # -- who is in it ---------------------------------------------------------------------------------------
 
@@ -536,7 +535,6 @@ class Pool:
         arranged = [backend for backend in up if backend.member.tier == self._tier] or usable
         free = [backend for backend in arranged if not backend.is_full]
         self._picker.arrange(arranged if self._keeps_full else free)
-        self._passes_full = self._keeps_full and self._has_max
         self._follows_load = self._picker.follows_load
         self.follows = self._follows_load or self._has_max
         is_lone = len(backends) == 1 and len(usable) == 1 and not self._has_max
