@@ -268,8 +268,9 @@ class Pool:
     ) -> Lease | None:
         """Wait until one of the backends takes another request, first come, first served.
 
-        Only who stands first is woken when there may be room, and stands there until it has a lease: nobody goes past.
-        Who cannot go to all of them stands aside, as those behind may well go where it cannot; it is woken as they are.
+        Only who stands first is woken when there may be room, and stands there until it has a lease: nobody goes past,
+        unless there is room for all. Who cannot go to all of them stands aside, as those behind may well go where it
+        cannot; it is woken as they are.
 
         Args:
             take: takes the lease.

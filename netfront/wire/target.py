@@ -14,6 +14,7 @@ Nothing is worked out before somebody asks, and the plain path (no `%`, `;`, `\\
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from ipaddress import AddressValueError, IPv6Address
 from itertools import product
 
@@ -120,7 +121,7 @@ class Target:
         path = self.path
         if self.readings[0] == path:
             return path
-        return _resolve(_ESCAPE.sub(_unescape, path), cuts=False)
+        return _settle(path)
 
     def settled(self) -> "Target":
         """Give the target that is sent on in place of this one where a backend shall see what was decided by.
@@ -254,16 +255,30 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 
 def _read(path: bytes) -> tuple[bytes, ...]:
-    """Give the normal form of a path for each way to read its doubtful separators: all as text comes first."""
+    """Give the normal form of a path for each way to read its doubtful separators: all as text comes first.
+
+    What is forwarded in its place is read likewise: segments that went with the dots may have had separators in them,
+    and without those the rest climbs higher (`/x/a%2fb/../%2f..%2fy` is `/x/y`, and `/y` once it is settled).
+    """
     doubtful = [(text, separator) for text, separator in _SEPARATORS if text.search(path) is not None]
-    found: dict[bytes, None] = {}
+    found = dict.fromkeys(_each_way(path, doubtful))
+    if doubtful:
+        found |= dict.fromkeys(_each_way(_settle(path), doubtful))
+    return tuple(found)
+
+
+def _each_way(path: bytes, doubtful: Sequence[tuple[re.Pattern[bytes], bytes]]) -> Iterator[bytes]:
     for choice in product((False, True), repeat=len(doubtful)):
         read = path
         for separates, (text, separator) in zip(choice, doubtful, strict=True):
             if separates:
                 read = text.sub(separator, read)
-        found[_resolve(canonical(read), cuts=True)] = None
-    return tuple(found)
+        yield _resolve(canonical(read), cuts=True)
+
+
+def _settle(path: bytes) -> bytes:
+    """Resolve a path with nothing decoded but what is unreserved, and no parameters cut."""
+    return _resolve(_ESCAPE.sub(_unescape, path), cuts=False)
 
 
 def _resolve(path: bytes, *, cuts: bool) -> bytes:

@@ -635,7 +635,9 @@ class Machine(RuleBasedStateMachine):
         up = [one for one in rest if one.is_up]
         preferred = best_of(up)
         free = [one for one in rest if not self.is_full(one)]
-        is_passing = bool(self.waiting) and not has_waited and len(self.pool.backends) > 1
+        # where nobody has a `max` there is room for all, and those that wait are served at their next step
+        is_scarce = any(one.member.max for one in self.pool.backends)
+        is_passing = bool(self.waiting) and not has_waited and len(self.pool.backends) > 1 and is_scarce
         try:
             lease = self.pool.take(b"%d" % len(self.leases), tried, self.steps.now, may_repeat=may_repeat,
                                    has_waited=has_waited)  # fmt: skip
@@ -812,11 +814,11 @@ class Machine(RuleBasedStateMachine):
             lease.done(DONE)
         for hand in self.waiting:
             hand.step(RuntimeError("cut"))
+        self.steps.__exit__()  # first: what is asserted below may fail, and others run after it
         if hasattr(self, "pool"):
             assert [one.in_flight for one in (*self.pool.backends, *self.pool.leaving)] == [0] * (
                 len(self.pool.backends) + len(self.pool.leaving)
             )
-        self.steps.__exit__()
 
 
 TestMachine = Machine.TestCase
