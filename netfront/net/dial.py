@@ -174,15 +174,16 @@ class _Others:
 
     def are_there(self) -> bool:
         """Find out whether there is one; then it has to be dialled, as it has been picked."""
-        if self._ahead is None and self.may_be:
-            self._ahead = self._candidates.another()
-            self.may_be = self._ahead is not None
+        if self._ahead is None:
+            self._ahead = self.take()
         return self.may_be
 
     def take(self) -> Backend | None:
         """Give the next to dial."""
-        self.are_there()
         backend, self._ahead = self._ahead, None
+        if backend is None and self.may_be:
+            backend = self._candidates.another()
+            self.may_be = backend is not None
         return backend
 
 
@@ -195,8 +196,8 @@ class _Attempt:
         self.backend = backend
         self.until = until
         self._has_words = has_words
-        self._known = backend.addresses
-        self._rest: list[Address] = [*backend.addresses]  # type: ignore[list-item]  # ours; no pool looks into it
+        self._known = known = backend.addresses
+        self._rest: list[Address] = [*known]  # type: ignore[list-item]  # ours; no pool looks into it
         self._pending: list[tuple[SocketStream, Address]] = []
         self._beside = 0.0
         self._last: BackendError | None = None
@@ -255,11 +256,10 @@ class _Attempt:
         self._last.is_ours = error.errno in _SHORT
 
     def _made(self, stream: SocketStream, used: Address) -> SocketStream:
-        backend = self.backend
-        if (
-            len(self._known) > 1 and backend.addresses is self._known
-        ):  # else the name has come to lead elsewhere
-            backend.addresses = [used, *(address for address in backend.addresses if address != used)]
+        known, backend = self._known, self.backend
+        # where they are others by now, the name has come to lead elsewhere
+        if known[0] is not used and backend.addresses is known:
+            backend.addresses = [used, *(address for address in known if address != used)]
         return stream
 
 
