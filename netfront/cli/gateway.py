@@ -53,7 +53,7 @@ def gateway(
     if new_key is not None and not ctx.obj.faults:
         from netfront.cli.gate.keys import print_new_key
 
-        return print_new_key(new_key)
+        return print_new_key(new_key, {**given, **shared})
     return run("gateway", {**given, **shared}, ctx.obj)
 
 

@@ -85,7 +85,8 @@ def plan_serving(
     faults = Faults(earlier)
     args = read_arguments(flags, faults)
     if not args and not make_routes(flags) and not faults:
-        faults.add("no target", hint=_NO_TARGET[command])
+        read = f" in {', '.join(flags.files)}" if flags.files else ""
+        faults.add(f"no target{read}", hint=_NO_TARGET[command])
     is_partial = bool(faults)
     listeners = plan_listeners(command, flags, faults)
     policies = read_policies(flags, faults)

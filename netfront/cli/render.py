@@ -345,7 +345,7 @@ def _labels(plan: ServePlan, route: RoutePlan) -> list[str]:
 
 
 def _backends(plan: ServePlan) -> int:
-    return len({target.label for pool in plan.pools for target in pool.targets})
+    return len({target.label for route in plan.routes for target in plan.targets(route)})
 
 
 def _only_host(plan: ServePlan, index: int) -> str:

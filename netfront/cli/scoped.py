@@ -1,7 +1,7 @@
 """Policies: values of flags, each with the scope it holds in."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -13,7 +13,7 @@ from netfront.cli.plan import Settings
 from netfront.errors import UsageError
 from netfront.policy.route import Scope
 
-__all__ = ["Policy", "read_values"]
+__all__ = ["Policy", "read_values", "refuse_twice"]
 
 _T = TypeVar("_T")
 _NO_SPACE = re.compile(r"((?:[A-Z]+(?:,[A-Z]+)* )?(?:[A-Za-z0-9.*-]+)?/[^:,=]*):([^ /].*)")
@@ -61,3 +61,14 @@ def read_values(
                 )
             else:
                 faults.take(error, flag, word=text)
+
+
+def refuse_twice(policies: Iterable[Policy], hint: str, faults: Faults) -> Iterator[Policy]:
+    """Refuse a second policy of one scope, where people would take the two for one setting; pass the others on."""
+    first: dict[Scope | None, Policy] = {}
+    for policy in policies:
+        earlier = first.setdefault(policy.scope, policy)
+        if earlier is policy:
+            yield policy
+        else:
+            faults.add(policy.given, f"{earlier.given} holds there already", hint, word=policy.word)

@@ -53,6 +53,11 @@ def test_the_most_specific_scope_says_who_may_read():
     assert a.settings.gate.cors == CorsPlan(("*",))
     assert b.settings.gate.cors == CorsPlan(("https://b.example",))
     assert not a.settings.gate.is_guarded
+    with pytest.raises(UsageError) as refused:
+        planned("/a=:1", cors=["/: https://a.example", "/: https://b.example"])
+    assert "--cors '/: https://a.example' holds there already\n  name all origins in one" in str(
+        refused.value
+    )
 
 
 def most(**flags):

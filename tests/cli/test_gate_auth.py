@@ -208,6 +208,10 @@ def test_a_new_key_is_printed_with_its_line(tmp_path):
     assert (made.returncode, made.stderr) == (0, "")
     assert line == key_line("shop", key)
     assert run("gateway", "--new-key", "a b").returncode == 2
+    refused = run("gateway", "--new-key", "shop", "/a=:1", "--api-key", "@keys", "--no-via")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    for what in ("a target", "--api-key", "--no-via"):
+        assert f"{what}: it has no effect\n" in refused.stderr
     file = tmp_path / "keys"
     file.write_text(line)
     assert Credentials([str(file)], [], print).keys[str(file)].owner(key.encode()).user == "shop"

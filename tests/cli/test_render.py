@@ -101,6 +101,16 @@ def test_more_routes_are_counted(capsys):
     assert banner(capsys, routes(6), {})[1] == "  6 routes to 6 backends (6 not yet answering)"
 
 
+def test_who_issues_tokens_is_no_backend(capsys):
+    flags = ServeFlags(
+        targets=[f"/{number}=:{3000 + number}" for number in range(5)], jwt=["https://id.example"]
+    )
+    console = Console(quiet=False, json_events=False, color=False)
+    said = {f"http://localhost:{3000 + number}": "" for number in range(5)} | {"https://id.example": ""}
+    console.banner(plan_serving("gateway", flags), (Opened(8443),), said, TRUST)
+    assert capsys.readouterr().err.splitlines()[1] == "  5 routes to 5 backends (all answer)"
+
+
 @pytest.mark.parametrize("count", range(1, 7))
 def test_banner_never_has_more_than_six_lines_and_says_everything(capsys, count):
     for is_open, is_insecure, certificate in product((False, True), (False, True), ("", TRUST)):

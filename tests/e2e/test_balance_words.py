@@ -193,6 +193,13 @@ def test_it_is_refused_with_its_reason(args, words, capsys):
     assert said.out == ""
 
 
+def test_a_file_that_names_nobody_is_named(tmp_path, capsys):
+    file = tmp_path / "pool.nf"
+    file.write_text("# nobody yet\n")
+    assert run_here(["balance", f"@{file}", "--explain"]) == 2
+    assert f"netfront balance: no target in {file}\n" in capsys.readouterr().err
+
+
 def test_all_that_is_wrong_is_told_at_once():
     told = run("balance", ":3001+weight=999", ":3002", "--lb", "lest", "--hedge", "p1", "--slow-start", "x")
     assert told.returncode == 2

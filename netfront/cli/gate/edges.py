@@ -9,7 +9,7 @@ from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.edge_plan import CorsPlan, EdgePlan
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.plan import Settings
-from netfront.cli.scoped import Policy, read_values
+from netfront.cli.scoped import Policy, read_values, refuse_twice
 from netfront.errors import UsageError
 from netfront.units import parse_duration, render_duration
 
@@ -24,7 +24,10 @@ _DAY = 86400.0
 
 def edge_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
     """Read --cors."""
-    yield from read_values("--cors", flags.cors, parse_cors, _set_cors, faults)
+    read = read_values("--cors", flags.cors, parse_cors, _set_cors, faults)
+    yield from refuse_twice(
+        read, "name all origins in one, as in https://a.example,https://b.example", faults
+    )
 
 
 def plan_edges(command: str, flags: ServeFlags) -> EdgePlan:

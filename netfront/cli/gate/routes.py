@@ -18,7 +18,7 @@ from netfront.cli.gate.answer import RedirectPlan, RespondPlan
 from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.grammar import RouteArg, parse_targets, split_policy
 from netfront.cli.plan import Settings
-from netfront.cli.scoped import Policy
+from netfront.cli.scoped import Policy, refuse_twice
 from netfront.errors import Fault, UsageError
 from netfront.policy.condition import parse_condition
 from netfront.policy.rewriting import Rewriting, names_in
@@ -86,6 +86,10 @@ def read_answers(flags: ServeFlags, faults: Faults) -> list[AnswerArg]:
 
 def rewrite_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
     """Read --rewrite."""
+    yield from refuse_twice(_rewrites(flags, faults), "a request is rewritten once: give one of them", faults)
+
+
+def _rewrites(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
     for text in flags.rewrite or ():
         try:
             scope, value = split_policy(as_word(text))
@@ -140,6 +144,11 @@ def _parse_redirect(scope: Scope, value: str) -> AnswerPlan:
     found = _URL.fullmatch(url)
     if found is None or (found[1] is not None and _AUTHORITY.fullmatch(found[1]) is None):
         raise UsageError.of(value, "not where one can be sent", "write https://HOST/PATH or /PATH")
+    place = url.partition("?")[0].partition("#")[0]
+    # a GET that follows a POST may well ask for the same path
+    comes_again = not scope.methods or "GET" in scope.methods or status in (307, 308)
+    if comes_again and place == replace(scope, is_exact=False).path:
+        raise UsageError.of(value, "it leads back to where it came from, for ever", "name another path")
     return AnswerPlan(redirect=RedirectPlan(status, Template(url, names_in(scope))))
 
 
