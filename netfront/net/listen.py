@@ -12,6 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import trio
@@ -36,6 +37,8 @@ DatagramHandler = Callable[[socket.socket, Lane | None, str], Awaitable[None]]
 _log = logging.getLogger("netfront")
 _MOST_IDLE = 64
 """Tasks kept for connections to come, 2 KiB each."""
+_REMEMBERED = 1024
+"""Addresses of which it is known whether they are spared."""
 _AT_ONCE = 64
 """Connections accepted before the ones accepted get their turn."""
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -78,17 +81,16 @@ class Admission:
     """
 
     def __init__(self, most: int, per_address: int, spared: Callable[[str], bool]) -> None:
-        self.most = most
-        self.per_address = per_address
-        self.spared = spared
         self._by_address: Counter[str] = Counter()
         self.open = 0
         self.rejected = 0
         self.freed = Signal()
+        self.go_by(most, per_address, spared)
 
     def go_by(self, most: int, per_address: int, spared: Callable[[str], bool]) -> None:
         """Go by other bounds from here on; who is in stays."""
-        self.most, self.per_address, self.spared = most, per_address, spared
+        self.most, self.per_address = most, per_address
+        self.spared = lru_cache(_REMEMBERED)(spared)
         self.freed.set()  # who waits to accept may go on, if there is more room by these
 
     @property
