@@ -1,5 +1,6 @@
 """Collecting faults: all that is wrong with the input is told at once."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from difflib import get_close_matches
@@ -10,6 +11,10 @@ from netfront.errors import Fault, UsageError
 
 __all__ = ["Faults", "nearest"]
 
+_UNSPACED = re.compile(
+    r"((?:[A-Z]+(?:,[A-Z]+)* )?(?:[A-Za-z0-9*-]+(?:\.[A-Za-z0-9-]+)+)?/[^:,= ]*):([^ /].*)"
+)
+"""A scope and a value that stand together. It is told of where the two mean nothing as one; not the "//" of a URL."""
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 
@@ -38,6 +43,12 @@ class Faults:
 
     def take(self, error: UsageError, flag: str = "", *, word: str = "") -> None:
         """Note the faults of an error, naming the flag they belong to."""
+        unspaced = _UNSPACED.fullmatch(word) if flag else None
+        is_secret = any("…" in fault.what for fault in error.faults)
+        if unspaced is not None and not (is_secret and unspaced[2][0] != "@"):
+            why = "a space stands between a scope and what holds there"
+            self.add(f"{flag} {word}", why, f"write '{unspaced[1]}: {unspaced[2]}'", word=word)
+            return
         for fault in error.faults:
             what = f"{flag} {fault.what}" if flag else fault.what
             self._faults.append(_placed(replace(fault, what=what), word))

@@ -1,6 +1,5 @@
 """Policies: values of flags, each with the scope it holds in."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +15,6 @@ from netfront.policy.route import Scope
 __all__ = ["Policy", "read_values", "refuse_twice"]
 
 _T = TypeVar("_T")
-_NO_SPACE = re.compile(r"((?:[A-Z]+(?:,[A-Z]+)* )?(?:[A-Za-z0-9.*-]+)?/[^:,=]*):([^ /].*)")
-"""A scope and a value that stand together; not the "//" of a URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +50,7 @@ def read_values(
             scope, value = split_policy(as_word(text))
             yield Policy(scope, partial(apply, parse(value)), f"{flag} {text!r}", text)
         except UsageError as error:
-            scope_like = _NO_SPACE.fullmatch(text)
-            if scope_like is not None:
-                hint = f"write '{scope_like[1]}: {scope_like[2]}'"
-                faults.add(
-                    f"{flag} {text}", "a space stands between a scope and what holds there", hint, word=text
-                )
-            else:
-                faults.take(error, flag, word=text)
+            faults.take(error, flag, word=text)
 
 
 def refuse_twice(policies: Iterable[Policy], hint: str, faults: Faults) -> Iterator[Policy]:

@@ -496,6 +496,28 @@ def test_what_does_not_fit_is_refused(flags, message):
     assert [str(fault) for fault in caught.value.faults] == [message]
 
 
+@pytest.mark.parametrize(
+    ("flag", "scope", "value"),
+    [
+        ("basic", "/a", "@ht"),
+        ("header", "/a", "X-A: b"),
+        ("jwt", "GET a.test/a/{x}", "https://id.test"),
+        ("limit", "/a", "5/s"),
+        ("allow", "GET,PUT /a", "user == 'x'"),
+    ],
+)
+def test_a_scope_and_its_value_are_told_apart_where_the_two_mean_nothing_as_one(flag, scope, value):
+    told = faults("/a=:1", **{flag: [f"{scope}:{value}"]})
+    why = "a space stands between a scope and what holds there"
+    assert told == [f"--{flag} {scope}:{value}: {why}\n  write '{scope}: {value}'"]
+
+
+def test_what_may_be_a_secret_is_not_shown_as_a_value_without_a_space():
+    assert faults("/a=:1", basic=["a.x/b:pw"]) == [
+        "--basic …: credentials are not given inline\n  write the file, as in @htpasswd"
+    ]
+
+
 def test_route_for_a_port_nobody_listens_on_is_refused():
     assert faults(":81=:1", listen=["http://:80"]) == [
         ":81=:1: nothing listens on port 81\n  add --listen :81"
