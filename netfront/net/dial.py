@@ -190,14 +190,15 @@ class _Others:
 class _Attempt:
     """Connecting to one backend: to the first of its addresses that answers; a silent one is not waited for alone."""
 
-    __slots__ = ("_beside", "_has_words", "_known", "_last", "_pending", "_rest", "backend", "until")
+    __slots__ = ("_begun", "_beside", "_has_words", "_known", "_last", "_pending", "backend", "until")
 
     def __init__(self, backend: Backend, until: float, has_words: bool) -> None:
         self.backend = backend
         self.until = until
         self._has_words = has_words
-        self._known = known = backend.addresses
-        self._rest: list[Address] = [*known]  # type: ignore[list-item]  # ours; no pool looks into it
+        self._known: Sequence[Address] = backend.addresses  # type: ignore[assignment]  # ours; no pool looks into it
+        self._begun = 0
+        """How many of them have been begun with."""
         self._pending: list[tuple[SocketStream, Address]] = []
         self._beside = 0.0
         self._last: BackendError | None = None
@@ -210,14 +211,15 @@ class _Attempt:
     @property
     def next_at(self) -> float:
         """When it is to go on at the latest."""
-        return min(self.until, self._beside) if self._rest else self.until
+        return min(self.until, self._beside) if self._begun < len(self._known) else self.until
 
     def go_on(self) -> SocketStream | None:
         """Give the stream that is connected, None while one must wait. Raises BackendError: none will be."""
-        for entry in tuple(self._pending):
+        pending, known = self._pending, self._known
+        for entry in tuple(pending):
             stream, address = entry
             if stream.writable.is_set:
-                self._pending.remove(entry)
+                pending.remove(entry)
                 try:
                     stream.raise_failure()
                 except OSError as error:
@@ -225,8 +227,9 @@ class _Attempt:
                     self._note(error)
                 else:
                     return self._made(stream, address)
-        while self._rest and (not self._pending or clock() >= self._beside):
-            address = self._rest.pop(0)
+        while self._begun < len(known) and (not pending or clock() >= self._beside):
+            address = known[self._begun]
+            self._begun += 1
             try:
                 stream, is_connected = _begin(address, self._has_words)
             except OSError as error:
@@ -234,14 +237,14 @@ class _Attempt:
                 continue
             if is_connected:
                 return self._made(stream, address)
-            self._pending.append((stream, address))
+            pending.append((stream, address))
             self._beside = clock() + BESIDE
-        if self._pending and clock() < self.until:
+        if pending and clock() < self.until:
             return None
-        if self._pending:
+        if pending:
             self._last = BackendError("connect", retry_safe=True, why=SILENT, timed_out=True)
         self.abort()
-        if self.backend.addresses is self._known:
+        if self.backend.addresses is known:
             self.backend.addresses = ()
         raise self._last or BackendError("connect", retry_safe=True, why="no address")
 
