@@ -42,6 +42,7 @@ _SEPARATORS = (
     (re.compile(rb"%3[Bb]"), b";"),
 )
 """What may be a separator, and which."""
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _MOVING = re.compile(rb"/(?:;|(?:\.|%2[Ee]){1,2}(?:[/;]|\Z))").search
 """Segments that are not there, or move others, once a path is resolved."""
 
@@ -257,6 +258,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 def _read(path: bytes) -> tuple[bytes, ...]:
     """Give the normal form of a path for each way to read its doubtful separators: all as text comes first.
 
+    A server that decodes separators may resolve the dots beside them, or take these for names: both are readings.
     What is forwarded in its place is read likewise: segments that went with the dots may have had separators in them,
     and without those the rest climbs higher (`/x/a%2fb/../%2f..%2fy` is `/x/y`, and `/y` once it is settled).
     """
@@ -273,26 +275,37 @@ def _each_way(path: bytes, doubtful: Sequence[tuple[re.Pattern[bytes], bytes]]) 
         for separates, (text, separator) in zip(choice, doubtful, strict=True):
             if separates:
                 read = text.sub(separator, read)
-        yield _resolve(canonical(read), cuts=True)
+        spelt = canonical(read)
+        yield _resolve(spelt, cuts=True)
+        if any(choice):
+            yield _resolve(spelt, cuts=True, moves=False)
 
 
 def _settle(path: bytes) -> bytes:
-    """Resolve a path with nothing decoded but what is unreserved, and no parameters cut."""
-    return _resolve(_ESCAPE.sub(_unescape, path), cuts=False)
+    """Resolve a path with nothing decoded but what is unreserved, and no parameters cut.
+
+    Bytes that are no ASCII are encoded: some servers take two of them for spaces, and end the target there.
+    """
+    return _resolve(_NOT_ASCII.sub(_encode, _ESCAPE.sub(_unescape, path)), cuts=False)
 
 
-def _resolve(path: bytes, *, cuts: bool) -> bytes:
+def _encode(match: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % match[0][0]
+
+
+def _resolve(path: bytes, *, cuts: bool, moves: bool = True) -> bytes:
     """Resolve dot segments and merge slashes.
 
     Args:
         path: with what is unreserved decoded.
         cuts: whether parameters are cut from the segments.
+        moves: whether dot segments do what they say, or are names like others.
     """
     kept: list[bytes] = []
     is_open = False
     for part in path.split(b"/")[1:]:
         name, semicolon, _ = part.partition(b";")
-        is_open = name in (b"", b".", b"..")
+        is_open = name in (b"", b".", b"..") if moves else not name
         if not is_open:
             kept.append(name if cuts else part)
             continue
