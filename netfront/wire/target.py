@@ -277,7 +277,7 @@ def _each_way(path: bytes, doubtful: Sequence[tuple[re.Pattern[bytes], bytes]]) 
                 read = text.sub(separator, read)
         spelt = canonical(read)
         yield _resolve(spelt, cuts=True)
-        if any(choice):
+        if b".." in spelt and any(choice):
             yield _resolve(spelt, cuts=True, moves=False)
 
 
@@ -299,13 +299,13 @@ def _resolve(path: bytes, *, cuts: bool, moves: bool = True) -> bytes:
     Args:
         path: with what is unreserved decoded.
         cuts: whether parameters are cut from the segments.
-        moves: whether dot segments do what they say, or are names like others.
+        moves: whether `..` does what it says, or is a name like others.
     """
     kept: list[bytes] = []
     is_open = False
     for part in path.split(b"/")[1:]:
         name, semicolon, _ = part.partition(b";")
-        is_open = name in (b"", b".", b"..") if moves else not name
+        is_open = name in (b"", b".") or (moves and name == b"..")
         if not is_open:
             kept.append(name if cuts else part)
             continue

@@ -60,6 +60,11 @@ SPELLINGS = [
     b"/admin%2fx",
     b"/admin%2Fx",
     b"/admin%5cx",
+    b"/admin%2f..%2fx",
+    b"/x/a%2fb/../%2f..%2f..%2fadmin",
+    b"/.%2fadmin%5c..",
+    b"/admin\xa0",
+    b"/admin\x85",
     b"/ADMIN",
     b"/Admin/x",
     b"/aDm%49n",
@@ -149,8 +154,9 @@ def readings(target):
     path = target.partition(b"?")[0].partition(b"#")[0]
     if b"://" in path:
         path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+    path = (path.decode("latin-1").split() or [""])[0].encode("latin-1")  # as Python's http.server reads its line
     found = set()
-    for decodes, cuts_first, turns, cuts_last in product((False, True), repeat=4):
+    for decodes, cuts_first, turns, cuts_last, resolves in product((False, True), repeat=5):
         one = path
         if cuts_first:
             one = b"/".join(part.partition(b";")[0] for part in one.split(b"/"))
@@ -162,7 +168,7 @@ def readings(target):
             one = b"/".join(part.partition(b";")[0] for part in one.split(b"/"))
         kept = []
         for part in one.partition(b"\x00")[0].split(b"/"):
-            if part == b"..":
+            if part == b".." and resolves:
                 del kept[-1:]
             elif part not in (b"", b"."):
                 kept.append(part)
