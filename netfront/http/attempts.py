@@ -18,8 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netfront.errors import BackendError, ClientGone, NoBackend
-from netfront.http.client import BackendConnection, Hedge, Patience
+from netfront.http.client import BackendConnection, Patience
 from netfront.http.message import Request, Response
+from netfront.http.race import Hedge
 from netfront.http.replay import Replay
 from netfront.http.transport import Transport
 from netfront.net.backend import SILENT, Backend, Member

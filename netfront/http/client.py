@@ -9,11 +9,11 @@ beside it.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from netfront.errors import BackendError, BadMessage, ClientGone, Overdue, words
 from netfront.http.body import BodyReader
 from netfront.http.message import Body, Client, Request, Response
+from netfront.http.race import Hedge, Race
 from netfront.http.upgrade import RelayTakeover
 from netfront.http.upload import Upload
 from netfront.net.lane import Signal, breathe, clock, either, first, ready
@@ -30,11 +30,9 @@ from netfront.wire.framing import (
 )
 from netfront.wire.head import ResponseHead, ResponseHeads
 
-__all__ = ["BackendConnection", "Hedge", "Patience", "ResponseBody", "Rival"]
+__all__ = ["BackendConnection", "Patience", "ResponseBody"]
 
 _MOST_INTERIM = 32
-_ASK_AGAIN = 0.05
-"""Seconds after which a second try that could not be afforded is thought of once more; doubling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,43 +48,6 @@ class Patience:
     answer: float = 60.0
     read: float = 60.0
     stream: float = 3600.0
-
-
-class Rival(Protocol):
-    """A second try beside the first."""
-
-    over: Signal
-    """Set when it has an answer, or has failed."""
-
-    @property
-    def silence(self) -> str:
-        """What the silence of the first amounts to where the second has answered: the outcome of its lease."""
-        ...
-
-    @property
-    def late(self) -> float:
-        """When (of `clock`) it is as late itself as the first was."""
-        ...
-
-    def take_over(self, request: Request) -> Response | None:
-        """Give its answer, if it has one, to the request it was made for."""
-        ...
-
-    def abandon(self) -> None:
-        """Want it no longer; idempotent."""
-        ...
-
-
-class Hedge(Protocol):
-    """Who begins a second try."""
-
-    def begin(self, request: Request, lease: Lease) -> Rival | None:
-        """Begin one beside that of this lease, unless it is not worth it or not affordable."""
-        ...
-
-    def has_another(self, request: Request, lease: Lease) -> bool:
-        """Tell whether there is one more to ask beside that of this lease and those that were."""
-        ...
 
 
 class BackendConnection:
@@ -160,7 +121,7 @@ class BackendConnection:
         patience: Patience,
         lease: Lease,
         late: float = math.inf,
-        hedge: "Hedge | None" = None,
+        hedge: Hedge | None = None,
     ) -> Response:
         """Send a request and give the response, whose body may be still to come.
 
@@ -178,7 +139,7 @@ class BackendConnection:
         stream, client = self.stream, request.client
         data = b""
         interim = 0
-        rival: Rival | None = None
+        race: Race | None = None
         try:
             self._send(request, head)
             while True:
@@ -189,9 +150,15 @@ class BackendConnection:
                     due.at = clock() + patience.answer
                     due.which = "answer"
                     readable = stream.readable
-                    if rival is not None or await either(readable, client.gone, late) is not readable:
-                        rival, late, answered = await self._wait_longer(request, lease, hedge, rival, late)
+                    if race is not None or await either(readable, client.gone, late) is not readable:
+                        if race is None:
+                            half = request.exchange.asked + patience.answer / 2.0
+                            race = Race(request, lease, readable, hedge, late, half)
+                        answered = await race.wait()
                         if answered is not None:
+                            due.at = math.inf
+                            self.close()
+                            lease.done(race.silence)
                             return answered
                     due.at = math.inf
                 try:
@@ -211,8 +178,8 @@ class BackendConnection:
                 while parsed is not None:
                     answer, data = parsed
                     if answer.status >= 200 or answer.status == 101:
-                        if rival is not None:
-                            rival.abandon()
+                        if race is not None:
+                            race.abandon()
                         return self._response(request, answer, data, patience, lease)
                     interim += 1
                     await self._pass_on(request, answer, interim)
@@ -221,61 +188,23 @@ class BackendConnection:
             is_nonsense = isinstance(error.__cause__, BadMessage)
             error.was_kept = self.is_kept and not (interim or error.timed_out or (data and not is_nonsense))
             self._break_off(request)
-            if rival is not None:
-                others = hedge if error.retry_safe else None
-                answered = await self._outlive(request, rival, others, lease)
+            if race is not None:
+                answered = await race.outlive(asks=error.retry_safe)
                 if answered is not None:
                     lease.done(GIVEN_UP if error.was_kept else error.why, connected=error.connected)
                     return answered
             raise
         except Overdue as error:
-            if rival is not None:
-                rival.abandon()
+            if race is not None:
+                race.abandon()
             self._break_off(request)
             if error.which != "answer":
                 raise
             raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
         except BaseException:
-            if rival is not None:
-                rival.abandon()
+            if race is not None:
+                race.abandon()
             self._break_off(request)
-            raise
-
-    async def _wait_longer(
-        self, request: Request, lease: Lease, hedge: "Hedge | None", rival: Rival | None, late: float
-    ) -> tuple[Rival | None, float, Response | None]:
-        """Wait on where something else than the answer came first: it is late, or the client has ended its sending.
-
-        Args:
-            rival: a second try that is under way already.
-        Returns:
-            the second try that still goes on; when the answer will be late anew; the answer of the second try, where
-            that was first, with the connection closed and the lease handed back.
-        """
-        readable, client, again = self.stream.readable, request.client, _ASK_AGAIN
-        try:
-            while True:
-                while rival is None:
-                    if client.gone.is_set and client.has_left():
-                        raise ClientGone
-                    if clock() >= late:
-                        rival = hedge.begin(request, lease) if hedge is not None else None
-                        # of the time past, all of a client's patience could be over by then
-                        late, again = clock() + again, again * 2.0
-                    elif await either(readable, client.gone, late) is readable:
-                        return None, late, None
-                answered = await self._race(request, rival)
-                if answered is not None:
-                    client.due.at = math.inf
-                    self.close()
-                    lease.done(rival.silence)
-                    return None, late, answered
-                if readable.is_set:
-                    return rival, late, None
-                rival, late = None, clock()  # it has failed; there may be one more to ask
-        except BaseException:
-            if rival is not None:
-                rival.abandon()
             raise
 
     def _break_off(self, request: Request) -> None:
@@ -283,48 +212,6 @@ class BackendConnection:
         if request.upgrade is not None:
             self.stream.reset()
         self.close()
-
-    async def _race(self, request: Request, rival: Rival) -> Response | None:
-        """Wait for our answer and that of another try; give the other's if it comes first.
-
-        None where something of ours has come, which may be less than an answer: the other goes on until it is one.
-        Also None if the other try has failed: then ours is waited for alone.
-        """
-        readable, client = self.stream.readable, request.client
-        while True:
-            got = await first(readable, client.gone, rival.over)
-            if got is readable:
-                return None
-            if got is rival.over:
-                return rival.take_over(request)
-            if client.has_left():
-                raise ClientGone
-
-    async def _outlive(
-        self, request: Request, rival: Rival, others: "Hedge | None", lease: Lease
-    ) -> Response | None:
-        """Wait for the answer of another try, ours having failed.
-
-        Args:
-            others: tells whether there is anybody else to ask; None where nobody may be asked any more.
-        Returns:
-            None where that has failed too, or is late itself and there is somebody else.
-        """
-        client = request.client
-        late = rival.late if others is not None else math.inf
-        try:
-            while (got := await first(rival.over, client.gone, until=late)) is not rival.over:
-                if got is None:
-                    if others is not None and others.has_another(request, lease):
-                        rival.abandon()
-                        return None
-                    late = math.inf
-                elif client.has_left():
-                    raise ClientGone
-        except BaseException:
-            rival.abandon()
-            raise
-        return rival.take_over(request)
 
     async def _pass_on(self, request: Request, answer: ResponseHead, interim: int) -> None:
         """Pass an interim answer on; a 100 only to a client that waits for it (RFC 9110 §15.2)."""

@@ -99,7 +99,9 @@ def forward(
         hung = limit = LearntLimit()
         if hedging.quantile:
             limit = tail = LearntLimit(quantile=hedging.quantile, factor=1.0, least=_LEAST)
-        hedger = Hedger(pool, send, hedging.spawn, hung=hung, goes_on=rules.resets, key=key)
+        hedger = Hedger(
+            pool, send, hedging.spawn, hung=hung, goes_on=rules.resets, unwell=rules.statuses, key=key
+        )
 
     async def handle(request: Request) -> Response:
         exchange = request.exchange

@@ -4,13 +4,14 @@ A backend that accepts and never answers cannot be told from one that is slow. S
 once more of another backend, and the silence counts against the first one only if the other answered. What is slow
 everywhere is thus slow and nothing worse, and no backend gets the same request twice. An answer is a whole head: half
 of one, an interim answer, or a connection that ends does not decide the race, and the second try goes on beside it.
-Where the second fails, a third is begun; `Exchange.tried` knows of all.
+Where the second fails or is late as well, a third is begun; `Exchange.tried` knows of all. An answer by which a backend
+says that it cannot answer (502, 503, 504, or what --retry-on names) is taken only where nobody else is left.
 
 The second try runs in a task of its own, since the first is still waited for. It has a client of its own, who
 "leaves" when the try is not wanted any more: whatever it waits for then ends it, as if the real client had left.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from copy import copy
 
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue
@@ -27,6 +28,10 @@ __all__ = ["HEDGED", "Hedger", "Send", "Spawn"]
 HEDGED = "hedged"
 """Why there was more than one try, where the second was begun beside the first, and won."""
 
+_UNWELL = frozenset({502, 503, 504})
+"""Statuses by which a backend, or a proxy before it, says that it cannot answer."""
+_SILENT = "silent while another answered"
+
 Send = Callable[[Request, Lease], Awaitable[Response]]
 """Sends a request to the backend of a lease. What it raises leaves the lease to the caller."""
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
@@ -39,10 +44,11 @@ class Hedger:
     Args:
         hung: from when on silence is more than a slow answer, and counts against the backend.
         goes_on: whether somebody else is asked where a connection has ended without an answer.
+        unwell: statuses with which somebody else is asked too.
         key: what a hashed pick of a request goes by.
     """
 
-    __slots__ = ("_goes_on", "_hung", "_key", "_pool", "_send", "_spawn")
+    __slots__ = ("_goes_on", "_hung", "_key", "_pool", "_send", "_spawn", "_unwell")
 
     def __init__(
         self,
@@ -52,10 +58,12 @@ class Hedger:
         *,
         hung: LearntLimit,
         goes_on: bool = True,
+        unwell: Container[int] = (),
         key: Callable[[Request], bytes | None] | None = None,
     ) -> None:
         self._hung = hung
         self._goes_on = goes_on
+        self._unwell = unwell
         self._pool = pool
         self._send = send
         self._spawn = spawn
@@ -64,6 +72,8 @@ class Hedger:
     def begin(self, request: Request, lease: Lease) -> "_Try | None":
         """Begin a try beside that of this lease; None if nobody else is up, or the budget is spent.
 
+        It is not asked for where the backend is known to be down: that is no guess, and costs it nothing.
+
         Also None for an upgrade: what comes of it is a connection that lasts, and no answer to be had twice. And for
         one who has to be answered by this backend, where another knows nothing of its session: a slow page is no
         reason to end that.
@@ -71,8 +81,8 @@ class Hedger:
         tried = request.exchange.tried
         if request.upgrade is not None or len(tried) >= TRIES - 1:
             return None
-        now = clock()
-        if not self._pool.may_spend(now):
+        now, is_guess = clock(), lease.backend.is_up
+        if is_guess and not self._pool.may_spend(now):
             return None
         key = self._key(request) if self._key is not None else None
         if self._pool.is_bound(key, lease.backend):
@@ -80,16 +90,19 @@ class Hedger:
         other = self._pool.take_beside(key, (*tried, lease.backend), now)
         if other is None:
             return None
-        self._pool.spend(now)
+        if is_guess:
+            self._pool.spend(now)
         request.exchange.tried = [*tried, other.backend]
-        beside = _Try(request, lease.backend, other, self._send, self._hung)
+        beside = _Try(request, lease.backend, other, self._send, self._hung, self._unwell)
         self._spawn(beside.run)
         return beside
 
     def has_another(self, request: Request, lease: Lease) -> bool:
         """Tell whether one more would be asked, beside that of this lease and those that were, if these failed."""
         tried = request.exchange.tried
-        if not self._goes_on or len(tried) >= TRIES - 1 or not self._pool.may_spend(clock()):
+        if not self._goes_on or len(tried) >= TRIES - 1:
+            return False
+        if lease.backend.is_up and not self._pool.may_spend(clock()):
             return False
         return self._pool.has_beside((*tried, lease.backend))
 
@@ -121,14 +134,25 @@ class _Try:
         "_client",
         "_first",
         "_hung",
+        "_is_proof",
         "_lease",
+        "_outcome",
         "_request",
         "_response",
         "_send",
+        "_unwell",
         "over",
     )
 
-    def __init__(self, request: Request, first: Backend, lease: Lease, send: Send, hung: LearntLimit) -> None:
+    def __init__(
+        self,
+        request: Request,
+        first: Backend,
+        lease: Lease,
+        send: Send,
+        hung: LearntLimit,
+        unwell: Container[int],
+    ) -> None:
         self.over = Signal()
         self._hung = hung
         self._client = _Absent(request.client)
@@ -139,7 +163,12 @@ class _Try:
         self._asked = request.exchange.asked
         """When the first try began: what it waited for before is no silence."""
         self._send = send
+        self._unwell = unwell
+        self._outcome = GIVEN_UP
+        """Of its lease, where it is given up."""
         self._response: Response | None = None
+        self._is_proof = False
+        """Whether its answer shows that the request can be answered."""
         self._began = clock()
 
     async def run(self) -> None:
@@ -150,7 +179,9 @@ class _Try:
             response = await self._send(self._request, lease)
         except BackendError as error:
             lease.failed(error)
-        except (BadMessage, ClientGone, NoBackend, Overdue, OSError):
+        except ClientGone:
+            lease.done(self._outcome)
+        except (BadMessage, NoBackend, Overdue, OSError):
             lease.done(GIVEN_UP)
         except BaseException:
             lease.done(GIVEN_UP)
@@ -166,6 +197,7 @@ class _Try:
         """Give the answer to the one who really asked."""
         response, self._response = self._response, None
         if response is not None:
+            self._is_proof = response.status < 500
             exchange = request.exchange
             exchange.tries += 1
             exchange.tried = [self._first, *(one for one in exchange.tried if one is not self._lease.backend)]
@@ -182,14 +214,24 @@ class _Try:
         return self._began + self._hung.limit(clock())
 
     @property
+    def is_unwell(self) -> bool:
+        """Whether its answer says that its backend cannot answer."""
+        status = self._response.status if self._response is not None else 0
+        return status in _UNWELL or status in self._unwell
+
+    @property
     def silence(self) -> str:
         """What the silence of the first try amounts to: nothing, as long as it may be no more than slow."""
         now = clock()
-        is_hung = now - self._asked >= self._hung.limit(now)
-        return "silent while another answered" if is_hung else GIVEN_UP
+        is_hung = self._is_proof and self._first.lost(self._asked, now, self._hung.limit(now))
+        return _SILENT if is_hung else GIVEN_UP
 
-    def abandon(self) -> None:
+    def abandon(self, *, is_beaten: bool = False) -> None:
         """Let it end as if its client had left."""
+        if is_beaten:
+            now = clock()
+            if self._lease.backend.lost(self._began, now, self._hung.limit(now)):
+                self._outcome = _SILENT
         self._client.gone.set()
         self._drop()
 

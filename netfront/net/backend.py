@@ -17,6 +17,8 @@ __all__ = ["BACKUP", "SILENT", "Backend", "Member"]
 
 BACKUP = 1 << 16
 """The tier of one that is a backup by the word of a user: behind all that a service can have (RFC 2782: 16 bits)."""
+_LONG_PAUSE = 1.0
+"""Seconds: garbage is collected in less."""
 SILENT = "no answer"
 """What is wrong with one who neither connects nor refuses."""
 
@@ -69,6 +71,8 @@ class Backend:
 
     __slots__ = (
         "_ewma",
+        "_silent_at",
+        "_silent_since",
         "addresses",
         "failures",
         "generation",
@@ -100,6 +104,7 @@ class Backend:
         """Whether somebody took it out by hand."""
         self.is_suspect = False
         """Whether it has failed since it was last heard of as well: only then is a success news."""
+        self._silent_since = self._silent_at = 0.0
         self.idle: list[object] = []
         """The transport's own: connections not in use, the last used one last."""
         self.addresses: Sequence[object] = ()
@@ -147,6 +152,29 @@ class Backend:
             ewma = self._ewma = PeakEwma()
         ewma.record(seconds, now)
         self.latency = ewma.peak
+
+    def lost(self, asked: float, now: float, limit: float) -> bool:
+        """Note that another has answered what this one was asked; tell whether its silence counts against it.
+
+        That of a request which was answered so quickly elsewhere that it says nothing counts with the next ones, as
+        long as nothing comes. A pause that several requests meet counts once, unless it has become a long one.
+
+        Args:
+            asked: when it was asked.
+            limit: seconds after which silence is more than a slow answer.
+        """
+        if not self.is_suspect or not self._silent_since:
+            self._silent_since = asked
+        self.is_suspect = True  # so that its next answer is heard of
+        if now - self._silent_since < limit or (asked < self._silent_at and now - asked < _LONG_PAUSE):
+            return False
+        self._silent_at = now
+        return True
+
+    def heard(self) -> None:
+        """Note that it has answered after it was suspect."""
+        self._silent_since = 0.0
+        self.is_suspect = not self.is_up  # one that is down goes on being so until it is brought back
 
     def __repr__(self) -> str:
         return f"<Backend {self.member.label} in_flight={self.in_flight} {'up' if self.is_up else 'down'}>"

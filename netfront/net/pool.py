@@ -314,8 +314,8 @@ class Pool:
                 self._waiting[0].set()
 
     def is_bound(self, key: bytes | None, backend: Backend) -> bool:
-        """Tell whether a request with this key has to be answered by this backend, where that can."""
-        return isinstance(self._picker, Sticky) and self._picker.names(key, backend)
+        """Tell whether a request with this key has to be answered by this backend, as long as that is up."""
+        return backend.is_up and isinstance(self._picker, Sticky) and self._picker.names(key, backend)
 
     def _trial(
         self, key: bytes | None, tried: Container[Backend], now: float, may_repeat: bool
@@ -365,7 +365,7 @@ class Pool:
         elif backend.is_suspect:
             health.succeeded(clock(), trial=lease.is_trial)
             # one that was under way at the ejection does not bring it back, and the one that does must be news
-            backend.is_suspect = not health.is_up
+            backend.heard()
         self._settle(backend, was_up=was_up)
         if self._follows_load:
             self._picker.moved(backend)
@@ -376,7 +376,7 @@ class Pool:
         """Heed that a trial has its answer; called by its lease alone."""
         was_up = backend.is_up
         backend.health.succeeded(clock(), trial=True)
-        backend.is_suspect = not backend.is_up
+        backend.heard()
         self._settle(backend, was_up=was_up)
 
     def _settle(self, backend: Backend, *, was_up: bool) -> None:

@@ -154,7 +154,9 @@ def readings(target):
     path = target.partition(b"?")[0].partition(b"#")[0]
     if b"://" in path:
         path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
-    path = (path.decode("latin-1").split() or [""])[0].encode("latin-1")  # as Python's http.server reads its line
+    path = (path.decode("latin-1").split() or [""])[0].encode(
+        "latin-1"
+    )  # as Python's http.server reads its line
     found = set()
     for decodes, cuts_first, turns, cuts_last, resolves in product((False, True), repeat=5):
         one = path

@@ -218,6 +218,143 @@ def test_a_second_try_that_fails_leaves_it_to_a_third_as_well(rig):
     assert rig.is_clean()
 
 
+def hung_twice(rig):
+    """Ask, and let two answers be late; give the streams in the order in which they were asked."""
+    one, other, *_ = late(rig)
+    rig.go_on(1.0)
+    assert rig.asked == [0, 1, 2]
+    [third] = [stream for stream in rig.streams if stream not in (one, other)]
+    return one, other, third
+
+
+def test_where_the_second_is_late_too_a_third_is_asked_and_both_silences_count(rig):
+    one, other, third = hung_twice(rig)
+    assert not one.is_closed
+    assert not other.is_closed
+    third.feed(OK % b"tri")
+    rig.go_on()
+    assert (rig.body, rig.exchange.retried) == (b"tri", "hedged")
+    assert one.is_closed
+    assert other.is_closed
+    for backend, stream in zip(rig.pool.backends, rig.streams, strict=True):
+        assert backend.failures == (stream is not third)
+    assert rig.is_clean()
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_of_three_any_may_win(rig, place):
+    streams = hung_twice(rig)
+    streams[place].feed(OK % b"one")
+    rig.go_on()
+    assert rig.body == b"one"
+    assert [stream.is_closed for stream in streams] == [at != place for at in range(3)]
+    assert rig.is_clean()
+
+
+def test_where_the_first_of_three_fails_the_others_go_on(rig):
+    one, other, third = hung_twice(rig)
+    one.break_off()
+    rig.go_on()
+    third.break_off()
+    rig.go_on()
+    other.feed(OK % b"two")
+    rig.go_on()
+    assert rig.body == b"two"
+    assert rig.is_clean()
+
+
+UNWELL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 3\r\n\r\nbad"
+
+
+def test_who_cannot_answer_wins_no_race_and_says_nothing_against_who_is_slow(rig):
+    one, other, slow, _ = late(rig)
+    other.feed(UNWELL)
+    rig.go_on()
+    assert not rig.main.is_over
+    rig.go_on(0.01)
+    assert rig.asked == [0, 1, 2]
+    one.feed(OK % b"one")
+    rig.go_on()
+    assert (rig.status, rig.body, slow.failures) == (200, b"one", 0)
+    assert rig.is_clean()
+
+
+def test_where_the_first_fails_who_cannot_answer_is_heard_last(rig):
+    one, other, third = hung_twice(rig)
+    one.break_off()
+    rig.go_on()
+    other.feed(UNWELL)
+    rig.go_on()
+    assert not rig.main.is_over
+    third.feed(UNWELL)
+    rig.go_on()
+    assert (rig.status, rig.body) == (503, b"bad")
+    assert rig.is_clean()
+
+
+def test_where_nobody_else_is_left_the_answer_of_who_cannot_is_taken_after_half_the_time():
+    with Steps() as steps:
+        rig = Rig(steps, backends=2)
+        _, other, slow, _ = late(rig)
+        other.feed(UNWELL)
+        for _ in range(115):
+            rig.go_on(0.25)
+            assert not rig.main.is_over
+        rig.go_on(0.5)
+        assert (rig.status, slow.failures) == (503, 0)
+        assert rig.is_clean()
+
+
+def test_it_is_taken_as_soon_as_the_first_is_known_to_be_down():
+    with Steps() as steps:
+        rig = Rig(steps, backends=2)
+        _, other, hung, _ = late(rig)
+        other.feed(UNWELL)
+        rig.go_on(0.25)
+        assert not rig.main.is_over
+        for _ in range(3):
+            rig.pool._lease(hung).done("reset")
+        rig.go_on(0.25)
+        assert rig.status == 503
+        assert rig.is_clean()
+
+
+def test_where_the_first_fails_after_it_the_answer_of_who_cannot_is_taken():
+    with Steps() as steps:
+        rig = Rig(steps, backends=2)
+        one, other, *_ = late(rig)
+        other.feed(UNWELL)
+        rig.go_on()
+        one.break_off()
+        rig.go_on()
+        assert rig.status == 503
+        assert rig.is_clean()
+
+
+def test_an_error_of_the_second_is_an_answer_and_counts_against_nobody(rig):
+    _, other, slow, _ = late(rig)
+    other.feed(OK.replace(b"200", b"500") % b"bad")
+    rig.go_on()
+    assert (rig.status, slow.failures) == (500, 0)
+    assert rig.is_clean()
+
+
+def test_a_second_try_beside_one_who_is_known_to_be_down_costs_no_budget(rig):
+    rig.ask()
+    [place] = rig.asked
+    while rig.pool.spend(rig.steps.now):
+        pass
+    rig.go_on(1.0)
+    assert len(rig.asked) == 1
+    for _ in range(3):
+        rig.pool._lease(rig.pool.backends[place]).done("reset")
+    rig.go_on(0.25)
+    assert len(rig.asked) == 2
+    rig.client.leave()
+    rig.go_on()
+    assert rig.is_clean()
+
+
 def test_nobody_is_asked_twice_and_no_more_than_three(rig):
     with Steps() as steps:
         rig = Rig(steps, backends=5)
@@ -525,9 +662,12 @@ def test_a_second_try_that_cannot_be_afforded_comes_once_it_can(rig):
     rig.ask()
     rig.go_on(1.0)
     assert len(rig.asked) == 1
-    for _ in range(16):
-        rig.go_on(1.0)
-    assert len(rig.asked) == 2, "it is thought of at 1, 2, 4, 8 and 16 s"
+    for _ in range(80):
+        rig.go_on(0.25)
+        if len(rig.asked) > 1:
+            break
+    assert len(rig.asked) == 2
+    assert 9.0 < rig.steps.now - rig.exchange.started <= 11.0, "it is thought of every quarter of a second"
     rig.client.leave()
     rig.go_on()
     assert rig.is_clean()

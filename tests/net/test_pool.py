@@ -247,6 +247,10 @@ def test_a_token_names_its_own_be_it_full_or_not(steps):
     assert pool.is_bound(key, own)
     assert not pool.is_bound(key, other)
     assert not pool.is_bound(None, own)
+    pool.probed(own, ok=False, why="500", now=steps.now)
+    pool.probed(own, ok=False, why="500", now=steps.now)
+    pool.probed(own, ok=False, why="500", now=steps.now)
+    assert not pool.is_bound(key, own), "one that is down"
 
 
 def test_to_fill_and_empty_moves_no_keys(steps, monkeypatch):
