@@ -72,7 +72,7 @@ class Hedger:
     def begin(self, request: Request, lease: Lease) -> "_Try | None":
         """Begin a try beside that of this lease; None if nobody else is up, or the budget is spent.
 
-        It is not asked for where the backend is known to be down: that is no guess, and costs it nothing.
+        Where the backend is known to be down, or to be silent, it is no guess and costs the budget nothing.
 
         Also None for an upgrade: what comes of it is a connection that lasts, and no answer to be had twice. And for
         one who has to be answered by this backend, where another knows nothing of its session: a slow page is no
@@ -81,7 +81,8 @@ class Hedger:
         tried = request.exchange.tried
         if request.upgrade is not None or len(tried) >= TRIES - 1:
             return None
-        now, is_guess = clock(), lease.backend.is_up
+        now = clock()
+        is_guess = self._is_guess(lease, now)
         if is_guess and not self._pool.may_spend(now):
             return None
         key = self._key(request) if self._key is not None else None
@@ -102,9 +103,15 @@ class Hedger:
         tried = request.exchange.tried
         if not self._goes_on or len(tried) >= TRIES - 1:
             return False
-        if lease.backend.is_up and not self._pool.may_spend(clock()):
+        now = clock()
+        if self._is_guess(lease, now) and not self._pool.may_spend(now):
             return False
         return self._pool.has_beside((*tried, lease.backend))
+
+    @staticmethod
+    def _is_guess(lease: Lease, now: float) -> bool:
+        """Tell whether the backend of a lease may be no more than slow."""
+        return lease.backend.is_up and not lease.backend.is_silent(now)
 
 
 class _Absent:

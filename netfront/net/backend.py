@@ -171,6 +171,10 @@ class Backend:
         self._silent_at = now
         return True
 
+    def is_silent(self, now: float) -> bool:
+        """Tell whether others have answered in its place for so long that it is no pause any more."""
+        return self.is_suspect and 0.0 < self._silent_since <= now - _LONG_PAUSE
+
     def heard(self) -> None:
         """Note that it has answered after it was suspect."""
         self._silent_since = 0.0

@@ -26,6 +26,15 @@ def test_silences_that_are_short_each_add_up_as_long_as_nothing_comes():
     assert not one.lost(10.06, 10.08, LIMIT)
 
 
+def test_one_in_whose_place_others_answer_for_a_second_is_known_to_be_silent():
+    one = backend()
+    one.lost(10.0, 10.06, LIMIT)
+    assert not one.is_silent(10.9)
+    assert one.is_silent(11.1)
+    one.heard()
+    assert not one.is_silent(11.1)
+
+
 def test_an_answer_that_nobody_had_to_hear_of_ends_the_silence_too():
     one = backend()
     assert not one.lost(10.0, 10.02, LIMIT)
