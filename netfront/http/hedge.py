@@ -13,6 +13,8 @@ The second try runs in a task of its own, since the first is still waited for. I
 
 from collections.abc import Awaitable, Callable, Container
 from copy import copy
+from functools import partial
+from math import inf
 
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Overdue
 from netfront.http.client import ResponseBody
@@ -74,6 +76,9 @@ class Hedger:
 
         Where the backend is known to be down, or to be silent, it is no guess and costs the budget nothing.
 
+        Where all others are busy, and requests wait for them, it stands by: the place that the first try has at a hung
+        backend serves nobody.
+
         Also None for an upgrade: what comes of it is a connection that lasts, and no answer to be had twice. And for
         one who has to be answered by this backend, where another knows nothing of its session: a slow page is no
         reason to end that.
@@ -88,14 +93,28 @@ class Hedger:
         key = self._key(request) if self._key is not None else None
         if self._pool.is_bound(key, lease.backend):
             return None
-        other = self._pool.take_beside(key, (*tried, lease.backend), now)
-        if other is None:
-            return None
+        exchange, backend = request.exchange, lease.backend
+
+        def take(*, has_waited: bool = True) -> Lease:
+            tried = exchange.tried
+            other = self._pool.take_beside(key, (*tried, backend), clock(), has_waited=has_waited)
+            if other is None:
+                raise NoBackend("all others are busy", is_full=True)
+            exchange.tried = [*tried, other.backend]
+            return other
+
+        other: Lease | None = None
+        try:
+            other = take(has_waited=False)
+        except NoBackend:
+            is_late = now - exchange.asked >= self._hung.limit(now)
+            if not (is_late and self._pool.is_queued_for((*tried, backend))):
+                return None
         if is_guess:
             self._pool.spend(now)
-        request.exchange.tried = [*tried, other.backend]
-        beside = _Try(request, lease.backend, other, self._send, self._hung, self._unwell)
-        self._spawn(beside.run)
+        beside = _Try(request, backend, other, self._send, self._hung, self._unwell)
+        wait = partial(self._pool.wait_for_lease, take, stands_by=True)
+        self._spawn(partial(beside.stand_by, wait) if other is None else beside.run)
         return beside
 
     def has_another(self, request: Request, lease: Lease) -> bool:
@@ -155,7 +174,7 @@ class _Try:
         self,
         request: Request,
         first: Backend,
-        lease: Lease,
+        lease: Lease | None,
         send: Send,
         hung: LearntLimit,
         unwell: Container[int],
@@ -166,6 +185,7 @@ class _Try:
         self._request = copy(request)
         self._request.client = self._client
         self._lease = lease
+        """None while it waits for one."""
         self._first = first
         self._asked = request.exchange.asked
         """When the first try began: what it waited for before is no silence."""
@@ -178,9 +198,23 @@ class _Try:
         """Whether its answer shows that the request can be answered."""
         self._began = clock()
 
+    async def stand_by(self, wait: Callable[[Signal, Callable[[], bool]], Awaitable[Lease | None]]) -> None:
+        """Wait for a lease, and go on with that."""
+        try:
+            self._lease = await wait(self._client.gone, self._client.has_left)
+            self._began = clock()
+        except NoBackend:
+            pass  # nobody had room in time
+        finally:
+            if self._lease is None:
+                self.over.set()
+        if self._lease is not None:
+            await self.run()
+
     async def run(self) -> None:
         """Send it, and tell when that is over."""
         lease = self._lease
+        assert lease is not None
         self._client.due = deadline()
         try:
             response = await self._send(self._request, lease)
@@ -203,12 +237,13 @@ class _Try:
     def take_over(self, request: Request) -> Response | None:
         """Give the answer to the one who really asked."""
         response, self._response = self._response, None
-        if response is not None:
+        lease = self._lease
+        if response is not None and lease is not None:
             self._is_proof = response.status < 500
             exchange = request.exchange
             exchange.tries += 1
-            exchange.tried = [self._first, *(one for one in exchange.tried if one is not self._lease.backend)]
-            exchange.backend = self._lease.backend
+            exchange.tried = [self._first, *(one for one in exchange.tried if one is not lease.backend)]
+            exchange.backend = lease.backend
             exchange.retried = HEDGED
             exchange.asked = self._began
             if isinstance(response.body, ResponseBody):
@@ -217,8 +252,8 @@ class _Try:
 
     @property
     def late(self) -> float:
-        """When it is as late itself as the first was."""
-        return self._began + self._hung.limit(clock())
+        """When it is as late itself as the first was; never, while it stands by."""
+        return inf if self._lease is None else self._began + self._hung.limit(clock())
 
     @property
     def is_unwell(self) -> bool:
@@ -235,7 +270,7 @@ class _Try:
 
     def abandon(self, *, is_beaten: bool = False) -> None:
         """Let it end as if its client had left."""
-        if is_beaten:
+        if is_beaten and self._lease is not None:
             now = clock()
             if self._lease.backend.lost(self._began, now, self._hung.limit(now)):
                 self._outcome = _SILENT

@@ -214,9 +214,15 @@ class Pool:
         passes_full = self._keeps_full and self._has_max
         return self._picker.pick(key, _OrFull(tried) if passes_full else tried, now)
 
-    def take_beside(self, key: bytes | None, tried: Container[Backend], now: float) -> Lease | None:
-        """Pick another one that is up, for one more try while another goes on; None if there is none."""
-        if self._waiting:
+    def take_beside(
+        self, key: bytes | None, tried: Container[Backend], now: float, *, has_waited: bool = False
+    ) -> Lease | None:
+        """Pick another one that is up, for one more try while another goes on; None if there is none.
+
+        Args:
+            has_waited: whether it has stood in the queue for it.
+        """
+        if self._waiting and not has_waited:
             return None
         picked = self._pick(key, tried, now)
         if picked is None or not picked.is_up:
@@ -226,6 +232,12 @@ class Pool:
     def has_beside(self, tried: Container[Backend]) -> bool:
         """Tell whether `take_beside` would give one."""
         return not self._waiting and self._other(tried) is not None
+
+    def is_queued_for(self, tried: Container[Backend]) -> bool:
+        """Tell whether requests wait for one that is up and was not tried, and one more may."""
+        if not 0 < self.waiting < self.rules.queue:
+            return False
+        return any(one.is_up and not one.takes_none and one not in tried for one in self.backends)
 
     def _other(self, tried: Container[Backend]) -> Backend | None:
         """Give the best of those that are up and were not tried, whatever their tier; None if there is none."""

@@ -292,6 +292,72 @@ def test_where_the_first_fails_who_cannot_answer_is_heard_last(rig):
     assert rig.is_clean()
 
 
+def busy(rig, steps):
+    """Two backends that take one request each, the other one busy, and one who waits behind; give the lease of that."""
+    rig.pool.rules = replace(rig.pool.rules, queue=3)
+    rig.pool.replace([replace(one.member, max=1) for one in rig.pool.backends])
+    held = rig.pool._lease(rig.pool.backends[1])
+    rig.ask()
+    assert rig.asked == [0]
+    got = []
+
+    async def wait():
+        got.append(await rig.pool.wait_for_lease(lambda: rig.pool.take(None, (), steps.now, has_waited=True),
+                                                 Signal(), lambda: False))  # fmt: skip
+
+    rig.hands.append(steps.begin(wait))
+    return held, got
+
+
+def test_who_is_late_where_others_are_busy_stands_by_before_those_that_have_nothing():
+    with Steps() as steps:
+        rig = Rig(steps, backends=2)
+        held, got = busy(rig, steps)
+        rig.go_on(1.0)
+        assert rig.asked == [0]
+        assert rig.pool.waiting == 2
+        rig.hands.append(rig.hands.pop(1))  # on a lane the one that is woken first goes on first
+        held.done(DONE)
+        rig.go_on()
+        assert rig.asked == [0, 1]
+        rig.streams[1].feed(OK % b"two")
+        rig.go_on()
+        assert rig.body == b"two"
+        assert rig.pool.backends[0].failures == 1
+        [lease] = got
+        lease.done(DONE)
+        assert rig.is_clean()
+
+
+@pytest.mark.parametrize("how", ["first answers", "client leaves", "nobody has room"])
+def test_who_stands_by_and_is_not_wanted_any_more_leaves_the_queue(how):
+    with Steps() as steps:
+        rig = Rig(steps, backends=2)
+        held, got = busy(rig, steps)
+        rig.go_on(1.0)
+        assert rig.pool.waiting == 2
+        if how == "first answers":
+            rig.streams[0].feed(OK % b"one")
+        elif how == "client leaves":
+            rig.client.leave()
+        else:
+            rig.go_on(4.9)
+        rig.go_on()
+        rig.go_on(0.3)
+        assert rig.asked == [0]
+        if how == "nobody has room":
+            assert rig.pool.waiting == 0
+            rig.client.leave()
+            rig.go_on()
+        held.done(DONE)
+        rig.go_on()
+        for lease in got:
+            lease.done(DONE)
+        rig.go_on()
+        assert not any(rig.leases)
+        assert rig.pool.waiting == 0
+
+
 def test_where_nobody_else_is_left_the_answer_of_who_cannot_is_taken_after_half_the_time():
     with Steps() as steps:
         rig = Rig(steps, backends=2)
