@@ -171,8 +171,9 @@ def _tell_cookies_apart(pools: Iterable[PoolPlan]) -> tuple[PoolPlan, ...]:
 
 def _refuse_answered(answers: Iterable[AnswerArg], services: Iterable[_Service], faults: Faults) -> None:
     """Refuse scopes that are forwarded too, or answered twice."""
-    plain = [service for service in services if service.kind == "http" and service.condition is None]
-    forwarded = {service.scope.meant: service.scope for service in plain if service.answer is None}
+    forwarding = [service for service in services if service.kind == "http" and service.answer is None]
+    forwarded = {service.scope.meant: service.scope for service in forwarding if service.condition is None}
+    matches = [service for service in forwarding if service.condition is not None]
     answered: set[object] = set()
     for answer in answers:
         if answer.served.meant in answered:
@@ -180,10 +181,28 @@ def _refuse_answered(answers: Iterable[AnswerArg], services: Iterable[_Service],
         answered.add(answer.served.meant)
         scope = forwarded.get(answer.scope.meant) or forwarded.get(answer.served.meant)
         if scope is not None:
-            hint = f"to forward only what lies below, write '{answer.served}: …'"
+            value = " = …" if answer.plan.compose is not None else ": …"
+            hint = f"to forward only what lies below, write '{answer.served}{value}'"
             if answer.scope.is_exact or scope.is_exact:
                 hint = "give it once"
             why = f"{answer.scope} is forwarded, and answered by ourselves"
+            faults.add(answer.given, why, hint, word=answer.word)
+        _refuse_unasked(answer, matches, faults)
+
+
+def _refuse_unasked(answer: AnswerArg, matches: Iterable[_Service], faults: Faults) -> None:
+    """Refuse conditions of a scope that is answered by ourselves before anybody asks for them.
+
+    What is exact goes before prefixes, and what names methods before what does not; else conditions go first.
+    """
+    alike = answer.scope.meant, replace(answer.scope, is_exact=True).meant
+    methods = answer.served.methods
+    for match in matches:
+        scope = match.scope
+        if scope.meant in alike and not (scope.is_exact and (scope.methods or not methods)):
+            first = replace(scope, is_exact=True, methods=scope.methods or methods)
+            why = f"{scope} is forwarded where {match.condition} holds, and answered by ourselves before that"
+            hint = f"to ask for that first, write --match '{first}: {match.condition} => …'"
             faults.add(answer.given, why, hint, word=answer.word)
 
 

@@ -76,6 +76,23 @@ def test_text_is_told_by_what_it_is(text, kind):
         (["/down$=:1"], {"respond": ["/down: 503"]}, "/down is forwarded, and answered by ourselves"),
         (["/{x}=:1"], {"redirect": ["/{y}: /z"]}, "/{y} is forwarded, and answered by ourselves"),
         (["/=:1"], {"redirect": ["/: /app"]}, "write '/$: …'"),
+        (
+            ["/=:1"],
+            {"respond": ["/h: 200"], "match": ["/h: header:x => :2"]},
+            "/h is forwarded where header:x holds, and answered by ourselves before that\n"
+            "  to ask for that first, write --match '/h$: header:x => …'",
+        ),
+        ([], {"redirect": ["/h: /x"], "match": ["/h: query:x => :2"]}, "write --match '/h$: query:x => …'"),
+        (
+            ["/b=:1"],
+            {"compose": ["/h = x:/b"], "match": ["/h$: query:x => :2"]},
+            "write --match 'GET /h$: query:x",
+        ),
+        (
+            ["/a=:1"],
+            {"compose": ["/a = x:http://x/b"]},
+            "to forward only what lies below, write 'GET /a$ = …'",
+        ),
         ([], {"respond": ["/x: 200", "/x$: 201"]}, "answered twice"),
         ([], {"respond": ["/x: 200"], "redirect": ["/x: /y"]}, "answered twice"),
         ([], {"respond": ["200 x"]}, "it has no scope"),
@@ -114,10 +131,26 @@ def test_what_cannot_be_is_refused(targets, flags, why):
         (["GET /a=:1", "POST /a=:2"], {}),
         (["/a/{x}/b=:1", "/a/{y}/c=:2"], {}),
         (["/a=:1"], {"match": ["/b: query:x => :2"]}),
+        (["/a=:1"], {"compose": ["GET /a$ = x:http://x/b"]}),
+        ([], {"respond": ["/h$: 200"], "match": ["/h: header:x => :2"]}),
+        ([], {"respond": ["GET /h: 200"], "match": ["/h: header:x => :2"]}),
     ],
 )
 def test_what_can_be_told_apart_is_not(targets, flags):
     assert plan(*targets, **flags).routes
+
+
+@pytest.mark.parametrize(
+    ("match", "flags"),
+    [
+        ("/h$", {"respond": ["/h: 200"]}),
+        ("/h$", {"redirect": ["/h: /x"]}),
+        ("GET /h$", {"compose": ["/h = x:http://x/b"]}),
+    ],
+)
+def test_a_condition_written_as_the_hint_says_is_asked_for_first(match, flags):
+    told = explain_request(plan(match=[f"{match}: header:x => :2"], **flags), "GET /h")
+    assert rows(told, "or") == [f"{match} header:x, where that holds"]
 
 
 def test_rules_may_name_routes_that_flags_make():

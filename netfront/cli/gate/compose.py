@@ -52,7 +52,8 @@ def read_compositions(flags: ServeFlags, faults: Faults) -> list[AnswerArg]:
             composition = parse_composition(word)
             ways = tuple(dict.fromkeys(way_of(part) for part in composition.parts if part.place))
             plan = AnswerPlan(ways=ways, compose=ComposePlan(composition, flags.server_timing))
-            written = replace(composition.scope, methods=composition.methods, is_exact=False)
+            is_exact = word.partition("=")[0].rstrip().endswith("$")
+            written = replace(composition.scope, methods=composition.methods, is_exact=is_exact)
             given = f"--compose '{str(composition.scope).removesuffix('$')} = …'"
             found.append(AnswerArg(written, plan, given, text, composition.scope.methods))
         except UsageError as error:
