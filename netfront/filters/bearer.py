@@ -21,12 +21,13 @@ from netfront.policy.token import (
     TokenRules,
     UnknownKey,
     read_header,
+    read_issuer,
     scopes_of,
     verify,
 )
 from netfront.wire.cookie import cookie_pairs
 
-__all__ = ["Bearer", "Fixed", "KeySource", "Verifier", "identity_of"]
+__all__ = ["Bearer", "Fixed", "KeySource", "SeveralIssuers", "Verifier", "identity_of"]
 
 _CHALLENGE = b"WWW-Authenticate"
 _NONE = (b"", b"", b"")
@@ -197,19 +198,21 @@ class Bearer:
     def check(self, request: Request) -> Identity | Awaitable[Identity | None] | None:
         """Look for a token. Raises Refusal: 401, it is not to be believed."""
         try:
-            value = request.fields.get(b"authorization")
-            scheme, _, token = value.partition(b" ") if value is not None else _NONE
-            if scheme.lower() == b"bearer":
-                token = token.strip(b" ")
-            else:
-                held = _cookie(request, self._cookie) if self._cookie is not None else None
-                if held is None:
-                    return None
-                token = held
+            token = self.find(request)
+            if token is None:
+                return None
             found = self._verifier.check(token, request.client)
         except TokenRefused as error:
             raise self._bad(error) from error
         return found if isinstance(found, Identity) else self._wait(found)
+
+    def find(self, request: Request) -> bytes | None:
+        """Give the token of a request; None: there is none. Raises TokenRefused: which counts cannot be told."""
+        value = request.fields.get(b"authorization")
+        scheme, _, token = value.partition(b" ") if value is not None else _NONE
+        if scheme.lower() == b"bearer":
+            return token.strip(b" ")
+        return _cookie(request, self._cookie) if self._cookie is not None else None
 
     async def _wait(self, found: Awaitable[Identity]) -> Identity:
         try:
@@ -219,6 +222,36 @@ class Bearer:
 
     def _bad(self, error: TokenRefused) -> Refusal:
         return Refusal(401, f"bad token: {error.why}", [(_CHALLENGE, self._bad_challenge)])
+
+
+class SeveralIssuers:
+    """Methods that are alternatives, of issuers that are told apart by what a token says of its own.
+
+    That is not verified yet, and need not be: it but chooses who verifies the token, and that issuer's rules want the
+    same `iss`. Whoever else is named in a forged one, its signature is not theirs. A token of none of them is for the
+    method that finds it first, which refuses it.
+
+    Args:
+        methods: by the issuer, without a slash at the end.
+    """
+
+    def __init__(self, methods: Mapping[str, Bearer]) -> None:
+        self._methods = methods
+        self._all = tuple(methods.values())
+        self.challenge = self._all[0].challenge
+
+    def check(self, request: Request) -> Identity | Awaitable[Identity | None] | None:
+        """See Method."""
+        for method in self._all:
+            try:
+                token = method.find(request)
+                if token is None:
+                    continue
+                named = self._methods.get((read_issuer(token) or "").rstrip("/"), method)
+                return (named if named.find(request) == token else method).check(request)
+            except TokenRefused:
+                return method.check(request)  # which says why
+        return None
 
 
 def identity_of(kind: str, claims: Mapping[str, object]) -> Identity:

@@ -34,6 +34,7 @@ __all__ = [
     "as_object",
     "parse_keys",
     "read_header",
+    "read_issuer",
     "scopes_of",
     "verify",
 ]
@@ -52,7 +53,7 @@ _MOST_TRIED = 8
 """Keys that a token without a key id is tried with."""
 _LONGEST = 16384
 """Bytes of a token: one that fits into a head's default bounds."""
-_SHAPE = re.compile(rb"([A-Za-z0-9_-]{2,})\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}").fullmatch
+_SHAPE = re.compile(rb"([A-Za-z0-9_-]{2,})\.([A-Za-z0-9_-]{2,})\.[A-Za-z0-9_-]{2,}").fullmatch
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 _Jwk = RSAKey | ECKey | OKPKey | OctKey
@@ -285,6 +286,18 @@ def read_header(token: bytes) -> Mapping[str, object]:
         return as_object(urlsafe_b64decode(shape[1]))
     except ValueError as error:
         raise TokenRefused("its header is no JSON object") from error
+
+
+def read_issuer(token: bytes) -> str | None:
+    """Give what a token says of its issuer, unverified: it tells by whose keys to verify it. None: it says nothing."""
+    shape = _SHAPE(token) if len(token) <= _LONGEST else None
+    if shape is None:
+        return None
+    try:
+        said = as_object(urlsafe_b64decode(shape[2])).get("iss")
+    except ValueError:
+        return None
+    return said if isinstance(said, str) else None
 
 
 def as_object(data: bytes) -> dict[str, object]:

@@ -60,6 +60,32 @@ def test_a_token_of_the_issuer_passes_and_tells_the_backend_who_asks():
         assert ident.count("/keys") == 1
 
 
+def test_tokens_of_two_issuers_pass_at_one_place_each_by_its_own_keys():
+    with issuer() as one, issuer() as other, origin(answering(OK)) as behind:
+        jwts = ("--jwt", f"/: {one.url},aud=shop", "--jwt", f"/: {other.url},aud=shop,cookie=t")
+        line = (f"/={behind.url}", *jwts, "--pass-identity", "X-User=sub,X-Iss=iss", "-q")
+        with running("gateway", *line) as front:
+            for ident in (other, one, other):
+                assert ask(front.port, ident.token())[0] == 200
+            assert ask(front.port, fields={"Cookie": f"t={other.token().decode()}"})[0] == 200
+            assert ask(front.port, fields={"Cookie": f"t={one.token().decode()}"})[0] == 401
+            for forged in (
+                one.token(iss=other.url),
+                other.token(iss=one.url),
+                one.token(iss="https://x.test"),
+                b"x",
+            ):
+                status, fields = ask(front.port, forged)
+                challenge = 'Bearer realm="/", error="invalid_token"'
+                assert (status, fields.get_all("WWW-Authenticate")) == (401, [challenge])
+            status, fields = ask(front.port)
+            assert (status, fields.get_all("WWW-Authenticate")) == (401, ['Bearer realm="/"'])
+            for forged in forgeries(other.keys[0]).values():
+                assert ask(front.port, forged)[0] in (401, 431)
+        told = [seen.get(b"x-iss").decode() for seen in behind.requests]
+        assert told == [other.url, one.url, other.url, other.url]
+
+
 def test_no_forged_token_passes_and_none_is_an_error_of_ours():
     with issuer() as ident, origin(answering(OK)) as behind:
         with running("gateway", f"/={behind.url}", "--jwt", f"/: {ident.url},aud=shop", "-q") as front:

@@ -13,6 +13,7 @@ from netfront.policy.token import (
     TokenRules,
     UnknownKey,
     parse_keys,
+    read_issuer,
     scopes_of,
     verify,
 )
@@ -60,6 +61,18 @@ _TOKEN = SIGNERS["ES256"].token(exp=4_000_000_000)
 def test_garbage_is_refused(data):
     with pytest.raises(TokenRefused):
         verify(data, parse_keys(SIGNERS["ES256"].jwks), RULES, 0.0)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200) | st.builds(SIGNERS["ES256"].token, st.binary(max_size=200)))
+def test_of_garbage_no_issuer_is_read(data):
+    assert read_issuer(data) is None
+
+
+def test_the_issuer_of_a_token_is_read_unverified():
+    assert read_issuer(SIGNERS["ES256"].token(iss="https://x.test")) == "https://x.test"
+    assert read_issuer(SIGNERS["ES256"].token(iss=["https://x.test"])) is None
+    assert read_issuer(SIGNERS["ES256"].token(b'{"iss": "a", "iss": "b"}')) is None
 
 
 def test_the_leeway_is_for_both_ends():

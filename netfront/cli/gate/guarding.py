@@ -10,6 +10,7 @@ from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import (
     AddressPlan,
     ApiKeyPlan,
+    AuthGroup,
     BasicPlan,
     ClaimPlan,
     ExpressionPlan,
@@ -19,6 +20,7 @@ from netfront.cli.gate.restrictions import (
     TokenScopePlan,
 )
 from netfront.cli.gate.rules import identity_fields
+from netfront.cli.gate.tokens import JwtPlan
 from netfront.cli.plan import ServePlan
 from netfront.filters.api_key import ApiKey
 from netfront.filters.authenticate import Method, authenticate
@@ -95,9 +97,20 @@ def authentication(plan: GatePlan, makers: Makers) -> Filter | None:
     """Make the filter of a route; None where nobody is asked who they are."""
     if not plan.auth:
         return None
-    return authenticate(
-        [[makers[type(method)](method, str(group.scope)) for method in group.methods] for group in plan.auth]
-    )
+    return authenticate([_alternatives(group, makers) for group in plan.auth])
+
+
+def _alternatives(group: AuthGroup, makers: Makers) -> list[Method]:
+    """Make the methods of a group. Those of tokens become one, if there are several: see SeveralIssuers."""
+    made = {method: makers[type(method)](method, str(group.scope)) for method in group.methods}
+    tokens = [method for method in group.methods if isinstance(method, JwtPlan)]
+    if len(tokens) < 2:
+        return list(made.values())
+    from netfront.filters.bearer import Bearer, SeveralIssuers  # which the makers have loaded already
+
+    by_issuer = {method.said: one for method in tokens if isinstance(one := made[method], Bearer)}
+    made[tokens[0]] = SeveralIssuers(by_issuer)
+    return [one for method, one in made.items() if method not in tokens[1:]]
 
 
 def hidden_of(plan: GatePlan) -> Hidden | None:

@@ -79,6 +79,11 @@ class JwtPlan:
         return (self.issuer.way,) if self.issuer is not None else ()
 
     @property
+    def said(self) -> str:
+        """What its tokens say of their issuer, but for a slash at the end; "" for anything."""
+        return (self.issuer.url if self.issuer is not None else self.named or "").rstrip("/")
+
+    @property
     def shown(self) -> str:
         """The issuer, and what a token has to say."""
         keys = f"of {self.issuer.url}" if self.issuer is not None else f"signed by a key of {self.file}"
