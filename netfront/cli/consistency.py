@@ -10,6 +10,7 @@ from dataclasses import replace
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.gate.auth import check_auth
+from netfront.cli.gate.clashes import check_clashes
 from netfront.cli.gate.compose import check_compositions
 from netfront.cli.gate.limits import check_limits
 from netfront.cli.gate.oidc import check_oidc
@@ -60,6 +61,7 @@ def find_contradictions(
     if any(listener.kind == "http" for listener in listeners):
         check_unguarded(policies, routes, pools, faults)
         check_auth(flags, policies, listeners, faults)
+        check_clashes(policies, routes, faults)
         check_rules(routes, faults)
         check_oidc(flags, routes, listeners, faults)
         check_limits(policies, routes, faults)

@@ -52,7 +52,80 @@ def test_methods_of_one_scope_are_alternatives_and_those_of_others_add_up():
 
 
 def test_the_same_method_twice_counts_once():
-    assert groups(planned(basic=["@a", "/: @a", "@b"]), "GET /") == ["basic, by a; or basic, by b"]
+    assert groups(planned(basic=["@a", "/: @a"], api_key=["@k", "@k"]), "GET /") == [
+        "api-key in x-api-key, by k; or basic, by a"
+    ]
+
+
+ID, OTHER = "https://id.test", "https://other.test"
+
+
+@pytest.mark.parametrize(
+    ("flags", "first", "second"),
+    [
+        ({"basic": ["@a", "/: @b"]}, "--basic '@a'", "--basic '/: @b'"),
+        ({"basic": ["/a: @a", "/a: @a,hide"]}, "--basic '/a: @a'", "--basic '/a: @a,hide'"),
+        ({"api_key": ["@k", "@l"]}, "--api-key '@k'", "--api-key '@l'"),
+        (
+            {"api_key": ["@k,header=X-K", "@l,header=x-k"]},
+            "--api-key '@k,header=X-K'",
+            "--api-key '@l,header=x-k'",
+        ),
+        ({"jwt": [f"{ID},aud=a", f"{ID}/,aud=b"]}, f"--jwt '{ID},aud=a'", f"--jwt '{ID}/,aud=b'"),
+        ({"jwt": [f"{ID},aud=a", "@j"]}, f"--jwt '{ID},aud=a'", "--jwt '@j'"),
+        ({"jwt": ["@j,cookie=a", "@i,iss=x,cookie=b"]}, "--jwt '@j,cookie=a'", "--jwt '@i,iss=x,cookie=b'"),
+        ({"jwt": [f"@j,iss={ID}", ID]}, f"--jwt '@j,iss={ID}'", f"--jwt '{ID}'"),
+    ],
+)
+def test_a_method_that_is_never_asked_is_refused(flags, first, second):
+    told = faults("/=:3001", "/a=:3001", **flags)
+    assert [one.splitlines()[0] for one in told] == [
+        f"{second}: {first} is asked first, and decides: both look for the same credential"
+    ]
+
+
+def test_methods_that_look_elsewhere_are_alternatives():
+    planned(api_key=["@k", "@l,header=X-L"], jwt=[f"{ID},aud=a", f"{OTHER},aud=a", "@j,iss=x"])
+    planned("/a=:1", "/b=:2", basic=["/a: @a", "/b: @b"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "inner", "outer"),
+    [
+        ({"jwt": ["/: @j"], "basic": ["/x: @a"]}, "--basic '/x: @a'", "--jwt '/: @j'"),
+        ({"jwt": [ID, f"/x: {OTHER}"]}, f"--jwt '/x: {OTHER}'", f"--jwt '{ID}'"),
+        ({"jwt": [f"{ID},cookie=a", f"/x: {OTHER}"]}, f"--jwt '/x: {OTHER}'", f"--jwt '{ID},cookie=a'"),
+        (
+            {"basic": ["@a"], "api_key": ["/x: @k,header=Authorization"]},
+            "--api-key '/x: @k,header=Authorization'",
+            "--basic '@a'",
+        ),
+        (
+            {"basic": ["/x: @a"], "jwt": ["/x: @j"], "api_key": ["@k,header=Authorization"]},
+            "--jwt '/x: @j'",
+            "--api-key '@k,header=Authorization'",
+        ),
+    ],
+)
+def test_groups_that_no_request_can_pass_together_are_refused(flags, inner, outer):
+    told = faults(**flags)
+    assert f"{inner}: nobody passes it and {outer}: Authorization holds one credential" in told[0]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"jwt": ["@j,cookie=t"], "basic": ["/x: @a"]},
+        {"jwt": ["@j"], "api_key": ["/x: @a"]},
+        {"jwt": ["@j"], "basic": ["@a", "/x: @b"]},
+        {"jwt": [f"{ID},aud=a", f"{OTHER},aud=a", f"/x: {ID},aud=b"]},
+        {"jwt": ["@j", f"/x: {ID}"]},
+        {"jwt": [ID, f"/x: {OTHER}"], "api_key": ["@k"]},
+        {"jwt": ["/a: @j"], "basic": ["/x: @a"]},
+    ],
+)
+def test_groups_that_some_request_can_pass_together_are_not(flags):
+    planned("/=:1", "/x=:2", "/a=:3", **flags)
 
 
 def test_a_mapped_network_is_the_ipv4_one():
