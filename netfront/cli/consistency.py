@@ -14,6 +14,8 @@ from netfront.cli.gate.clashes import check_clashes
 from netfront.cli.gate.compose import check_compositions
 from netfront.cli.gate.limits import check_limits
 from netfront.cli.gate.oidc import check_oidc
+from netfront.cli.gate.own_fields import one_spelling
+from netfront.cli.gate.restrictions import ApiKeyPlan
 from netfront.cli.gate.rules import check_rules
 from netfront.cli.gate.unguarded import check_unguarded
 from netfront.cli.listening import is_local_name, secure_schemes
@@ -141,8 +143,10 @@ def _check_request_id(routes: Sequence[RoutePlan], faults: Faults) -> None:
         set_by_hand |= {f"--pass-identity {passed.name}": passed.name for passed in one.gate.passed}
         for method in one.gate.methods:
             set_by_hand |= {f"--auth-url with fields={name}": name for name in method.handed}
+            if isinstance(method, ApiKeyPlan):
+                set_by_hand[f"--api-key with header={method.field}"] = method.field
     for what, name in set_by_hand.items():
-        if name.lower().replace("_", "-") == "x-request-id":
+        if one_spelling(name) == "x-request-id":
             faults.add(what, "a gateway gives each request an id of its own", "add --no-request-id")
 
 

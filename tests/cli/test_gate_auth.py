@@ -251,6 +251,45 @@ def test_what_is_refused(flags, said):
     assert "secret" not in " ".join(told)
 
 
+OWN = ["Host", "Via", "Forwarded", "X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Forwarded-Port",
+       "X-Real-IP", "Connection", "Keep-Alive", "TE", "Expect", "Content-Length", "Client-Cert", "Cookie"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_fields_of_our_own_carry_nothing_else(name):
+    assert "no place for a key" in faults(api_key=[f"@k,header={name}"])[0]
+    assert "says something else already" in faults(basic=["@a"], pass_identity=[f"{name}=sub"])[0]
+    assert "no field that can be handed on" in faults(auth_url=[f"http://:9,fields=X-A|{name}"])[0]
+
+
+def test_fields_of_our_own_are_so_in_every_spelling():
+    assert "says something else already" in faults(basic=["@a"], pass_identity=["X_Real_IP=sub"])[0]
+    assert "no place for a key" in faults(api_key=["@k,header=X-Forwarded-Key"])[0]
+    assert "--api-key with header=x-request-id" in faults(api_key=["@k,header=X-Request-Id"])[0]
+    planned(api_key=["@k,header=X-Request-Id"], request_id=False)
+    planned(auth_url=["http://:9,fields=Authorization|X-Forwarded-User"])
+
+
+@pytest.mark.parametrize("edit", ["X-User: root", "-X-User", "x_user: root", "/x/y: X-User: root"])
+def test_a_header_that_overrides_who_asks_is_refused(edit):
+    [told] = faults("/x=:1", basic=["/x: @a"], pass_identity=["X-User=sub"], header=[edit])
+    assert ": --pass-identity X-User=sub tells the backend who asks in that field" in told
+    [told] = faults("/x=:1", auth_url=["/x: http://:9,fields=X-User"], header=[edit])
+    assert ": --auth-url with fields=X-User tells the backend who asks in that field" in told
+
+
+def test_a_header_where_nobody_is_asked_who_they_are_is_not():
+    planned(
+        "/=:1",
+        "/y=:2",
+        basic=["/: @a"],
+        public=["/y"],
+        pass_identity=["X-User=sub"],
+        header=["/y: X-User: guest"],
+    )
+    planned("/=:1", "/y=:2", basic=["@a"], pass_identity=["/: X-User=sub"], header=["X-Users: all"])
+
+
 def test_mtls_beside_bytes_is_refused():
     told = faults(
         "http://localhost:3001",

@@ -14,6 +14,7 @@ from netfront.cli.argv import as_word, path_in
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.optioned import read_options
+from netfront.cli.gate.own_fields import is_own, one_spelling
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import ApiKeyPlan, AuthGroup, BasicPlan, MethodPlan, MtlsPlan
 from netfront.cli.grammar import split_policy
@@ -36,9 +37,6 @@ __all__ = [
 EVERYTHING = parse_scope("/").caseless
 ORDER = ("api-key", "jwt", "basic", "mtls", "oidc", "auth-url")
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNFIT = frozenset(
-    {"host", "cookie", "connection", "content-length", "transfer-encoding", "te", "upgrade", "trailer"}
-)
 _GUARDS = (
     "--basic", "--api-key", "--jwt", "--oidc", "--mtls", "--auth-url", "--token-scope", "--claim", "--ip", "--allow",
 )  # fmt: skip
@@ -172,7 +170,7 @@ def _parse_api_key(text: str) -> ApiKeyPlan:
     field = options.get("header", "X-API-Key").lower()
     if not _FIELD.fullmatch(field):
         raise UsageError.of(f"header={field}", "not a field name", "letters, digits and dashes")
-    if field in _UNFIT:
+    if is_own(field) or one_spelling(field).startswith("x-forwarded-"):
         raise UsageError.of(f"header={field}", "it is no place for a key", "as in header=X-API-Key")
     return ApiKeyPlan(path, field, hides="hide" in options)
 

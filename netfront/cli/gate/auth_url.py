@@ -12,6 +12,7 @@ from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import read_methods
 from netfront.cli.gate.optioned import read_options, words_of
+from netfront.cli.gate.own_fields import is_own
 from netfront.cli.gate.way import Way, parse_way
 from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
@@ -23,19 +24,6 @@ TIMEOUT = 5.0
 """Seconds for its answer: a user waits meanwhile."""
 _FIELD = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+){0,9}")
 """Names that CGI keeps apart; see filters/pass_identity.py."""
-_NOT_HANDED = frozenset(
-    {
-        "host",
-        "connection",
-        "content-length",
-        "transfer-encoding",
-        "te",
-        "upgrade",
-        "trailer",
-        "expect",
-        "cookie",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +94,7 @@ def _parse(text: str) -> AuthUrlPlan:
     )
     for key in ("fields", "user", "scopes"):
         for name in words_of(options.get(key, "")):
-            if _FIELD.fullmatch(name) is None or name.lower() in _NOT_HANDED:
+            if _FIELD.fullmatch(name) is None or is_own(name):
                 raise UsageError.of(
                     f"{key}={name}", "no field that can be handed on", "as in fields=X-User|X-Roles"
                 )

@@ -1,13 +1,14 @@
 """Authorization: from its flags to the rules that stand before a route, and what the backend is told of who asks."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import gates, methods_of, place_of, with_scope
+from netfront.cli.gate.own_fields import is_own, one_spelling
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import (
     AddressPlan,
@@ -31,11 +32,6 @@ _FIELD = re.compile(r"[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*")
 _MOST_PARTS = 8
 """Of a field's name: each dash may be an underscore, so there are 128 spellings."""
 _SCOPE_NAME = re.compile(r"[\x21\x23-\x2B\x2D-\x5B\x5D-\x7E]+")
-_NOT_OURS = frozenset({
-    "host", "authorization", "proxy-authorization", "cookie", "connection", "content-length", "content-type",
-    "transfer-encoding", "te", "upgrade", "trailer", "expect", "via", "forwarded", "client-cert", "x-client-subject",
-})  # fmt: skip
-"""Fields that say something else already."""
 
 
 def rule_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
@@ -60,9 +56,10 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
                     why = f"no authentication gives {wanted} at {place}"
                     hint = "add one there, as in --jwt '/api: https://id.example.com', or narrow the scope"
                     faults.add(f"{_flag(rule)} '{rule.scope}: …'", why, hint)
-    keys = {_one_spelling(method.field) for method in methods_of(routes) if isinstance(method, ApiKeyPlan)}
+    _check_edits(routes, faults)
+    keys = {one_spelling(method.field) for method in methods_of(routes) if isinstance(method, ApiKeyPlan)}
     for passed in dict.fromkeys(one for gate in gates(routes) for one in gate.passed):
-        if _one_spelling(passed.name) in keys:
+        if one_spelling(passed.name) in keys:
             what = f"--pass-identity {passed.name}={passed.claim}"
             faults.add(what, "clients bring their API key in that field", "name another, as in X-User=sub")
         where = [gate for gate in gates(routes) if passed in gate.passed]
@@ -73,8 +70,25 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
             )
 
 
-def _one_spelling(name: str) -> str:
-    return name.lower().replace("_", "-")
+def _check_edits(routes: Iterable[RoutePlan], faults: Faults) -> None:
+    """Refuse a --header that would have the last word on who asks."""
+    for route in routes:
+        for settings in (route.settings, *(variant.settings for variant in route.variants)):
+            gate = settings.gate
+            told = {
+                one_spelling(one.name): f"--pass-identity {one.name}={one.claim}"
+                for one in gate.passed
+                if gate.gives(one.claim)
+            }
+            told |= {
+                one_spelling(name): f"--auth-url with fields={name}"
+                for method in gate.methods
+                for name in method.handed
+            }
+            for name in (edit.name.decode() for edit in settings.request_edits):
+                if one_spelling(name) in told and route.pool is not None:
+                    why = f"{told[one_spelling(name)]} tells the backend who asks in that field"
+                    faults.add(f"--header {name}", why, "leave one of them out, or name another field")
 
 
 def identity_fields(plan: ServePlan) -> list[str]:
@@ -170,7 +184,7 @@ def _parse_passed(text: str) -> tuple[PassedField, ...]:
             raise UsageError.of(
                 text, f"{name!r} is no name for such a field", "letters and digits with dashes between"
             )
-        if name.lower().replace("_", "-") in _NOT_OURS:
+        if is_own(name) or one_spelling(name) == "authorization":
             raise UsageError.of(text, f"{name} says something else already", "as in X-User=sub")
         if name.lower() in passed:
             raise UsageError.of(text, f"{name} is there twice")

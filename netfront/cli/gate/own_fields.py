@@ -1,0 +1,23 @@
+"""Fields of requests that are netfront's own to write or to take away, so that nothing else can be said there."""
+
+__all__ = ["is_own", "one_spelling"]
+
+_OF_MESSAGES = {
+    "host", "content-length", "content-type", "transfer-encoding", "te", "trailer", "expect", "connection", "upgrade",
+    "keep-alive", "proxy-connection", "http2-settings", "max-forwards", "cookie",
+}  # fmt: skip
+_OF_THE_WAY = {
+    "via", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip",
+}  # fmt: skip
+_OF_IDENTITY = {"client-cert", "client-cert-chain", "x-client-subject", "proxy-authorization", "proxy"}
+_OWN = frozenset(_OF_MESSAGES | _OF_THE_WAY | _OF_IDENTITY)
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a field, in whatever spelling, says something else already."""
+    return one_spelling(name) in _OWN
+
+
+def one_spelling(name: str) -> str:
+    """Give the spelling of all that a backend may take for the same field: CGI reads X_User as X-User."""
+    return name.lower().replace("_", "-")
