@@ -16,6 +16,7 @@ from netfront.cli.gate.edges import explain_edges
 from netfront.cli.gate.explain import explain_gate
 from netfront.cli.gate.explain_guards import explain_sessions
 from netfront.cli.gate.explain_routes import explain_answer, explain_guarded, is_guarded
+from netfront.cli.gate.passing import passes
 from netfront.cli.gate.redis import explain_redis
 from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan, places
 from netfront.errors import BadMessage, UsageError
@@ -23,6 +24,7 @@ from netfront.filters.guard_host import names_us
 from netfront.filters.router import METHODS, find_route, host_of
 from netfront.http.message import Client, Exchange, Request
 from netfront.http.outbound import Mount
+from netfront.policy.rewriting import Rewriting
 from netfront.policy.route import NotFound, Scope, Table, WrongMethod
 from netfront.units import render_duration, render_size
 from netfront.wire.fields import EMPTY
@@ -150,6 +152,11 @@ def _served(
             break
     backends = plan.targets(route)
     dialled = [("dial", _dialled(route, settings, backend, target, authority)) for backend in backends]
+    if backends and settings.gate.rewrite is not None:
+        made = _rewritten(settings.gate.rewrite, target)
+        if not passes(plan.rules, settings.gate)(_asked(method, target, authority), made):
+            path = made.origin_form.decode(errors="backslashreplace")
+            dialled = [("answer", f"403: the path it is rewritten to is restricted: {path}")]
     answer = explain_answer(route, params, settings)
     return [*_settings(plan, route, settings), *_backends(plan, route), *answer, *dialled]
 
@@ -312,17 +319,25 @@ def _dialled(
     """Give the URL that is asked for at a backend, and under which Host."""
     prefix = route.scope.prefix.encode()
     if settings.gate.rewrite is not None:
-        prefix, target = b"/", Target(target.raw, "origin", settings.gate.rewrite.of(target))
+        prefix, target = b"/", _rewritten(settings.gate.rewrite, target)
     outbound = target.origin_form
     if backend.endpoint.base:
-        exchange = Exchange(0.0, _NOBODY, b"", b"", b"")
-        request = Request(b"GET", target, b"HTTP/1.1", b"http", authority, EMPTY, b"", _NOBODY, exchange)
-        outbound = Mount(prefix, backend.endpoint.base.encode()).outbound(request)
+        outbound = Mount(prefix, backend.endpoint.base.encode()).outbound(_asked(b"GET", target, authority))
     place = backend.endpoint
     at = f"{place.scheme}://{place.authority}" if place.host else f"{place}"
     host = backend.host or authority.decode(errors="backslashreplace") or backend.authority
     backup = ", only when the others fail" if backend.backup else ""
     return f"{at}{' ' if not place.host else ''}{outbound.decode(errors='backslashreplace')} with Host: {host}{backup}"
+
+
+def _rewritten(rewriting: Rewriting, target: Target) -> Target:
+    return Target(target.raw, "origin", rewriting.of(target))
+
+
+def _asked(method: bytes, target: Target, authority: bytes) -> Request:
+    """Make a request of which only these are looked at."""
+    exchange = Exchange(0.0, _NOBODY, b"", b"", b"")
+    return Request(method, target, b"HTTP/1.1", b"http", authority, EMPTY, b"", _NOBODY, exchange)
 
 
 def _listener_of(plan: ServePlan, scheme: bytes | None, port: int | None) -> int:

@@ -184,3 +184,14 @@ def test_each_of_a_thousand_rules_makes_one_part_of_the_route_they_lie_in():
     made = plan("/=:3000", *(f"{scope}=:3001" for scope in scopes), ip=[f"{scope}: ::1" for scope in scopes])
     assert [len(route.variants) for route in made.routes] == [1000, *[0] * 1000]
     assert made.routes[7].settings.gate.is_guarded
+
+
+def test_a_request_rewritten_to_what_it_may_not_ask_for_is_told_of_as_refused():
+    made = plan("/=:3001", rewrite=["/r: /admin", "/s: /b"], basic=["/admin: @a"], ip=["GET /b: ::1"])
+    for request, path in (("GET /r", "/admin"), ("GET /r/x?y", "/admin/x?y"), ("GET /s", "/b")):
+        told = explain_request(made, request)
+        assert rows(told, "answer")[0] == f"403: the path it is rewritten to is restricted: {path}"
+        assert rows(told, "dial") == []
+    assert rows(explain_request(made, "POST /s"), "dial") == [
+        "http://localhost:3001/b with Host: localhost:8443"
+    ]
