@@ -37,6 +37,9 @@ _STRING = re.compile(
 _LITERAL = r"""(?P<string>[rR]?(?:"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))"""
 _HEADER = re.compile(rf"\bheaders\s*\[\s*{_LITERAL}\s*\]")
 _IN_HEADERS = re.compile(rf"{_LITERAL}\s+in\s+headers\b(?!\s*[\[.])")
+_PARAM = re.compile(rf"(?<![\w.])params\s*(?:\.\s*(?P<name>[A-Za-z_]\w*)\b(?!\s*\()|\[\s*{_LITERAL}\s*\])")
+_ASKED_PARAM = re.compile(r"\bhas\s*\(\s*params\s*\.\s*(?P<asked>[A-Za-z_]\w*)\s*\)")
+_IN_PARAMS = re.compile(rf"{_LITERAL}\s+in\s+params\b(?!\s*[\[.])")
 _MATCHES = re.compile(rf"\bmatches\s*\((?:[^()\"',]*,)?\s*{_LITERAL}\s*\)")
 _EXPECTING = re.compile(r" expecting .*")
 
@@ -78,6 +81,25 @@ class Expression:
         if result is True:
             return None
         return "false" if result is False else f"gave {type(result).__name__}, not true or false"
+
+    def check_params(self, known: Container[str], where: str) -> None:
+        """Look for a parameter that no request has, unless the expression asks whether it is there.
+
+        Args:
+            known: those of the routes it holds for.
+            where: they are, for the message.
+        Raises:
+            UsageError: there is one: which, and in which column.
+        """
+        bare = _bare(self.text)
+        if "params" in _BOUND.findall(bare):
+            return
+        asked = {found["asked"] for found in _ASKED_PARAM.finditer(self.text)}
+        asked |= {_unquoted(found["string"]) for found in _IN_PARAMS.finditer(self.text)}
+        for found in _PARAM.finditer(self.text):
+            name = found["name"] or _unquoted(found["string"])
+            if bare.startswith("params", found.start()) and name not in known and name not in asked:
+                raise _fault(self.text, found.start() + 1, f"no route {where} has {{{name}}}")
 
     def _check_constant(self) -> None:
         """An expression that reads nothing has but one result, which is looked at when it is read."""
@@ -144,6 +166,10 @@ def _fault(text: str, column: int, why: str, hint: str = "") -> UsageError:
 def _bare(text: str) -> str:
     """Give an expression with its strings blanked, each character in its place."""
     return _STRING.sub(lambda match: " " * len(match[0]), text)
+
+
+def _unquoted(literal: str) -> str:
+    return literal.lstrip("rR")[1:-1]
 
 
 def _column(text: str, name: str) -> int:

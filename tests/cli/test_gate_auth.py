@@ -251,6 +251,31 @@ def test_what_is_refused(flags, said):
     assert "secret" not in " ".join(told)
 
 
+@pytest.mark.parametrize(
+    "text", ['params.id == "1"', 'method == "PUT" || params["id"] == "1"', "params['id'] != ''"]
+)
+def test_an_expression_reads_no_parameter_that_no_route_has(text):
+    column = text.index("params")
+    told = f"--allow {text}: column {column + 1}: no route at /a has {{id}}\n  {text}\n  {' ' * column}^"
+    assert faults("/a=:1", "/b/{id}=:2", allow=[f"/a: {text}"]) == [told]
+    planned("/a=:1", "/a/{id}=:2", allow=[f"/a: {text}"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '!has(params.id) || params.id == "1"',
+        '!("id" in params) || params["id"] == "1"',
+        "params.size() == 0",
+        '"params.id" != path',
+        "size(params) == 0",
+        'params.exists(key, key == "x") || path != ""',
+    ],
+)
+def test_an_expression_may_ask_whether_a_parameter_is_there(text):
+    planned("/a=:1", allow=[text])
+
+
 OWN = ["Host", "Via", "Forwarded", "X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Forwarded-Port",
        "X-Real-IP", "Connection", "Keep-Alive", "TE", "Expect", "Content-Length", "Client-Cert", "Cookie"]  # fmt: skip
 

@@ -24,6 +24,7 @@ from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
 from netfront.policy.expression import Expression
 from netfront.policy.networks import parse_network
+from netfront.policy.rewriting import names_in
 from netfront.policy.scope import Scope
 
 __all__ = ["check_rules", "identity_fields", "rule_policies"]
@@ -57,6 +58,7 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
                     hint = "add one there, as in --jwt '/api: https://id.example.com', or narrow the scope"
                     faults.add(f"{_flag(rule)} '{rule.scope}: …'", why, hint)
     _check_edits(routes, faults)
+    _check_params(routes, faults)
     keys = {one_spelling(method.field) for method in methods_of(routes) if isinstance(method, ApiKeyPlan)}
     for passed in dict.fromkeys(one for gate in gates(routes) for one in gate.passed):
         if one_spelling(passed.name) in keys:
@@ -68,6 +70,20 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
             faults.add(
                 what, f"no authentication there gives the claim {passed.claim}", "add one, as in --jwt"
             )
+
+
+def _check_params(routes: Iterable[RoutePlan], faults: Faults) -> None:
+    """Refuse an expression that reads what no route names: it would be an error for every request, and refuse all."""
+    routes = list(routes)
+    rules = [rule for gate in gates(routes) for rule in gate.rules]
+    for rule in dict.fromkeys(rules):
+        if isinstance(rule, ExpressionPlan) and "params" in rule.uses:
+            met = [route.scope for route in routes if route.kind == "http" and rule.scope.meets(route.scope)]
+            known = {name for scope in met for name in names_in(scope)}
+            try:
+                Expression(rule.text).check_params(known, f"at {rule.scope}")
+            except UsageError as error:
+                faults.take(error, "--allow")
 
 
 def _check_edits(routes: Iterable[RoutePlan], faults: Faults) -> None:
