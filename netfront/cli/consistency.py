@@ -23,7 +23,7 @@ from netfront.cli.plan import ListenerPlan, PoolPlan, RoutePlan, ServePlan
 from netfront.cli.scoped import Policy
 from netfront.cli.targets import follows_name
 from netfront.endpoint import Endpoint, is_loopback_name
-from netfront.policy.scope import Near
+from netfront.policy.scope import Near, Scope
 
 __all__ = ["find_contradictions", "refuse_local_hsts"]
 
@@ -37,6 +37,11 @@ _HTTP_ONLY = (
     "compose_timeout", "compose_part", "compose_cookie", "server_timing", "cors", "secure_headers",
 )  # fmt: skip
 """Flags that say something of requests, which bytes are not."""
+_FORWARDING = frozenset({
+    "--lb", "--health", "--health-body", "--eject-on", "--slow-start", "--queue", "--queue-timeout", "--retry-on",
+    "--retry-body", "--hedge", "--header", "--rewrite",
+})  # fmt: skip
+"""Flags that say something of what is sent to backends, and to which."""
 _HTTP_FLAGS = frozenset(map(flag_of, _HTTP_ONLY))
 _TCP_ONLY = (
     "name", "client_ca", "handshake_timeout", "max_connections", "max_per_address", "connect_timeout", "stream_timeout",
@@ -108,6 +113,25 @@ def _check_policies(policies: Iterable[Policy], routes: Sequence[RoutePlan], fau
         elif read and _tells_of_requests(policy) and not any(map(scope.meets, near_read.of(scope))):
             hint = f"requests are read on the routes {_scopes(read)} alone"
             faults.add(policy.given, "its scope meets no route of requests", hint, word=policy.word)
+        elif policy.given.partition(" ")[0] in _FORWARDING and not _is_forwarded(scope, routes):
+            faults.add(
+                policy.given, "it has no effect", f"{scope} is answered by ourselves", word=policy.word
+            )
+
+
+def _is_forwarded(scope: Scope, routes: Iterable[RoutePlan]) -> bool:
+    """Tell whether a request of this scope may go to a backend."""
+    met = [route for route in routes if scope.meets(route.scope)]
+    takers = [route.scope for route in met if route.answer is not None and route.scope.covers(scope)]
+    return any(
+        route.answer is None
+        and not any(
+            route.scope.is_wider(taker)
+            and (route.condition is None or route.scope.segments != taker.segments)
+            for taker in takers
+        )
+        for route in met
+    )
 
 
 def _tells_of_requests(policy: Policy) -> bool:

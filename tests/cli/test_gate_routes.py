@@ -195,3 +195,36 @@ def test_a_request_rewritten_to_what_it_may_not_ask_for_is_told_of_as_refused():
     assert rows(explain_request(made, "POST /s"), "dial") == [
         "http://localhost:3001/b with Host: localhost:8443"
     ]
+
+
+FORWARDING = {
+    "rewrite": "/x", "lb": "hash:ip", "retry_on": "503", "retry_body": "1KiB", "eject_on": "503", "slow_start": "5s",
+    "health": "/ok", "hedge": "p99", "header": "X-A: b",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORWARDING)
+@pytest.mark.parametrize(
+    "answer", [{"respond": ["/h: 200"]}, {"redirect": ["/h: /x"]}, {"compose": ["/h = x:http://x/y"]}]
+)
+def test_settings_of_forwarding_where_we_answer_ourselves_are_refused(name, answer):
+    value = FORWARDING[name]
+    flag = f"--{name.replace('_', '-')}"
+    for place in ("/h$", "GET /h$")["compose" in answer :]:
+        told = refused("/=:1", **answer, **{name: [f"{place}: {value}"]})
+        assert f"{flag} '{place}: {value}': it has no effect\n  {place} is answered by ourselves" in told
+    assert "/h is answered by ourselves" in refused("/b=:1", **answer, **{name: [f"/h: {value}"]})
+
+
+@pytest.mark.parametrize(
+    ("targets", "flags"),
+    [
+        (["/=:1"], {"respond": ["/h: 200"], "header": ["/h: X-A: b"]}),
+        (["/=:1"], {"respond": ["GET /h: 200"], "header": ["/h$: X-A: b"]}),
+        ([], {"respond": ["/h: 200"], "match": ["/h$: query:x => :1"], "header": ["/h$: X-A: b"]}),
+        (["/b=:1"], {"respond": ["/h: 200"], "header": ["X-A: b"], "lb": ["hash:ip"]}),
+        (["/b=:1"], {"respond": ["/h: 200"], "response_header": ["/h: X-A: b"], "timeout": ["/h: 5s"]}),
+    ],
+)
+def test_settings_of_forwarding_that_some_request_heeds_stay(targets, flags):
+    assert plan(*targets, **flags).routes
