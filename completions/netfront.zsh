@@ -122,9 +122,9 @@ _netfront_gateway() {
         '*--respond=[answer by ourselves\: '\''/down\: 503 back soon'\''. The scope is exact; JSON and HTML are told as what they are]:value: ' \
         '*--public=[here no authentication or authorization of a wider scope applies; none may stand inside it]:value: ' \
         '*--basic=[user and password, by a file as htpasswd makes it (bcrypt, apr1, SHA); with '\'',hide'\'' the backend does not see them]:value: ' \
-        '*--api-key=[a key in X-API-Key or in the header named, by a file of hashes that --new-key makes; with '\'',hide'\'' the backend does not see it]:value: ' \
+        '*--api-key=[a key in X-API-Key or in the header named, by a file of hashes that --new-key makes; in Authorization it stands behind Bearer or ApiKey; with '\'',hide'\'' the backend does not see it]:value: ' \
         '--new-key=[print a new API key, and the line for the file of --api-key; then stop]:value: ' \
-        '*--jwt=[a bearer token of this issuer, or signed by a key of a JWKS file\: aud=A|B whom it is for, alg=, leeway=TIME (default 30s), cookie=NAME where it may come too, iss= with a file, insecure for http elsewhere]:value: ' \
+        '*--jwt=[a bearer token of this issuer, or signed by a key of a JWKS file\: aud=A|B whom it is for, alg=, leeway=TIME (default 30s), cookie=NAME where it may come too, iss= with a file, insecure for http elsewhere; of several in one scope the one decides that a token names as its issuer]:value: ' \
         '*--oidc=[have browsers log in at this issuer\: client-id=NAME, client-secret=SECRET, scope=A|B (default openid|profile|email), session=TIME (default 8h), leeway=, insecure; it sends them back to /-/oidc/callback, and /-/oidc/logout ends a session]:value: ' \
         '--session-key=[seals the sessions of --oidc; of several lines the first seals and all open (default\: one of the data directory)]:secret:_files' \
         '*--mtls=[a client certificate, verified by --client-ca, is demanded here and not elsewhere]:value: ' \

@@ -73,8 +73,8 @@ ApiKey = Annotated[
     flag(
         "--api-key",
         AUTH,
-        "a key in X-API-Key or in the header named, by a file of hashes that --new-key makes; with ',hide' the "
-        "backend does not see it",
+        "a key in X-API-Key or in the header named, by a file of hashes that --new-key makes; in Authorization it "
+        "stands behind Bearer or ApiKey; with ',hide' the backend does not see it",
         "[SCOPE: ]@FILE[,header=NAME][,hide]",
     ),
 ]
@@ -88,7 +88,8 @@ Jwt = Annotated[
         "--jwt",
         AUTH,
         "a bearer token of this issuer, or signed by a key of a JWKS file: aud=A|B whom it is for, alg=, leeway=TIME "
-        "(default 30s), cookie=NAME where it may come too, iss= with a file, insecure for http elsewhere",
+        "(default 30s), cookie=NAME where it may come too, iss= with a file, insecure for http elsewhere; of several "
+        "in one scope the one decides that a token names as its issuer",
         "[SCOPE: ]URL|@FILE[,…]",
     ),
 ]
