@@ -4,6 +4,7 @@ import pytest
 
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.outpools import outward_pools
+from netfront.cli.gate.tokens import parse_issuer
 from netfront.cli.gate.way import parse_way
 from netfront.errors import UsageError
 
@@ -29,7 +30,6 @@ def test_a_url_is_a_place_and_a_target(text, pool, target):
         "id.example.com",
         "ftp://x/",
         "https://",
-        "https://u:p@x/",
         "https://x/a b",
         "https://x/#a",
         "https://x:y/",
@@ -39,6 +39,19 @@ def test_what_is_no_url_is_refused_as_it_was_given(text):
     with pytest.raises(UsageError) as raised:
         parse_way(text)
     assert raised.value.faults[0].what == text
+
+
+def test_credentials_in_a_url_are_refused_and_not_repeated():
+    with pytest.raises(UsageError) as raised:
+        parse_way("https://u:secret@x/check")
+    assert str(raised.value).startswith(
+        "https://…@x: netfront sends no credentials of its own there\n  name a netfront"
+    )
+    with pytest.raises(UsageError) as raised:
+        parse_issuer("https://u:secret@x")
+    assert str(raised.value).endswith(
+        "\n  what an issuer says of itself is public: write its URL without them"
+    )
 
 
 def test_a_place_has_one_pool_and_is_verified_whatever_backends_are():

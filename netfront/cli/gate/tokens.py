@@ -156,7 +156,7 @@ def parse_issuer(text: str, *, is_insecure: bool = False) -> IssuerPlan:
     Raises:
         UsageError: of a single fault.
     """
-    way = parse_way(text)
+    way = parse_way(text, instead="what an issuer says of itself is public: write its URL without them")
     if "?" in way.target:
         raise UsageError.of(text, "an issuer's URL has no query", "as in https://id.example.com")
     if way.endpoint.scheme == "http" and not (is_insecure or is_loopback_name(way.endpoint.host)):

@@ -8,6 +8,9 @@ from netfront.errors import UsageError
 __all__ = ["Way", "parse_way"]
 
 _HINT = "as in https://id.example.com or http://:9100/check"
+_ADDING = (
+    "name a netfront proxy on this machine that stands before it and adds them by --header 'Authorization: …'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +44,22 @@ class Way:
         return self.endpoint.url + self.target
 
 
-def parse_way(text: str) -> Way:
+def parse_way(text: str, *, instead: str = _ADDING) -> Way:
     """Read a URL. Its path and query are taken as they are: whoever asks with them has them parsed.
 
+    Args:
+        instead: what to do where it has credentials.
     Raises:
-        UsageError: of a single fault, which names the text as given.
+        UsageError: of a single fault, which names the text as given, but for credentials.
     """
     scheme, colon, rest = text.partition("://")
     if not colon or scheme.lower() not in ("http", "https"):
         raise UsageError.of(text, "not an http:// or https:// URL", _HINT)
     end = next((at for at, char in enumerate(rest) if char in "/?#"), len(rest))
     place, target = f"{scheme}://{rest[:end]}", rest[end:]
+    if "@" in rest[:end]:
+        shown = f"{scheme}://…@{rest[:end].rpartition('@')[2]}"
+        raise UsageError.of(shown, "netfront sends no credentials of its own there", instead)
     if "#" in target:
         raise UsageError.of(text, "a URL that is asked has no fragment")
     if any(char <= " " or char == "\x7f" for char in target):
