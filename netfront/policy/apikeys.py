@@ -38,6 +38,9 @@ class ApiKeys:
         """Tell whose key it is; None: nobody's."""
         return self.by_hash.get(hashlib.sha256(key).digest())
 
+    def __len__(self) -> int:
+        return len(self.by_hash)
+
     def __repr__(self) -> str:
         return f"<ApiKeys: {len(self.by_hash)}>"
 
@@ -60,7 +63,7 @@ def is_key_name(name: str) -> bool:
 
 
 def parse_keys(text: str, what: str) -> ApiKeys:
-    """Read a file of keys.
+    """Read a file of keys; it may hold none.
 
     Args:
         what: names the file in messages.
@@ -87,10 +90,6 @@ def parse_keys(text: str, what: str) -> ApiKeys:
             faults.append(Fault(place, "this key is there already", "remove one of the lines"))
         else:
             keys[digest] = _identity(words[0], words[2:])
-    if not keys and not faults:
-        faults.append(
-            Fault(what, "no key is in it", "netfront gateway --new-key NAME prints a key and its line")
-        )
     if faults:
         raise UsageError(*faults)
     return ApiKeys(keys)

@@ -53,12 +53,15 @@ class Passwords:
             return False
         return _verify(known, password)
 
+    def __len__(self) -> int:
+        return len(self.hashes)
+
     def __repr__(self) -> str:
         return f"<Passwords of {len(self.hashes)} users>"
 
 
 def parse_passwords(text: str, what: str) -> Passwords:
-    """Read a file of users and hashes.
+    """Read a file of users and hashes; it may hold none.
 
     Args:
         what: names the file in messages.
@@ -83,8 +86,6 @@ def parse_passwords(text: str, what: str) -> Passwords:
             faults.append(Fault(place, why, f"make it with: htpasswd -B FILE {user}"))
         else:
             hashes[user] = hashed
-    if not hashes and not faults:
-        faults.append(Fault(what, "no user is in it", "make the file with: htpasswd -cB FILE USER"))
     if faults:
         raise UsageError(*faults)
     return Passwords(hashes)

@@ -376,6 +376,30 @@ def test_a_file_that_others_can_write_is_refused_and_one_they_can_read_told_of(t
         assert bool(told) is is_told
 
 
+@pytest.mark.parametrize("text", ["", "# nobody", "\n"])
+@pytest.mark.parametrize(("kind", "hint"), [("keys", "--new-key"), ("passwords", "htpasswd")])
+def test_a_file_of_nobody_is_refused_at_the_start(tmp_path, text, kind, hint):
+    file = tmp_path / "file"
+    file.write_text(text)
+    file.chmod(0o600)
+    with pytest.raises(UsageError) as raised:
+        Credentials(**{"keys": [], "passwords": [], kind: [str(file)]}, tell=print)
+    assert f"@{file}: nobody is in it\n" in str(raised.value)
+    assert hint in str(raised.value)
+
+
+def test_the_last_user_can_be_shut_out(tmp_path):
+    users = tmp_path / "users"
+    users.write_text("ann:{SHA}I7dElEdfX4dJgLdnbVEeI9iG2mQ=\n")
+    users.chmod(0o600)
+    held = Credentials([], [str(users)], print)
+    remembered = held.passwords[str(users)].remembered
+    write(users, "")
+    assert held.look() == [f"--basic @{users}: read again, and nobody is in it: by it nobody comes in"]
+    assert held.passwords[str(users)].remembered is not remembered
+    assert not held.passwords[str(users)].file.held.are_right("ann", b"")
+
+
 def test_files_are_read_again_and_what_is_wrong_is_never_used(tmp_path):
     keys, users = tmp_path / "keys", tmp_path / "users"
     keys.write_text(key_line("shop", "one"))
@@ -391,6 +415,13 @@ def test_files_are_read_again_and_what_is_wrong_is_never_used(tmp_path):
     assert held.keys[str(keys)].owner(b"one") is None
     assert held.keys[str(keys)].owner(b"two").user == "shop"
 
+    write(keys, "# shop has gone")
+    assert held.look() == [f"--api-key @{keys}: read again, and nobody is in it: by it nobody comes in"]
+    assert held.keys[str(keys)].owner(b"two") is None
+    assert Credentials([str(keys)], [], print, held).keys[str(keys)].owner(b"two") is None
+
+    write(keys, key_line("shop", "two"))
+    assert held.look() == [f"--api-key @{keys}: read again"]
     write(keys, "nonsense")
     assert held.look()[0].startswith("what was read before stays in use: ")
     assert held.keys[str(keys)].owner(b"two").user == "shop"

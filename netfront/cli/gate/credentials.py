@@ -2,6 +2,7 @@
 
 Who can write such a file can let themselves in, so one that others can write is refused, and one that others can read
 is told of: hashes can be guessed at at leisure. A file that is gone or wrong later leaves what was read of it in use.
+One with nobody in it is a mistake at the start; later it is how the last one is shut out.
 """
 
 import os
@@ -105,14 +106,16 @@ class WatchedFile(Generic[_T]):
             return [f"what was read before stays in use: {error}"]
         self.held = held
         self._take(held)
-        return [*told, f"{self._what}: read again"]
+        nobody = "" if held else ", and nobody is in it: by it nobody comes in"
+        return [*told, f"{self._what}: read again{nobody}"]
 
 
 class KeyFile:
     """The file of --api-key."""
 
     def __init__(self, path: str, tell: Tell) -> None:
-        self.file: WatchedFile[ApiKeys] = _watched("--api-key", path, parse_keys, tell, lambda _: None)
+        hint = "netfront gateway --new-key NAME prints a key and its line"
+        self.file: WatchedFile[ApiKeys] = _watched("--api-key", path, parse_keys, tell, lambda _: None, hint)
 
     def owner(self, key: bytes) -> Identity | None:
         """Tell whose key it is; None: nobody's."""
@@ -127,7 +130,8 @@ class PasswordFile:
     """
 
     def __init__(self, path: str, threads: Threads, tell: Tell) -> None:
-        self.file: WatchedFile[Passwords] = _watched("--basic", path, parse_passwords, tell, self._take)
+        hint = "make the file with: htpasswd -cB FILE USER"
+        self.file: WatchedFile[Passwords] = _watched("--basic", path, parse_passwords, tell, self._take, hint)
         self._threads = threads
         self.remembered = _remembered()
 
@@ -193,10 +197,14 @@ class Credentials:
 
 
 def _watched(
-    flag: str, path: str, parse: Callable[[str, str], _T], tell: Tell, take: Callable[[_T], None]
+    flag: str, path: str, parse: Callable[[str, str], _T], tell: Tell, take: Callable[[_T], None], hint: str
 ) -> WatchedFile[_T]:
+    """Read a file for the first time. Raises UsageError: it is wrong, or nobody is in it."""
     what = f"{flag} @{path}"
-    return WatchedFile(what, path, lambda told: parse(read_guarded(path, what, told), what), tell, take=take)
+    file = WatchedFile(what, path, lambda told: parse(read_guarded(path, what, told), what), tell, take=take)
+    if not file.held:
+        raise UsageError.of(what, "nobody is in it", hint)
+    return file
 
 
 def _is_pipe(path: str) -> bool:
