@@ -103,6 +103,7 @@ def _check_policies(policies: Iterable[Policy], routes: Sequence[RoutePlan], fau
     """A policy that guards nothing is a typing error that would leave something open."""
     read = [route for route in routes if route.kind == "http"]
     near, near_read = (Near((route.scope, route.scope) for route in some) for some in (routes, read))
+    near_all = Near((route.scope, route) for route in routes)
     for policy in policies:
         scope = policy.scope
         if scope is None:
@@ -113,7 +114,7 @@ def _check_policies(policies: Iterable[Policy], routes: Sequence[RoutePlan], fau
         elif read and _tells_of_requests(policy) and not any(map(scope.meets, near_read.of(scope))):
             hint = f"requests are read on the routes {_scopes(read)} alone"
             faults.add(policy.given, "its scope meets no route of requests", hint, word=policy.word)
-        elif policy.given.partition(" ")[0] in _FORWARDING and not _is_forwarded(scope, routes):
+        elif policy.given.partition(" ")[0] in _FORWARDING and not _is_forwarded(scope, near_all.of(scope)):
             faults.add(
                 policy.given, "it has no effect", f"{scope} is answered by ourselves", word=policy.word
             )
