@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _RANGE = re.compile(r":?(\d{1,5})-(\d{1,5})", re.ASCII)
-_PORT = re.compile(r"^\d+$|:\d+($|/)", re.ASCII)
+_PORT = re.compile(r"^:?\d+(-\d+)?$|:\d+($|/)", re.ASCII)
 _ESCAPE = re.compile(r"%2[BbCc]")
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _NEARLY_URL = re.compile(r"(https?):?/+([^/].*)")

@@ -122,6 +122,19 @@ def test_bare_targets_serve_everything_together():
     assert [target.endpoint.port for target in made.pool("/").targets] == [3001, 3002, 3003]
 
 
+@pytest.mark.parametrize(
+    ("listen", "text"),
+    [
+        ("tcp://:8201", "3201-3203"),
+        ("udp://:5353", ":3201-3203+weight=2"),
+        ("tcp://:8200", ":8200=3201-3203"),
+    ],
+)
+def test_a_range_of_ports_is_as_good_as_ports_where_bytes_are_passed_on(listen, text):
+    made = plan_serving("balance", ServeFlags(targets=(text,), listen=[listen]))
+    assert [target.endpoint.port for target in made.pools[0].targets] == [3201, 3202, 3203]
+
+
 def test_routes_of_a_listener_come_first_and_belong_to_it_alone():
     made = plan("/x=:1", ":81=:2", listen=["http://:80", "http://:81"])
     assert [(str(route.scope), route.listener, route.pool) for route in made.routes] == [
