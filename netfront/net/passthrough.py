@@ -80,7 +80,7 @@ class Passthrough:
             if not early:
                 early = stream.receive_now() or b""  # what is there goes into the handshake with the backend
             if not tries.begin():
-                await tries.wait()
+                await tries.wait(self._connect_time)
             while not passage.ended:
                 try:
                     backend, out = await dial_any(tries, timeout=self._connect_time, has_words=bool(early))
@@ -194,22 +194,28 @@ class _Tries:
         self.has_more = True
 
     def begin(self) -> bool:
-        """Pick the first to dial; False where all are busy: then `wait`. Raises NoBackend: there is none."""
+        """Pick the first to dial; False where that takes a while: then `wait`. Raises NoBackend: there is none."""
         try:
             self._first = self._take()
         except NoBackend as error:
-            if not error.is_full:
+            if not (error.is_full or self._is_early):
                 raise
             return False
         return True
 
-    async def wait(self) -> None:
-        """Wait in the queue for the first to dial.
+    async def wait(self, longest: float) -> None:
+        """Wait for the first to dial: until it is known who is there, and in the queue where all are busy.
 
+        Args:
+            longest: seconds to wait for names that are looked up for the first time.
         Raises:
-            NoBackend: the queue is full, or it took too long.
+            NoBackend: there is none, the queue is full, or it took too long.
             ClientGone: it left meanwhile.
         """
+        if self._is_early:
+            await self._wait_for_names(longest)
+            if self.begin():
+                return
         # where backends mind protocols some will not do, and a place at those is for others
         await self._wait(stands_by=len({backend.member.alpn for backend in self._pool.backends}) > 1)
 
@@ -233,6 +239,21 @@ class _Tries:
             await self._wait(stands_by=True)
         self._is_full, self.has_more = False, True
         return True
+
+    @property
+    def _is_early(self) -> bool:
+        """Whether nobody is known yet, and somebody may be soon."""
+        return self._pool.is_awaited and not self._pool.backends
+
+    async def _wait_for_names(self, longest: float) -> None:
+        pool, until = self._pool, clock() + longest
+        while self._is_early and clock() < until:
+            pool.changed.clear()
+            await first(pool.changed, self.gone, until=until)
+            if self.gone.is_set and self.has_left():
+                raise ClientGone
+        if self._is_early:
+            raise NoBackend("the pool is empty")
 
     async def _wait(self, *, stands_by: bool) -> None:
         waited = partial(self._take, has_waited=True)

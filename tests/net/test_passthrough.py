@@ -228,6 +228,64 @@ async def test_an_empty_pool_rejects(mode):
     assert passages[0].outcome == "the pool is empty"
 
 
+@asynccontextmanager
+async def early(mode, passages, connect_time=60.0, **kinds):
+    """A client of a pool whose names are looked up for the first time; give both, and the port."""
+    pool = pool_of()
+    pool.is_awaited = True
+    front = Passthrough([(Scope(), pool)], connect_time=connect_time, observers=[passages.append], **kinds)
+    async with listening(mode, front.serve) as port, await connect(port) as client:
+        with trio.fail_after(10):
+            while not (front.open or passages):
+                await trio.sleep(0.005)
+            yield pool, client, port
+
+
+@both_modes
+@pytest.mark.parametrize("hears", [False, True])
+async def test_who_comes_while_names_are_first_looked_up_is_served_once_they_are(mode, hears):
+    passages, answers = [], []
+    async with backend(naming(b"a")) as a, early(mode, passages, hears=hears) as (pool, client, port):
+        await client.send_all(hello())
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(ask_into, answers, port)  # ends its sending, and still wants to hear
+            pool.changed.set()  # news, but not of anybody
+            await trio.sleep(0.05)
+            pool.replace([member(a)])
+            assert await client.receive_some(2) == b"a:"
+    assert answers == [True] * 3
+    assert {one.tries for one in passages} == {1}
+
+
+async def ask_into(answers, port):
+    asked = hello()
+    answers.append(await ask(port, asked) == b"a:" + asked)
+
+
+@both_modes
+@pytest.mark.parametrize("is_late", [True, False])
+async def test_names_that_lead_nowhere_are_waited_for_no_longer_than_a_backend(mode, is_late):
+    passages = []
+    async with early(mode, passages, connect_time=0.2 if is_late else 60.0) as (pool, client, _):
+        if not is_late:
+            pool.is_awaited = False
+            pool.changed.set()
+        with pytest.raises(trio.BrokenResourceError):
+            await client.receive_some()
+        await told(passages)
+    assert seen(passages) == [(0, 0, 0, (), "the pool is empty")]
+
+
+@both_modes
+async def test_who_leaves_while_names_are_first_looked_up_is_waited_for_no_more(mode):
+    passages = []
+    async with early(mode, passages) as (_, client, _):
+        await resetting(client)
+        await told(passages)
+    assert seen(passages) == [(0, 0, 0, (), "client: it left")]
+
+
 @both_modes
 async def test_a_backend_that_resets_before_any_byte_is_left_for_another(mode):
     passages = []
