@@ -84,17 +84,19 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         demo = Demo()
         opened.callback(close_listeners, (demo.listener,))
     services: dict[str, Service] = {}
+    secret = partial(sticky_secret, plan.sticky_key)
     renewed: list[Callable[[], None]] = []
     if kept is not None:
         renewed.append(partial(kept.transport.go_by, idle=limits.backend_idle_timeout, limits=heads))
     for pool in plan.pools:
         sources = sources_of(pool, contexts, demo)
         known = kept.services.get(pool.name) if kept is not None else None
-        if known is not None and known.is_kept_by(pool):
+        if known is not None:
+            known.make_ready(pool, secret)
             services[pool.name] = known
             renewed.append(partial(known.change, pool, sources))
         else:
-            services[pool.name] = Service(pool, sources, console, lambda: sticky_secret(plan.sticky_key))
+            services[pool.name] = Service(pool, sources, console, secret)
     transport = (
         kept.transport if kept is not None else Transport(idle=limits.backend_idle_timeout, limits=heads)
     )

@@ -70,16 +70,14 @@ class Service:
         self.plan = plan
         self._console = console
         self.stickiness: Stickiness | None = None
+        """The cookies of those that stick; None before any did."""
         self._watch: Watch | None = None
         self._scope = trio.CancelScope()
-        rng = random.Random()
-        picker: Picker[Backend] | None = None
-        lb = plan.balance.lb
-        if lb.policy == "sticky":
-            self.stickiness = Stickiness(secret(), lb.key.encode())
-            picker = Sticky(make_picker("rr", rng), self.stickiness.token)
+        self._rng = random.Random()
+        if plan.balance.lb.policy == "sticky":
+            self._make_stickiness(plan, secret)
         notice = partial(console.backend_changed, plan.name)
-        self.pool = Pool(plan.name, [], notice, rules=_rules(plan), rng=rng, picker=picker)
+        self.pool = Pool(plan.name, [], notice, rules=_rules(plan), rng=self._rng, picker=self._picker(plan))
         self.pool.is_awaited = any(source.follow is not Follow.NOTHING for source in sources)
         self.members = Members(self.pool, sources, tell=console.note, changed=console.members_changed)
 
@@ -88,18 +86,29 @@ class Service:
         """Whether requests are under way to it, or connections kept."""
         return any(one.in_flight or one.idle for one in (*self.pool.backends, *self.pool.leaving))
 
-    def is_kept_by(self, plan: PoolPlan) -> bool:
-        """Tell whether it may take this plan: how it picks cannot change under way, but for the name of a cookie."""
-        now, then = self.plan.balance.lb, plan.balance.lb
-        return plan.name == self.plan.name and (now == then or now.policy == then.policy == "sticky")
+    def make_ready(self, plan: PoolPlan, secret: Callable[[], bytes]) -> None:
+        """Make what another plan will need; nothing changes before `change`. Raises UsageError: the secret is wrong."""
+        if plan.balance.lb.policy == "sticky" != self.plan.balance.lb.policy:
+            self._make_stickiness(plan, secret)
 
     def change(self, plan: PoolPlan, sources: list[Source]) -> None:
-        """Take another plan; what is known of members that stay is kept."""
+        """Take another plan, which was made ready for; what is known of members that stay is kept."""
+        was, lb = self.plan.balance.lb, plan.balance.lb
         self.plan = plan
-        if self.stickiness is not None:
-            self.stickiness.cookie = plan.balance.lb.key.encode()
-        self.pool.rules = _rules(plan)
+        if self.stickiness is not None and lb.policy == "sticky":
+            self.stickiness.cookie = lb.key.encode()
+        self.pool.go_by(_rules(plan), self._picker(plan) if lb.policy != was.policy else None)
         self.members.change(sources)
+
+    def _make_stickiness(self, plan: PoolPlan, secret: Callable[[], bytes]) -> None:
+        self.stickiness = Stickiness(secret(), plan.balance.lb.key.encode())
+
+    def _picker(self, plan: PoolPlan) -> Picker[Backend]:
+        picker: Picker[Backend] = make_picker(_rules(plan).lb, self._rng)
+        if plan.balance.lb.policy == "sticky":
+            assert self.stickiness is not None
+            return Sticky(picker, self.stickiness.token)
+        return picker
 
     def stick(self, request: Request, response: Response) -> None:
         """Have the client come back to the backend that answered, unless that stood in for the one it came for."""
@@ -188,8 +197,12 @@ class Service:
 def key_of(
     lb: LbPlan, stickiness: Stickiness | None, trusted: Callable[[str], bool] | None
 ) -> Callable[[Request], bytes | None] | None:
-    """Make what gives the key of a request; None where nothing is picked by key."""
-    if stickiness is not None:
+    """Make what gives the key of a request; None where nothing is picked by key.
+
+    Args:
+        stickiness: of the service; heeded where it is to stick.
+    """
+    if lb.policy == "sticky" and stickiness is not None:
         return stickiness.key
     if lb.policy != "hash":
         return None

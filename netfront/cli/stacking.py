@@ -11,7 +11,7 @@ from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
-from netfront.cli.plan import Place, RoutePlan, Settings, places
+from netfront.cli.plan import LbPlan, Place, RoutePlan, Settings, places
 from netfront.cli.services import Service, key_of
 from netfront.filters.answer_errors import answer_errors
 from netfront.filters.edit_fields import (
@@ -34,7 +34,7 @@ from netfront.filters.router import Holds, Rules, Served, may_be_passed_over, ro
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
-from netfront.http.message import Handler, Request, stack
+from netfront.http.message import Handler, Request, Response, stack
 from netfront.net.backend import Member
 from netfront.net.dial import proxy_line
 from netfront.net.tasks import Tasks
@@ -149,23 +149,30 @@ class _Services:
                 patience=Patience(settings.timeout, plan.limits.read_timeout, plan.limits.stream_timeout),
                 # a rewritten path has none any more
                 prefix=b"/" if settings.gate.rewrite is not None else route.scope.prefix.encode(),
-                edits=self._backend_edits(behind, settings),
+                edits=self._backend_edits(behind, pool.balance.lb, settings),
                 retry=RetryRules(settings.retry.resets, settings.retry.statuses, settings.retry_body),
                 hedging=_hedging(settings, parts.tasks) if pool.may_have_several else None,
-                key=key_of(behind.plan.balance.lb, behind.stickiness, self._trusted),
+                key=key_of(pool.balance.lb, behind.stickiness, self._trusted),
                 most_body=settings.most_body,
             ),
         )
 
-    def _backend_edits(self, behind: Service, settings: Settings) -> list[ResponseEdit]:
-        """Give what is done to the answers of backends."""
+    def _backend_edits(self, behind: Service, lb: LbPlan, settings: Settings) -> list[ResponseEdit]:
+        """Give what is done to the answers of backends.
+
+        Args:
+            lb: how the pool will pick: on a reload it picks in the way before until all is put together.
+        """
         tell = self._plan.tell
+        # what forwards goes by how the pool picks at present
+        is_timed = lb.policy == "latency" != behind.pool.rules.lb
         hidden = (not tell.keep_server) << HIDDEN | self._plan.edges.request_id << ID
         return [
+            *([_note_latency] if is_timed else ()),
             public_names,  # before anything a flag adds: it looks for what the backend said
             *([hides(hidden)] if hidden else ()),
             *self._edits_of(settings),
-            *([behind.stick] if behind.stickiness is not None else ()),
+            *([behind.stick] if lb.policy == "sticky" else ()),
             *([name_backend] if tell.backend else ()),
         ]
 
@@ -182,6 +189,13 @@ def _rules(settings: Settings) -> Rules:
 
 def _holds(condition: Condition) -> Holds:
     return lambda request: condition.holds(request.fields, request.target.query)
+
+
+def _note_latency(request: Request, response: Response) -> None:
+    """Note how quick a backend was, for a pool that comes to pick by that."""
+    exchange = request.exchange
+    if exchange.backend is not None:
+        exchange.backend.answered(exchange.first - exchange.asked, exchange.first)
 
 
 def _hedging(settings: Settings, tasks: Tasks) -> Hedging | None:

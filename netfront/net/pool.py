@@ -501,6 +501,20 @@ class Pool:
         self.changed.set()
         self.renewed.set()
 
+    def go_by(self, rules: PoolRules, picker: Picker[Backend] | None = None) -> None:
+        """Go by other rules from here on; what is under way, and what is known of backends, stays.
+
+        What they say of health holds for those that are in the next `replace`.
+
+        Args:
+            picker: in place of the one there is; None keeps that.
+        """
+        self.rules = rules
+        if picker is not None:
+            self._picker = picker
+            self._keeps_full = isinstance(picker, Hashed)
+            self._arrange(_now())
+
     def leave(self) -> None:
         """Take note that nobody comes here any more: connections are closed as they turn idle, flows go elsewhere.
 

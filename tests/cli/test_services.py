@@ -80,19 +80,36 @@ def test_a_backend_that_is_named_twice_is_one():
     ]
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "is_kept"),
-    [
-        ({}, {}, True),
-        ({}, {"health": ["/h"]}, True),
-        ({}, {"queue_timeout": ["1s"]}, True),
-        ({}, {"lb": ["least"]}, False),
-        ({"lb": ["hash:ip"]}, {"lb": ["hash:url"]}, False),
-    ],
-)
-def test_how_it_picks_cannot_change_under_way(before, after, is_kept):
-    service = service_of(pool_plan("http://127.0.0.1:1+max=1", **before))
-    assert service.is_kept_by(pool_plan("http://127.0.0.1:2+max=1", **after)) is is_kept
+def changed(service, *targets, **flags):
+    plan = pool_plan(*targets, **flags)
+    service.make_ready(plan, lambda: b"0123456789abcdef")
+    service.change(plan, sources_of(plan, {}, None))
+
+
+@pytest.mark.parametrize("before", ["rr", "latency", "hash:ip", "sticky"])
+@pytest.mark.parametrize("after", ["first", "least", "hash:url", "sticky:b"])
+async def test_how_it_picks_changes_under_way(before, after):
+    service = service_of(pool_plan("http://127.0.0.1:1", "http://127.0.0.1:2", lb=[before]))
+    pool, (stays, leaves) = service.pool, service.pool.backends
+    stays.is_drained = True
+    lease = pool.take(None, (stays,), trio.current_time())
+    changed(service, "http://127.0.0.1:1", "http://127.0.0.1:3", lb=[after])
+    assert service.pool is pool
+    assert (pool.backends[0], pool.backends[0].is_drained) == (stays, True)
+    assert pool.leaving == [leaves]
+    lease.done(DONE)
+    token = service.stickiness and service.stickiness.token(pool.backends[1].name)
+    assert pool.is_bound(token, pool.backends[1]) is after.startswith("sticky")
+    assert pool.take(token, (), trio.current_time()).backend is pool.backends[1]
+
+
+def test_the_members_that_change_with_the_way_of_picking_are_told(capsys):
+    console = Console(quiet=False, json_events=False, color=False)
+    plan = pool_plan("http://127.0.0.1:1", "http://127.0.0.1:2")
+    service = Service(plan, sources_of(plan, {}, None), console, bytes)
+    changed(service, "http://127.0.0.1:1", "http://127.0.0.1:3", lb=["least"])
+    console.flush()
+    assert "http://127.0.0.1:3 joined; http://127.0.0.1:2 left" in capsys.readouterr().err
 
 
 async def test_another_plan_keeps_what_is_known_of_those_that_stay():
@@ -172,16 +189,20 @@ async def test_the_built_in_origin_is_dialled_on_its_own_port():
 
 def test_a_cookie_of_another_name_is_taken_under_way():
     """Its name goes by the routes before it; what is known of backends is not lost by that."""
-    before, after = (
-        pool_plan("http://127.0.0.1:1", "http://127.0.0.1:2", lb=[lb]) for lb in ("sticky:a", "sticky:b")
-    )
-    service = service_of(before)
+    places = "http://127.0.0.1:1", "http://127.0.0.1:2"
+    service = service_of(pool_plan(*places, lb=["sticky:a"]))
     backends = list(service.pool.backends)
-    assert service.is_kept_by(after)
-    service.change(after, sources_of(after, {}, None))
+    changed(service, *places, lb=["sticky:b"])
     assert service.stickiness.cookie == b"b"
     assert service.pool.backends == backends
-    assert not service.is_kept_by(pool_plan("http://127.0.0.1:1", "http://127.0.0.1:2"))
+
+
+def test_nothing_sticks_otherwise_before_a_plan_takes_over():
+    places = "http://127.0.0.1:1", "http://127.0.0.1:2"
+    service = service_of(pool_plan(*places, lb=["sticky:a"]))
+    before = service.stickiness
+    service.make_ready(pool_plan(*places, lb=["sticky:b"]), bytes)
+    assert (service.stickiness, before.cookie) == (before, b"a")
 
 
 def test_the_secret_is_asked_for_only_where_cookies_are_signed():

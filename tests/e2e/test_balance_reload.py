@@ -4,6 +4,7 @@ import signal
 import socket
 import ssl
 import threading
+import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 
@@ -154,6 +155,35 @@ def test_way_of_picking_changes_under_load(file):
             assert set(load.answers) == {b"a"}
 
 
+@pytest.mark.parametrize("before", ["rr", "sticky"])
+@pytest.mark.parametrize("after", ["latency", "hash:url", "sticky"])
+def test_who_is_down_stays_so_as_the_way_of_picking_changes(file, before, after):
+    with named(2) as (a, b):
+        gone = f"127.0.0.1:{free_port()}"
+        file.write(a.place, gone, f"--lb {before}")
+        with running("balance", str(file)) as front:
+            until(lambda: [ask(front.port) for _ in range(4)] and " is down" in front.stderr)
+            file.rewrite(front, a.place, gone, b.place, f"--lb {after}", hup=True)
+            until(lambda: "joined" in front.stderr)
+            assert set(tally(front.port, 20)) <= {"a", "b"}
+            assert front.stderr.count(" is down") == 1
+
+
+def test_the_quicker_is_known_once_it_is_picked(file):
+    def slow(connection: Connection) -> None:
+        while True:
+            connection.read_request()
+            time.sleep(0.03)
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na")
+
+    with named(2) as (a, b):
+        a.play(slow)
+        file.write(a.place, b.place)
+        with running("balance", str(file)) as front:
+            file.rewrite(front, a.place, b.place, "--lb latency", hup=True)
+            assert tally(front.port, 30).get("a", 0) < 6
+
+
 def test_names_come_in_place_of_addresses_under_load(file):
     with dns_server() as names, named(2) as (a, b):
         names.set("db.internal", "A", "127.0.0.1")
@@ -211,14 +241,25 @@ def test_a_bad_file_is_told_by_its_line_and_the_old_plan_stays(file):
             until(lambda: set(tally(front.port, 2)) == {"b"})
 
 
-def test_another_way_to_pick_leaves_no_connections_behind(file):
+def test_another_way_to_pick_goes_on_with_the_connections_there_are(file):
+    with named(1) as (a,):
+        file.write(a.place)
+        with running("balance", str(file)) as front:
+            assert ask(front.port).body == b"a"
+            file.rewrite(front, a.place, "--lb least")
+            assert ask(front.port).body == b"a"
+            asked = [len(one.requests) for one in a.origin.connections if one.requests]
+            assert asked == [2]  # a probe of the start asks nothing
+
+
+def test_another_route_leaves_no_connections_behind(file):
     with named(1) as (a,):
         file.write(a.place)
         with running("balance", str(file)) as front:
             assert ask(front.port).body == b"a"
             before = [one for one in a.origin.connections if not one.ended.is_set()]
             assert before
-            file.rewrite(front, a.place, "--lb least")
+            file.rewrite(front, f"GET /={a.place}")
             assert ask(front.port).body == b"a"
             assert all(one.ended.wait(PATIENCE / 2) for one in before)  # the origin itself would end them
             assert any(not one.ended.is_set() for one in a.origin.connections)

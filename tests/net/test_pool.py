@@ -555,6 +555,36 @@ def test_other_rules_hold_for_those_that_are_there(steps):
     assert [one.is_up for one in pool.backends] == [False, True]
 
 
+@pytest.mark.parametrize("before", PICKERS)
+@pytest.mark.parametrize("lb", PICKERS)
+def test_the_way_of_picking_changes_under_way_and_nothing_is_forgotten(before, lb, steps):
+    pool = pool_of(member(1, max=2), member(2, max=2), 3, lb=before)
+    down = eject(pool, steps, 2)
+    held = [take(pool, steps) for _ in range(3)]
+    pool.go_by(PoolRules(lb=lb), make_picker(lb, random.Random(0)))
+    assert not down.is_up
+    assert sum(one.in_flight for one in pool.backends) == 3
+    held.append(take(pool, steps))
+    assert [one.in_flight for one in pool.backends] == [2, 2, 0]
+    for lease in held:
+        lease.done(DONE)
+    assert sorted(names(take(pool, steps) for _ in range(4))) == ["b1", "b1", "b2", "b2"]
+    assert {one.in_flight for one in pool.backends} == {0, 2}
+
+
+def test_who_waits_for_a_place_is_picked_for_in_the_other_way(steps):
+    pool = pool_of(member(1, max=1), member(2, max=1))
+    pool.go_by(PoolRules(lb="first"), make_picker("first", random.Random(0)))
+    leases = [take(pool, steps), take(pool, steps)]
+    assert names(leases) == ["b1", "b2"]
+    for lease in leases:
+        lease.done(DONE)
+    for _ in range(3):
+        lease = take(pool, steps)
+        assert names([lease]) == ["b1"]
+        lease.done(DONE)
+
+
 def test_a_slow_start_gives_less_at_first_and_the_whole_in_the_end(steps):
     pool = pool_of(1, 2, slow_start=30.0)
     backend = eject(pool, steps, 0)
