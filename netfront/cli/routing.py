@@ -22,7 +22,7 @@ from netfront.cli.plan import (
 )
 from netfront.cli.policies import settle
 from netfront.cli.scoped import Policy
-from netfront.cli.targets import plan_target
+from netfront.cli.targets import NO_TLS, is_spoken_over_tls, plan_target
 from netfront.endpoint import Endpoint
 from netfront.errors import UsageError
 from netfront.policy.condition import Condition
@@ -242,6 +242,13 @@ def _kind_of(command: str, word: Word, arg: RouteArg, kinds: Sequence[str], faul
         return kinds[0]
     kind = said.pop()
     assert kind is not None
+    if (
+        kind not in kinds
+        and set(kinds) == {"udp"}
+        and any(is_spoken_over_tls(one.endpoint) for one in arg.targets)
+    ):
+        faults.add(word, NO_TLS, f"write host:PORT, or add --listen {kind}://:PORT", word=word)
+        return None
     if kind not in kinds:
         hint = f"add --listen {kind}://:PORT" if command != "proxy" else "netfront balance listens on it"
         faults.add(word, f"no listener is for {kind}://", hint, word=word)

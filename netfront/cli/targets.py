@@ -10,10 +10,11 @@ from netfront.cli.grammar import TargetArg
 from netfront.cli.plan import BackendTlsPlan, TargetPlan
 from netfront.endpoint import Endpoint, is_loopback_name, service_domain
 
-__all__ = ["follows_name", "plan_target"]
+__all__ = ["NO_TLS", "follows_name", "is_spoken_over_tls", "plan_target"]
 
 _SPOKEN = {"http": ("http", "https"), "tcp": ("tcp", "tls"), "udp": ("udp",)}
 """Schemes in which backends are spoken to, by the kind of listener."""
+NO_TLS = "datagrams are passed on as they come: udp:// has no TLS"
 
 
 def plan_target(word: Word, target: TargetArg, kind: str, flags: ServeFlags, faults: Faults) -> TargetPlan:
@@ -66,6 +67,11 @@ def follows_name(endpoint: Endpoint) -> bool:
     return False
 
 
+def is_spoken_over_tls(endpoint: Endpoint) -> bool:
+    """Tell whether the scheme of a target, as it was given, asks for TLS."""
+    return endpoint.scheme.removeprefix("srv+") in ("https", "tls")
+
+
 def _dialled(word: Word, endpoint: Endpoint, kind: str, faults: Faults) -> Endpoint:
     """Make everything explicit that a target left open."""
     plain = _SPOKEN[kind][0]
@@ -74,13 +80,12 @@ def _dialled(word: Word, endpoint: Endpoint, kind: str, faults: Faults) -> Endpo
             faults.add(word, "a unix socket takes no datagrams here", "name host:port", word=word)
         return replace(endpoint, scheme=plain, path=path_in(word, endpoint.path))
     scheme = endpoint.scheme
-    if scheme.startswith("srv"):
-        if endpoint.port not in (0, 80, 443):
-            faults.add(word, "a service has its ports in DNS", f"write {scheme}://{endpoint.host}", word=word)
-        return replace(endpoint, scheme=scheme.partition("+")[2] or plain, port=0)
-    if kind == "http" and endpoint.is_demo:
-        return endpoint
-    if scheme and scheme not in _SPOKEN[kind]:
+    if kind == "udp" and is_spoken_over_tls(endpoint):
+        faults.add(word, NO_TLS, "write host:PORT or srv://NAME", word=word)
+        return replace(endpoint, scheme=plain)
+    is_service = scheme.startswith("srv")
+    spoken = scheme.partition("+")[2] if is_service else scheme
+    if spoken and spoken not in _SPOKEN[kind] and not (kind == "http" and endpoint.is_demo):
         forms = {
             "http": "http://, https://, srv://, unix:FILE or demo:",
             "tcp": "host:port, tls://, srv:// or unix:FILE",
@@ -88,10 +93,16 @@ def _dialled(word: Word, endpoint: Endpoint, kind: str, faults: Faults) -> Endpo
         }
         why = f"{scheme}:// is not spoken to backends of a {plain}:// listener"
         faults.add(word, why, f"a target is {forms[kind]}", word=word)
-        return replace(endpoint, scheme=plain)
+        spoken = plain
+    if is_service:
+        if endpoint.port not in (0, 80, 443):
+            faults.add(word, "a service has its ports in DNS", f"write {scheme}://{endpoint.host}", word=word)
+        return replace(endpoint, scheme=spoken or plain, port=0)
+    if kind == "http" and endpoint.is_demo:
+        return endpoint
     if kind != "http" and endpoint.base:
         faults.add(word, f"{kind}:// has no paths", f"write {endpoint.authority}", word=word)
-    return replace(endpoint, scheme=scheme or plain)
+    return replace(endpoint, scheme=spoken or plain)
 
 
 def _host(target: TargetArg, endpoint: Endpoint, authority: str, change: bool | None) -> str | None:

@@ -154,7 +154,13 @@ REFUSED = [
     ((*UDP, "[::1]"), "[::1]: ::1 has no port, and udp:// has no usual one\n"),
     ((*TCP, "-l", ":8080", "tcp://db:1,http://app:2"), "tcp://db:1,http://app:2: its targets are of different kinds\n"),
     ((*TCP, "-l", ":8080", "3001"), "3001: the listeners are of several kinds: tcp, http\n"),
-    ((*UDP, "tls://10.0.0.2:53"), "tls://10.0.0.2:53: no listener is for tcp://\n"),
+    ((*UDP, "tcp://10.0.0.2:53"), "tcp://10.0.0.2:53: no listener is for tcp://\n"),
+    ((*UDP, "tls://10.0.0.2:53"), "tls://10.0.0.2:53: datagrams are passed on as they come: udp:// has no TLS\n"
+                                  "  write host:PORT, or add --listen tcp://:PORT"),
+    ((*UDP, "https://x"), "https://x: datagrams are passed on as they come: udp:// has no TLS\n"
+                          "  write host:PORT, or add --listen http://:PORT"),
+    ((*UDP, ":5353=srv+tls://x"), ":5353=srv+tls://x: datagrams are passed on as they come: udp:// has no TLS\n"),
+    ((*TCP, ":5432=srv+https://x"), ":5432=srv+https://x: srv+https:// is not spoken to backends of a tcp://"),
     ((*UDP, "10.0.0.2:53", "--cert", "x.pem"), "--cert: it has no effect\n"),
     ((*UDP, "10.0.0.2:53", "--client-ca", "x.pem"), "--client-ca: it has no effect\n"),
     ((*UDP, "10.0.0.2:53+proxy=v2"), "10.0.0.2:53+proxy=v2: +proxy has no effect\n"),
