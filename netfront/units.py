@@ -53,7 +53,8 @@ def parse_duration(text: str, *, least: float = 0.0, most: float = inf, none: bo
             if bare
             else "not a duration, as in 200ms, 30s, 5m or 1h"
         )
-        raise UsageError.of(text, why, f"did you mean {text}s" if bare else hint)
+        is_meant = bare is not None and least <= float(text) <= most
+        raise UsageError.of(text, why, f"did you mean {text}s" if is_meant else hint)
     unit = match[2]
     seconds = float(match[1]) / 1000 if unit == "ms" else float(match[1]) * _SECONDS[unit]
     return _within(text, seconds, least, most, hint)

@@ -52,6 +52,13 @@ def test_duration_without_unit_is_refused_and_seconds_are_proposed():
     assert caught.value.faults[0].hint == "did you mean 30s"
 
 
+@pytest.mark.parametrize("text", ["0", "0.01", "7200"])
+def test_seconds_that_would_be_refused_are_not_proposed(text):
+    with pytest.raises(UsageError, match="needs a unit") as caught:
+        parse_duration(text, least=0.1, most=3600)
+    assert caught.value.faults[0].hint == "allowed is from 100ms to 1h"
+
+
 def test_none_is_for_ever_where_it_is_allowed():
     assert parse_duration("none", none=True) == inf
 
