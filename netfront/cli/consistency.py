@@ -4,7 +4,7 @@ A flag that would do nothing is refused, as is one that contradicts another: who
 policy whose scope no route meets guards nothing, and would leave something open.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from netfront.cli.faults import Faults
@@ -19,7 +19,7 @@ from netfront.cli.gate.restrictions import ApiKeyPlan
 from netfront.cli.gate.rules import check_rules
 from netfront.cli.gate.unguarded import check_unguarded
 from netfront.cli.listening import is_local_name, secure_schemes
-from netfront.cli.plan import ListenerPlan, PoolPlan, RoutePlan, ServePlan
+from netfront.cli.plan import ListenerPlan, PoolPlan, RetryPlan, RoutePlan, ServePlan, Settings
 from netfront.cli.scoped import Policy
 from netfront.cli.targets import follows_name
 from netfront.endpoint import Endpoint, is_loopback_name
@@ -47,6 +47,15 @@ _TCP_ONLY = (
     "name", "client_ca", "handshake_timeout", "max_connections", "max_per_address", "connect_timeout", "stream_timeout",
     "queue", "queue_timeout",
 )  # fmt: skip
+
+_FOR_SEVERAL: dict[str, Callable[[Settings], bool]] = {
+    "--hedge": lambda settings: bool(settings.hedge),
+    "--retry-on": lambda settings: settings.retry != RetryPlan(resets=False),
+    "--retry-body": lambda settings: settings.retry_body > 0,
+    "--slow-start": lambda settings: settings.balance.slow_start > 0,
+}
+"""Flags that do nothing where there is one backend, and whether a value asks for something. --eject-on is none of
+them: that a backend is down is told even where it goes on being asked."""
 
 _LOOPBACK = ("127.0.0.1", "::1")
 _LISTENED = {"localhost": _LOOPBACK, "*": _LOOPBACK, "0.0.0.0": _LOOPBACK[:1], "::": _LOOPBACK}
@@ -77,7 +86,9 @@ def find_contradictions(
     if command == "gateway" and flags.request_id:
         _check_request_id(routes, faults)
     _check_http_only(command, flags, listeners, faults)
-    _check_balancing(flags, routes, pools, faults)
+    _check_balancing(flags, pools, faults)
+    if not flags.files:  # what stands in a file may change, and is not to be refused for what it was before
+        _check_shares(policies, routes, pools, faults)
     _check_served(listeners, routes, faults)
     _check_loops(listeners, routes, pools, faults)
     _check_backend_flags(command, flags, pools, faults)
@@ -196,9 +207,7 @@ def _check_http_only(
         faults.add("--udp-timeout", "it has no effect", "no --listen is udp://")
 
 
-def _check_balancing(
-    flags: ServeFlags, routes: Sequence[RoutePlan], pools: Iterable[PoolPlan], faults: Faults
-) -> None:
+def _check_balancing(flags: ServeFlags, pools: Iterable[PoolPlan], faults: Faults) -> None:
     """Refuse flags of balancing that nothing heeds."""
     pools = list(pools)
     if flags.sticky_key is not None and not any(pool.balance.lb.policy == "sticky" for pool in pools):
@@ -211,6 +220,48 @@ def _check_balancing(
         target.is_service or follows_name(target.endpoint) for pool in pools for target in pool.targets
     ):
         faults.add("--resolver", "it has no effect", "no target has a name to be resolved")
+
+
+def _check_shares(
+    policies: Iterable[Policy], routes: Iterable[RoutePlan], pools: Iterable[PoolPlan], faults: Faults
+) -> None:
+    """Refuse what tells backends apart where there is but one, or where they are picked by their order alone."""
+    by_name = {pool.name: pool for pool in pools}
+    for pool in by_name.values():
+        for target in pool.targets:
+            if pool.balance.lb.policy == "first" and target.weight not in (0, 1):
+                what = f"{target.label}+weight={target.weight}"
+                faults.add(what, "+weight has no effect", "--lb first goes by the order of backends alone")
+        if pool.targets and not any(target.weight or target.is_service for target in pool.targets):
+            hint = "nobody would get a request: leave it off one of them"
+            faults.add(f"the backends of {pool.name}", "all are +weight=0", hint)
+    for policy in policies:
+        flag = policy.given.partition(" ")[0]
+        wants = _FOR_SEVERAL.get(flag)
+        if wants is None or not wants(policy.apply(Settings())):
+            continue
+        is_of_shares = flag == "--slow-start"
+        met = [
+            by_name[route.pool]
+            for route in routes
+            if route.pool is not None
+            and (is_of_shares or route.kind == "http")
+            and (policy.scope is None or policy.scope.meets(route.scope))
+        ]
+        what = flag if policy.scope is None else policy.given
+        if met and all(map(_is_alone, met)):
+            names = " and ".join(pool.name for pool in met)
+            why = f"{names} {'has' if len(met) == 1 else 'have'} one backend alone"
+            faults.add(what, "it has no effect", why, word=policy.word)
+        elif (
+            met and is_of_shares and all(_is_alone(pool) or pool.balance.lb.policy == "first" for pool in met)
+        ):
+            faults.add(what, "it has no effect", "--lb first gives no shares to grow", word=policy.word)
+
+
+def _is_alone(pool: PoolPlan) -> bool:
+    """Tell whether a pool has one backend for good; a name may lead to several machines."""
+    return not (pool.may_have_several or any(follows_name(target.endpoint) for target in pool.targets))
 
 
 def _check_served(listeners: Sequence[ListenerPlan], routes: Sequence[RoutePlan], faults: Faults) -> None:

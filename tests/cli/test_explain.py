@@ -274,7 +274,7 @@ def test_guard_is_told_where_host_is_replaced_on_loopback():
             "elsewhere, what never reached a backend, and nothing else",
         ),
         (
-            ("1",),
+            ("1-2",),
             {"retry_on": ["502,reset"], "retry_body": ["1k"]},
             "retry",
             "elsewhere, what never reached a backend; of methods that may be repeated no answer and answers of 502, "
@@ -290,7 +290,7 @@ def test_guard_is_told_where_host_is_replaced_on_loopback():
         (("http://a.test+all",), {}, "pick", "rr: in turn, by weight"),
         (("http://a.test+all",), {}, "dial", "http://a.test, each of its addresses apart, Host as it came"),
         (
-            ("1+max=9+weight=0",),
+            ("1+max=9+weight=0", "2"),
             {},
             "dial",
             "http://localhost:1, weight 0, at most 9 at once, Host as it came",

@@ -184,6 +184,18 @@ REFUSED = [
     (("srv://_http._tcp.x+weight=2",), "srv://_http._tcp.x+weight=2: +weight has no effect\n"),
     (("127.0.0.1:3001+all",), "127.0.0.1:3001+all: +all has no effect\n"),
     (("/a=:3001", "--lb", "/b: least"), "--lb '/b: least': its scope meets no route\n  the routes are /a"),
+    ((":3001", "--hedge", "p95"), "--hedge: it has no effect\n  / has one backend alone"),
+    ((":3001", "--retry-on", "503"), "--retry-on: it has no effect\n  / has one backend alone"),
+    ((":3001", "--retry-on", "reset"), "--retry-on: it has no effect\n"),
+    ((":3001", "--retry-body", "1M"), "--retry-body: it has no effect\n"),
+    ((":3001", "--slow-start", "9s"), "--slow-start: it has no effect\n"),
+    ((":3001", "localhost:3001", "--slow-start", "9s"), "--slow-start: it has no effect\n"),
+    ((*TCP, "unix:/x", "--slow-start", "9s"), "--slow-start: it has no effect\n"),
+    (("/a=:3001", "/b=:1", "--hedge", "p95"), "--hedge: it has no effect\n  /a and /b have one backend alone"),
+    (("/a=:3001", "/b=:1,:2", "--hedge", "/a/x: p95"), "--hedge '/a/x: p95': it has no effect\n  /a has one"),
+    ((":1", ":2", "--lb", "first", "--slow-start", "9s"), "--slow-start: it has no effect\n  --lb first gives no"),
+    ((":1+weight=2", ":2", "--lb", "first"), "http://localhost:1+weight=2: +weight has no effect\n  --lb first goes"),
+    ((":1+weight=0", ":2+weight=0"), "the backends of /: all are +weight=0\n  nobody would get a request"),
     ((), "no target\n  name the backends, as in: netfront balance 3001-3003"),
     (("@missing.nf",), "@missing.nf: no such file or directory"),
 ]  # fmt: skip
@@ -197,6 +209,37 @@ def test_it_is_refused_with_its_reason(args, words, capsys):
     assert f"netfront balance: {words}" in said.err
     assert "no route belongs to it" not in said.err
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (":3001", "--hedge", "none"),
+        (":3001", "--retry-on", "none"),
+        (":3001", "--slow-start", "0s"),
+        (":3001", "--eject-on", "503"),  # that it is down is told
+        ("api.internal:80", "--hedge", "p95"),
+        ("api.internal:80+all", "--hedge", "p95"),
+        ("srv://_http._tcp.x", "--slow-start", "9s"),
+        ("/a=:1", "/b=:2,:3", "--hedge", "p95", "--retry-on", "503", "--slow-start", "9s"),
+        ("/a=:1,:2", "/b=:2,:3", "--lb", "/a: first", "--slow-start", "9s"),
+        (":1+weight=0", ":2", "--lb", "first"),
+        (":1+weight=0", ":2+backup"),
+        (":1+weight=0", "srv://_http._tcp.x"),
+    ],
+    ids=" ".join,
+)
+def test_what_does_something_somewhere_is_not_refused(args, capsys):
+    assert run_here(["balance", *args, "--explain"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", [":3001", ":3001+weight=0", ":3001+weight=5", ":3001\n--lb first"])
+def test_what_a_file_comes_to_say_is_no_reason_to_refuse_flags(line, tmp_path, capsys):
+    """Its members come and go, and the flags are for whoever is there."""
+    file = tmp_path / "pool.nf"
+    file.write_text(line)
+    args = ["--hedge", "p95", "--retry-on", "503", "--slow-start", "9s"]
+    assert run_here(["balance", f"@{file}", *args, "--explain"]) == 0, capsys.readouterr().err
 
 
 def test_a_file_that_names_nobody_is_named(tmp_path, capsys):
