@@ -1,6 +1,7 @@
 """Pools: who is picked, who waits, and what comes back, in any order of everything that can happen to one."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -702,6 +703,10 @@ class Machine(RuleBasedStateMachine):
             assert backend in wanting or len(self.pool.backends) == 1, "a trial was due"
         self.leases.append(lease)
         return lease
+
+    @rule(lb=st.sampled_from(PICKERS), seed=st.integers(0, 99))
+    def pick_otherwise(self, lb, seed):
+        self.pool.go_by(replace(self.pool.rules, lb=lb), make_picker(lb, random.Random(seed)))
 
     @rule(may_repeat=st.booleans())
     def request(self, may_repeat):
