@@ -34,7 +34,7 @@ from netfront.filters.router import Holds, Rules, Served, may_be_passed_over, ro
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
-from netfront.http.message import Handler, Request, Response, stack
+from netfront.http.message import Handler, Request, stack
 from netfront.net.backend import Member
 from netfront.net.dial import proxy_line
 from netfront.net.tasks import Tasks
@@ -154,6 +154,7 @@ class _Services:
                 hedging=_hedging(settings, parts.tasks) if pool.may_have_several else None,
                 key=key_of(pool.balance.lb, behind.stickiness, self._trusted),
                 most_body=settings.most_body,
+                learns_latency=pool.balance.lb.policy == "latency",
             ),
         )
 
@@ -161,14 +162,11 @@ class _Services:
         """Give what is done to the answers of backends.
 
         Args:
-            lb: how the pool will pick: on a reload it picks in the way before until all is put together.
+            lb: how the pool will pick: on a reload it picks as before until all is put together.
         """
         tell = self._plan.tell
-        # what forwards goes by how the pool picks at present
-        is_timed = lb.policy == "latency" != behind.pool.rules.lb
         hidden = (not tell.keep_server) << HIDDEN | self._plan.edges.request_id << ID
         return [
-            *([_note_latency] if is_timed else ()),
             public_names,  # before anything a flag adds: it looks for what the backend said
             *([hides(hidden)] if hidden else ()),
             *self._edits_of(settings),
@@ -189,13 +187,6 @@ def _rules(settings: Settings) -> Rules:
 
 def _holds(condition: Condition) -> Holds:
     return lambda request: condition.holds(request.fields, request.target.query)
-
-
-def _note_latency(request: Request, response: Response) -> None:
-    """Note how quick a backend was, for a pool that comes to pick by that."""
-    exchange = request.exchange
-    if exchange.backend is not None:
-        exchange.backend.answered(exchange.first - exchange.asked, exchange.first)
 
 
 def _hedging(settings: Settings, tasks: Tasks) -> Hedging | None:

@@ -58,6 +58,7 @@ def forward(
     hedging: Hedging | None = None,
     key: KeyOf | None = None,
     most_body: int | None = None,
+    learns_latency: bool = False,
 ) -> Handler:
     """Make the handler that forwards to a pool.
 
@@ -68,6 +69,7 @@ def forward(
         retry: when to try elsewhere what got an answer, or none.
         hedging: None where there is nobody to turn to.
         key: what a hashed pick goes by.
+        learns_latency: whether the pool picks by the time of answers.
         most_body: bytes that a request's body may have; None for any number. A filter for it would cost a call.
     """
     rules = retry or RetryRules()
@@ -76,7 +78,6 @@ def forward(
     limit: LearntLimit | None = None
     tail: LearntLimit | None = None
     hedger: Hedger | None = None
-    follows_latency = pool.rules.lb == "latency"
     half = patience.answer / 2
     """Seconds after which an answer is late in any case: who answers in its place has as long again."""
 
@@ -155,7 +156,7 @@ def forward(
             hung.record(now - exchange.asked, now)
             if tail is not None:
                 tail.record(now - began, now)
-        if follows_latency and exchange.backend is not None:
+        if learns_latency and exchange.backend is not None:
             exchange.backend.answered(now - exchange.asked, now)
         for edit in edits:
             edit(request, response)

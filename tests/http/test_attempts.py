@@ -55,6 +55,7 @@ class Rig:
                 dialling=Dialling(kinds.get("timeout", 2.0), lambda request, member: b"", random.Random(0)),
                 patience=Patience(kinds.get("patience", 5.0), 5.0, 5.0),
                 retry=retry,
+                learns_latency=kinds.get("lb") == "latency",
             ),
         )
         self._server = HttpServer(
