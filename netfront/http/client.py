@@ -33,6 +33,10 @@ from netfront.wire.head import ResponseHead, ResponseHeads
 __all__ = ["BackendConnection", "Patience", "ResponseBody"]
 
 _MOST_INTERIM = 32
+_HELD = 0.9
+"""The part of its time for which a try is waited for though somebody else has said that they cannot answer; at most:"""
+_HELD_MOST = 10.0
+"""Seconds. Silence for so long counts, whatever the others say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +156,8 @@ class BackendConnection:
                     readable = stream.readable
                     if race is not None or await either(readable, client.gone, late) is not readable:
                         if race is None:
-                            half = request.exchange.asked + patience.answer / 2.0
-                            race = Race(request, lease, readable, hedge, late, half)
+                            hold = request.exchange.asked + min(patience.answer * _HELD, _HELD_MOST)
+                            race = Race(request, lease, readable, hedge, late, hold)
                         answered = await race.wait()
                         if answered is not None:
                             due.at = math.inf
@@ -179,6 +183,13 @@ class BackendConnection:
                     answer, data = parsed
                     if answer.status >= 200 or answer.status == 101:
                         if race is not None:
+                            if hedge is not None and hedge.is_unwell(answer.status):
+                                answered = await race.better()
+                                if answered is not None:
+                                    lease.judge(answer.status)
+                                    self.close()
+                                    lease.done(DONE)
+                                    return answered
                             race.abandon()
                         return self._response(request, answer, data, patience, lease)
                     interim += 1

@@ -33,6 +33,8 @@ HEDGED = "hedged"
 _UNWELL = frozenset({502, 503, 504})
 """Statuses by which a backend, or a proxy before it, says that it cannot answer."""
 _SILENT = "silent while another answered"
+_LONG_SILENCE = 9.0
+"""Seconds after which it counts whatever the others have answered."""
 
 Send = Callable[[Request, Lease], Awaitable[Response]]
 """Sends a request to the backend of a lease. What it raises leaves the lease to the caller."""
@@ -112,7 +114,7 @@ class Hedger:
                 return None
         if is_guess:
             self._pool.spend(now)
-        beside = _Try(request, backend, other, self._send, self._hung, self._unwell)
+        beside = _Try(request, backend, other, self._send, self._hung, self.is_unwell)
         wait = partial(self._pool.wait_for_lease, take, stands_by=True)
         self._spawn(partial(beside.stand_by, wait) if other is None else beside.run)
         return beside
@@ -126,6 +128,10 @@ class Hedger:
         if self._is_guess(lease, now) and not self._pool.may_spend(now):
             return False
         return self._pool.has_beside((*tried, lease.backend))
+
+    def is_unwell(self, status: int) -> bool:
+        """Tell whether an answer with this status says that its backend cannot answer."""
+        return status in _UNWELL or status in self._unwell
 
     @staticmethod
     def _is_guess(lease: Lease, now: float) -> bool:
@@ -177,7 +183,7 @@ class _Try:
         lease: Lease | None,
         send: Send,
         hung: LearntLimit,
-        unwell: Container[int],
+        unwell: Callable[[int], bool],
     ) -> None:
         self.over = Signal()
         self._hung = hung
@@ -258,14 +264,15 @@ class _Try:
     @property
     def is_unwell(self) -> bool:
         """Whether its answer says that its backend cannot answer."""
-        status = self._response.status if self._response is not None else 0
-        return status in _UNWELL or status in self._unwell
+        return self._response is not None and self._unwell(self._response.status)
 
     @property
     def silence(self) -> str:
         """What the silence of the first try amounts to: nothing, as long as it may be no more than slow."""
         now = clock()
-        is_hung = self._is_proof and self._first.lost(self._asked, now, self._hung.limit(now))
+        # who says that they cannot answer shows nothing, until the first has been held for so long
+        is_told = self._is_proof or now >= self._asked + _LONG_SILENCE
+        is_hung = is_told and self._first.lost(self._asked, now, self._hung.limit(now))
         return _SILENT if is_hung else GIVEN_UP
 
     def abandon(self, *, is_beaten: bool = False) -> None:

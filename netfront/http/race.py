@@ -65,6 +65,10 @@ class Hedge(Protocol):
         """Tell whether there is one more to ask beside that of this lease and those that were."""
         ...
 
+    def is_unwell(self, status: int) -> bool:
+        """Tell whether an answer with this status says that its backend cannot answer."""
+        ...
+
 
 class Race:
     """The tries of one request, of which the first is somebody else's.
@@ -72,7 +76,7 @@ class Race:
     Args:
         readable: set when something of the first try has come.
         late: when (of `clock`) its answer is late.
-        half: when half of its time is over: then an answer that is kept is taken.
+        hold: until when (of `clock`) an answer that is kept is not taken, in hope of a better one.
 
     Attributes:
         silence: what the silence of the first amounts to, once another has answered: the outcome of its lease.
@@ -80,8 +84,8 @@ class Race:
 
     __slots__ = (
         "_again",
-        "_half",
         "_hedge",
+        "_hold",
         "_kept",
         "_late",
         "_lease",
@@ -98,7 +102,7 @@ class Race:
         readable: Signal,
         hedge: Hedge | None,
         late: float,
-        half: float = math.inf,
+        hold: float = math.inf,
     ) -> None:
         self._request = request
         self._lease = lease
@@ -106,7 +110,7 @@ class Race:
         self._hedge = hedge
         self._late = late
         self._again = _ASK_AGAIN
-        self._half = half
+        self._hold = hold
         self._rivals: list[Rival] = []
         self._kept: Rival | None = None
         """The first whose backend cannot answer."""
@@ -122,12 +126,12 @@ class Race:
         readable, client = self._readable, self._request.client
         while True:
             overs = [rival.over for rival in self._rivals]
-            until = min(self._late, self._half) if self._kept is not None else self._late
+            until = min(self._late, self._hold) if self._kept is not None else self._late
             got = await first(readable, client.gone, *overs, until=until)
             if got is readable:
                 return None
             if got is None:
-                is_kept_best = not self._lease.backend.is_up or clock() >= self._half
+                is_kept_best = not self._lease.backend.is_up or clock() >= self._hold
                 if is_kept_best and (answered := self._won(self._kept)) is not None:
                     return answered
                 self._ask()
@@ -137,6 +141,20 @@ class Race:
                 self._late = clock()  # there may be one more to ask
             elif client.has_left():
                 raise ClientGone
+
+    async def better(self) -> Response | None:
+        """Wait for a better answer than that of the first try, which cannot answer; None if there will be none."""
+        client = self._request.client
+        while self._rivals:
+            got = await first(*(rival.over for rival in self._rivals), client.gone, until=self._hold)
+            if got is None:
+                break
+            if got is not client.gone:
+                if (answered := self._end(got)) is not None:
+                    return answered
+            elif client.has_left():
+                raise ClientGone
+        return None
 
     async def outlive(self, *, asks: bool) -> Response | None:
         """Wait for the answer of another try, the first having failed. Raises ClientGone, and all are given up.
@@ -213,5 +231,5 @@ class Race:
         self.silence = rival.silence
         if rival is self._kept:
             self._kept = None
-        self.abandon(is_beaten=True)
+        self.abandon(is_beaten=answered.status < 500)
         return answered

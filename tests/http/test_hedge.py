@@ -358,17 +358,61 @@ def test_who_stands_by_and_is_not_wanted_any_more_leaves_the_queue(how):
         assert rig.pool.waiting == 0
 
 
-def test_where_nobody_else_is_left_the_answer_of_who_cannot_is_taken_after_half_the_time():
+def test_where_nobody_else_is_left_the_answer_of_who_cannot_is_taken_after_a_while():
     with Steps() as steps:
         rig = Rig(steps, backends=2)
         _, other, slow, _ = late(rig)
         other.feed(UNWELL)
-        for _ in range(115):
+        for _ in range(35):
             rig.go_on(0.25)
             assert not rig.main.is_over
         rig.go_on(0.5)
-        assert (rig.status, slow.failures) == (503, 0)
+        assert (rig.status, slow.failures) == (503, 1)
         assert rig.is_clean()
+
+
+def test_an_answer_of_who_cannot_counts_against_none_of_those_that_are_slow(rig):
+    _, other, third = hung_twice(rig)
+    other.feed(UNWELL)
+    rig.go_on()
+    for _ in range(40):
+        rig.go_on(0.25)
+    assert rig.status == 503
+    assert rig.pool.backends[rig.streams.index(third)].failures == 0
+    assert rig.is_clean()
+
+
+def test_where_the_first_cannot_answer_the_second_is_waited_for(rig):
+    one, other, slow, _ = late(rig)
+    one.feed(UNWELL)
+    rig.go_on()
+    assert not rig.main.is_over
+    rig.go_on(0.5)
+    other.feed(OK % b"two")
+    rig.go_on()
+    assert (rig.status, rig.body, slow.failures) == (200, b"two", 0)
+    assert rig.is_clean()
+
+
+@pytest.mark.parametrize("how", ["fails", "cannot answer either", "is late", "client leaves"])
+def test_where_the_first_cannot_answer_and_the_second_does_no_better_that_is_the_answer(rig, how):
+    one, other, *_ = late(rig)
+    one.feed(UNWELL)
+    rig.go_on()
+    if how == "fails":
+        other.break_off()
+    elif how == "cannot answer either":
+        other.feed(UNWELL.replace(b"503", b"502"))
+    elif how == "is late":
+        rig.go_on(10.0)
+    else:
+        rig.client.leave()
+    rig.go_on()
+    if how == "client leaves":
+        assert isinstance(rig.main.error, ClientGone)
+    else:
+        assert (rig.status, rig.body) == (503, b"bad")
+    assert rig.is_clean()
 
 
 def test_it_is_taken_as_soon_as_the_first_is_known_to_be_down():
