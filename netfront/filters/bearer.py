@@ -139,9 +139,15 @@ class Verifier:
         try:
             return self._verify(source.keys, token, digest)
         except UnknownKey:
-            if source.is_fixed or source.has_missed(_key_name(token, digest)):
+            if source.is_fixed or source.has_missed(_key_name(token, digest)) or self._is_foreign(token):
                 raise
             return self._when_looked_again(token, digest, client)
+
+    def _is_foreign(self, token: bytes) -> bool:
+        """Tell whether a token says itself that it is another issuer's: no newer key of this one has signed it."""
+        expected = self._source.issuer or self._rules.issuer
+        said = read_issuer(token)
+        return expected is not None and (said or "").rstrip("/") != expected.rstrip("/")
 
     def _verify(self, keys: Keys, token: bytes, digest: bytes) -> Identity:
         issuer = self._source.issuer

@@ -62,9 +62,7 @@ def test_what_was_answered_is_not_tried_again_where_it_hung():
         with running("balance", hangs.place, is_busy.place, *FIRST, "--retry-on", "503") as front:
             began = time.monotonic()
             assert ask(front.port).body == b"busy"
-            assert time.monotonic() - began < 6.0, (
-                "half of the time-out, as the other may be no more than slow"
-            )
+            assert time.monotonic() - began < 8.0  # till then the other may be no more than slow
             assert len(hangs.requests) == 1
 
 

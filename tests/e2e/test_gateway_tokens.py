@@ -134,6 +134,17 @@ def test_with_keys_that_rotate_under_load_no_good_token_is_refused():
         assert ident.count("/keys") <= looks + 1
 
 
+def test_a_token_that_says_it_is_of_another_issuer_waits_for_no_keys():
+    """Anybody can write one; those of a new key of ours may wait ten seconds."""
+    with guarded() as (ident, _, front):
+        assert ask(front.port, ident.token())[0] == 200
+        foreign = Signer("unknown", "RS256", "https://id.example")
+        began = time.monotonic()
+        assert [ask(front.port, foreign.token())[0] for _ in range(3)] == [401] * 3
+        assert time.monotonic() - began < 5.0
+        assert ident.count("/keys") == 1
+
+
 def test_an_issuer_without_an_audience_is_warned_of(tmp_path):
     with issuer() as ident, origin(answering(OK)) as behind:
         with running("gateway", f"/={behind.url}", "--jwt", f"/: {ident.url}") as front:

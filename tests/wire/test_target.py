@@ -267,6 +267,7 @@ def test_path_is_normalised(raw, normalised):
         b"/..\\a",
         b"/;%2fa/%2f..",
         b"/%2f%",
+        b"/" + b"a%2f" * 257,
         b"/x/a%2fb/../%2f..%2f..%2fy",
     ],
 )
@@ -291,6 +292,11 @@ def test_path_that_cannot_be_normalised_safely_is_refused_when_asked_for(raw):
         (b"/admin%2f..%2fx", (b"/admin%2F..%2Fx", b"/x", b"/admin/../x")),
         (b"/a;x%2fy", (b"/a", b"/a/y")),
         (b"/a%252fb", (b"/a%252fb",)),
+        (b"/a" + b"%2f" * 256, (b"/a" + b"%2F" * 256, b"/a/")),
+        (
+            b"/x/a;%2fb/..%2f..%2fadmin",
+            (b"/x/a/..%2F..%2Fadmin", b"/x/admin", b"/x/a/b/../../admin", b"/admin", b"/x/a/../../admin"),
+        ),
         (b"/admin%3bx", (b"/admin%3Bx", b"/admin")),
         (b"/%3B/admin", (b"/%3B/admin", b"/admin")),
         (b"/a%253bb", (b"/a%253bb",)),
