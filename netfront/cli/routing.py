@@ -196,10 +196,14 @@ def _refuse_unasked(answer: AnswerArg, matches: Iterable[_Service], faults: Faul
     What is exact goes before prefixes, and what names methods before what does not; else conditions go first.
     """
     alike = answer.scope.meant, replace(answer.scope, is_exact=True).meant
+    place = replace(answer.scope, methods=(), is_exact=False).meant
     methods = answer.served.methods
     for match in matches:
         scope = match.scope
-        if scope.meant in alike and not (scope.is_exact and (scope.methods or not methods)):
+        is_unasked = scope.meant in alike and not (scope.is_exact and (scope.methods or not methods))
+        if scope.methods and not scope.is_exact and replace(scope, methods=()).meant == place:
+            is_unasked = not methods or with_head(scope.methods) <= with_head(methods)
+        if is_unasked:
             first = replace(scope, is_exact=True, methods=scope.methods or methods)
             why = f"{scope} is forwarded where {match.condition} holds, and answered by ourselves before that"
             hint = f"to ask for that first, write --match '{first}: {match.condition} => …'"

@@ -105,6 +105,16 @@ def test_text_is_told_by_what_it_is(text, kind):
         ([], {"redirect": ["app.test/x/{id}: 301 /x/{id}?y=1"]}, "it leads back to where it came from"),
         ([], {"redirect": ["POST /x: /x"]}, "it leads back to where it came from"),
         (["/=:1"], {"rewrite": ["/a: /b", "/a: /c"]}, "--rewrite '/a: /b' holds there already"),
+        (
+            [],
+            {"respond": ["/h: 503"], "match": ["GET /h: header:x => :1"]},
+            "to ask for that first, write --match 'GET /h$: header:x => …'",
+        ),
+        (
+            ["/a=:1"],
+            {"compose": ["/h = a:/a"], "match": ["GET /h: header:x => :1"]},
+            "GET /h is forwarded where header:x holds, and answered by ourselves before that",
+        ),
         ([], {"redirect": ["/x: //evil"]}, "not where one can be sent"),
         ([], {"redirect": ["/x: javascript:1"]}, "not where one can be sent"),
         ([], {"redirect": ["/{h}: https://{h}/"]}, "not where one can be sent"),

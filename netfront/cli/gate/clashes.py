@@ -34,8 +34,8 @@ def check_clashes(policies: Sequence[Policy], routes: Sequence[RoutePlan], fault
                 mine, theirs = (given[one.scope, one.methods[0]] for one in (group, earlier))
                 why = f"nobody passes it and {theirs.given}: Authorization holds one credential"
                 hint = (
-                    "give both one scope, which makes them alternatives, or have one come elsewhere: "
-                    "--jwt …,cookie=NAME or --api-key …,header=NAME"
+                    "give both one scope, which makes them alternatives, or have them come elsewhere: "
+                    "--jwt …,cookie=NAME for each token, or --api-key …,header=NAME"
                 )
                 faults.add(mine.given, why, hint, word=mine.word)
 
