@@ -131,7 +131,8 @@ class Race:
             if got is readable:
                 return None
             if got is None:
-                is_kept_best = not self._lease.backend.is_up or clock() >= self._hold
+                is_alone = not self._rivals and not self._lease.backend.is_up
+                is_kept_best = is_alone or clock() >= self._hold
                 if is_kept_best and (answered := self._won(self._kept)) is not None:
                     return answered
                 self._ask()

@@ -371,6 +371,20 @@ def test_where_nobody_else_is_left_the_answer_of_who_cannot_is_taken_after_a_whi
         assert rig.is_clean()
 
 
+def test_as_long_as_somebody_else_is_asked_it_is_not_taken(rig):
+    one, other, third = hung_twice(rig)
+    other.feed(UNWELL)
+    rig.go_on()
+    for _ in range(3):
+        rig.pool._lease(rig.pool.backends[rig.streams.index(one)]).done("reset")
+    rig.go_on(0.25)
+    assert not rig.main.is_over
+    third.feed(OK % b"tri")
+    rig.go_on()
+    assert (rig.status, rig.body) == (200, b"tri")
+    assert rig.is_clean()
+
+
 def test_an_answer_of_who_cannot_counts_against_none_of_those_that_are_slow(rig):
     _, other, third = hung_twice(rig)
     other.feed(UNWELL)
