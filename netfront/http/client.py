@@ -36,7 +36,7 @@ _MOST_INTERIM = 32
 _HELD = 0.9
 """The part of its time for which a try is waited for though somebody else has said that they cannot answer; at most:"""
 _HELD_MOST = 10.0
-"""Seconds. Silence for so long counts, whatever the others say."""
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
