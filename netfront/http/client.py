@@ -33,10 +33,6 @@ from netfront.wire.head import ResponseHead, ResponseHeads
 __all__ = ["BackendConnection", "Patience", "ResponseBody"]
 
 _MOST_INTERIM = 32
-_HELD = 0.9
-"""The part of its time for which a try is waited for though somebody else has said that they cannot answer; at most:"""
-_HELD_MOST = 10.0
-"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +61,7 @@ class BackendConnection:
     __slots__ = (
         "_closed",
         "_heads",
+        "_race",
         "_released",
         "_upload",
         "client",
@@ -90,6 +87,8 @@ class BackendConnection:
         self.generation = 0
         """The transport's own: the backend's when it was opened."""
         self._upload: Upload | None = None
+        self._race: Race | None = None
+        """Of its exchange with others, once its answer is late."""
         self.client: Client | None = None
         """Who waits for what comes in: another one once a hedged try has won."""
 
@@ -143,7 +142,6 @@ class BackendConnection:
         stream, client = self.stream, request.client
         data = b""
         interim = 0
-        race: Race | None = None
         try:
             self._send(request, head)
             while True:
@@ -154,16 +152,12 @@ class BackendConnection:
                     due.at = clock() + patience.answer
                     due.which = "answer"
                     readable = stream.readable
-                    if race is not None or await either(readable, client.gone, late) is not readable:
-                        if race is None:
-                            hold = request.exchange.asked + min(patience.answer * _HELD, _HELD_MOST)
-                            race = Race(request, lease, readable, hedge, late, hold)
-                        answered = await race.wait()
-                        if answered is not None:
+                    if self._race is not None or await either(readable, client.gone, late) is not readable:
+                        if self._race is None:
+                            self._race = Race(request, lease, readable, hedge, late, patience.answer)
+                        if (answered := await self._race.wait()) is not None:
                             due.at = math.inf
-                            self.close()
-                            lease.done(race.silence)
-                            return answered
+                            return self._beaten(answered, lease, self._race.silence)
                     due.at = math.inf
                 try:
                     more = stream.receive_now()
@@ -182,15 +176,11 @@ class BackendConnection:
                 while parsed is not None:
                     answer, data = parsed
                     if answer.status >= 200 or answer.status == 101:
-                        if race is not None:
-                            if hedge is not None and hedge.is_unwell(answer.status):
-                                answered = await race.better()
-                                if answered is not None:
-                                    lease.judge(answer.status)
-                                    self.close()
-                                    lease.done(DONE)
-                                    return answered
-                            race.abandon()
+                        if self._race is not None:
+                            if (answered := await self._race.better(answer.status)) is not None:
+                                lease.judge(answer.status)
+                                return self._beaten(answered, lease, DONE)
+                            self._race = None
                         return self._response(request, answer, data, patience, lease)
                     interim += 1
                     await self._pass_on(request, answer, interim)
@@ -198,28 +188,33 @@ class BackendConnection:
         except BackendError as error:
             is_nonsense = isinstance(error.__cause__, BadMessage)
             error.was_kept = self.is_kept and not (interim or error.timed_out or (data and not is_nonsense))
+            race, self._race = self._race, None
             self._break_off(request)
-            if race is not None:
-                answered = await race.outlive(asks=error.retry_safe)
-                if answered is not None:
-                    lease.done(GIVEN_UP if error.was_kept else error.why, connected=error.connected)
-                    return answered
-            raise
+            if race is None or (answered := await race.outlive(asks=error.retry_safe)) is None:
+                raise
+            outcome = GIVEN_UP if error.was_kept else error.why
+            return self._beaten(answered, lease, outcome, connected=error.connected)
         except Overdue as error:
-            if race is not None:
-                race.abandon()
             self._break_off(request)
             if error.which != "answer":
                 raise
             raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
         except BaseException:
-            if race is not None:
-                race.abandon()
             self._break_off(request)
             raise
 
+    def _beaten(self, answered: Response, lease: Lease, outcome: str, *, connected: bool = True) -> Response:
+        """End an exchange that somebody else has answered."""
+        self._race = None
+        self.close()
+        lease.done(outcome, connected=connected)
+        return answered
+
     def _break_off(self, request: Request) -> None:
         """Close within an exchange; a backend that may have switched protocols meanwhile is to see no end."""
+        if self._race is not None:
+            self._race.abandon()
+            self._race = None
         if request.upgrade is not None:
             self.stream.reset()
         self.close()

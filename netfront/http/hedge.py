@@ -33,8 +33,6 @@ HEDGED = "hedged"
 _UNWELL = frozenset({502, 503, 504})
 """Statuses by which a backend, or a proxy before it, says that it cannot answer."""
 _SILENT = "silent while another answered"
-_LONG_SILENCE = 9.0
-"""Seconds after which it counts whatever the others have answered."""
 
 Send = Callable[[Request, Lease], Awaitable[Response]]
 """Sends a request to the backend of a lease. What it raises leaves the lease to the caller."""
@@ -114,7 +112,7 @@ class Hedger:
                 return None
         if is_guess:
             self._pool.spend(now)
-        beside = _Try(request, backend, other, self._send, self._hung, self.is_unwell)
+        beside = _Try(request, backend, other, self._send, self._hung)
         wait = partial(self._pool.wait_for_lease, take, stands_by=True)
         self._spawn(partial(beside.stand_by, wait) if other is None else beside.run)
         return beside
@@ -166,13 +164,11 @@ class _Try:
         "_client",
         "_first",
         "_hung",
-        "_is_proof",
         "_lease",
         "_outcome",
         "_request",
         "_response",
         "_send",
-        "_unwell",
         "over",
     )
 
@@ -183,7 +179,6 @@ class _Try:
         lease: Lease | None,
         send: Send,
         hung: LearntLimit,
-        unwell: Callable[[int], bool],
     ) -> None:
         self.over = Signal()
         self._hung = hung
@@ -196,12 +191,9 @@ class _Try:
         self._asked = request.exchange.asked
         """When the first try began: what it waited for before is no silence."""
         self._send = send
-        self._unwell = unwell
         self._outcome = GIVEN_UP
         """Of its lease, where it is given up."""
         self._response: Response | None = None
-        self._is_proof = False
-        """Whether its answer shows that the request can be answered."""
         self._began = clock()
 
     async def stand_by(self, wait: Callable[[Signal, Callable[[], bool]], Awaitable[Lease | None]]) -> None:
@@ -240,40 +232,37 @@ class _Try:
         finally:
             self.over.set()
 
-    def take_over(self, request: Request) -> Response | None:
-        """Give the answer to the one who really asked."""
+    def take_over(self, request: Request, *, is_late: bool) -> tuple[Response, str]:
+        """Give the answer to the one who really asked, and tell what the silence of the first amounts to.
+
+        To nothing as long as it may be no more than slow: an answer that shows nothing says nothing against it.
+        """
         response, self._response = self._response, None
         lease = self._lease
-        if response is not None and lease is not None:
-            self._is_proof = response.status < 500
-            exchange = request.exchange
-            exchange.tries += 1
-            exchange.tried = [self._first, *(one for one in exchange.tried if one is not lease.backend)]
-            exchange.backend = lease.backend
-            exchange.retried = HEDGED
-            exchange.asked = self._began
-            if isinstance(response.body, ResponseBody):
-                response.body.connection.client = request.client
-        return response
+        assert response is not None
+        assert lease is not None
+        exchange = request.exchange
+        exchange.tries += 1
+        exchange.tried = [self._first, *(one for one in exchange.tried if one is not lease.backend)]
+        exchange.backend = lease.backend
+        exchange.retried = HEDGED
+        exchange.asked = self._began
+        if isinstance(response.body, ResponseBody):
+            response.body.connection.client = request.client
+        now = clock()
+        is_told = is_late or response.status < 500
+        is_hung = is_told and self._first.lost(self._asked, now, self._hung.limit(now))
+        return response, _SILENT if is_hung else GIVEN_UP
+
+    @property
+    def status(self) -> int | None:
+        """Of its answer; None where it has none."""
+        return self._response.status if self._response is not None else None
 
     @property
     def late(self) -> float:
         """When it is as late itself as the first was; never, while it stands by."""
         return inf if self._lease is None else self._began + self._hung.limit(clock())
-
-    @property
-    def is_unwell(self) -> bool:
-        """Whether its answer says that its backend cannot answer."""
-        return self._response is not None and self._unwell(self._response.status)
-
-    @property
-    def silence(self) -> str:
-        """What the silence of the first try amounts to: nothing, as long as it may be no more than slow."""
-        now = clock()
-        # who says that they cannot answer shows nothing, until the first has been held for so long
-        is_told = self._is_proof or now >= self._asked + _LONG_SILENCE
-        is_hung = is_told and self._first.lost(self._asked, now, self._hung.limit(now))
-        return _SILENT if is_hung else GIVEN_UP
 
     def abandon(self, *, is_beaten: bool = False) -> None:
         """Let it end as if its client had left."""

@@ -18,6 +18,10 @@ __all__ = ["Hedge", "Race", "Rival"]
 _ASK_AGAIN = 0.05
 """Seconds after which one more try that could not be had is thought of again; doubling, to:"""
 _ASK_AGAIN_MOST = 0.25
+_HELD = 0.9
+"""The part of its time for which a try is waited for though somebody else has said that they cannot answer; at most:"""
+_HELD_MOST = 10.0
+"""Seconds."""
 
 
 class Rival(Protocol):
@@ -27,13 +31,8 @@ class Rival(Protocol):
     """Set when it has an answer, or has failed."""
 
     @property
-    def is_unwell(self) -> bool:
-        """Whether its answer says that its backend cannot answer: others are still worth waiting for."""
-        ...
-
-    @property
-    def silence(self) -> str:
-        """What the silence of the first try amounts to where this one has answered: the outcome of its lease."""
+    def status(self) -> int | None:
+        """Of its answer; None where it has none."""
         ...
 
     @property
@@ -41,8 +40,14 @@ class Rival(Protocol):
         """When (of `clock`) it is as late itself as the first was."""
         ...
 
-    def take_over(self, request: Request) -> Response | None:
-        """Give its answer, if it has one, to the request it was made for."""
+    def take_over(self, request: Request, *, is_late: bool) -> tuple[Response, str]:
+        """Give its answer to the request it was made for, and what the silence of the first try amounts to.
+
+        Args:
+            is_late: whether the first was silent for so long that it counts whatever the others have answered.
+        Returns:
+            The second is the outcome of the first try's lease.
+        """
         ...
 
     def abandon(self, *, is_beaten: bool = False) -> None:
@@ -76,7 +81,8 @@ class Race:
     Args:
         readable: set when something of the first try has come.
         late: when (of `clock`) its answer is late.
-        hold: until when (of `clock`) an answer that is kept is not taken, in hope of a better one.
+        patience: for how many seconds the first is waited for; an answer that is kept is not taken for most of them,
+            in hope of a better one.
 
     Attributes:
         silence: what the silence of the first amounts to, once another has answered: the outcome of its lease.
@@ -102,7 +108,7 @@ class Race:
         readable: Signal,
         hedge: Hedge | None,
         late: float,
-        hold: float = math.inf,
+        patience: float = math.inf,
     ) -> None:
         self._request = request
         self._lease = lease
@@ -110,10 +116,10 @@ class Race:
         self._hedge = hedge
         self._late = late
         self._again = _ASK_AGAIN
-        self._hold = hold
+        self._hold = request.exchange.asked + min(patience * _HELD, _HELD_MOST)
         self._rivals: list[Rival] = []
         self._kept: Rival | None = None
-        """The first whose backend cannot answer."""
+        """The first whose backend cannot answer, though it has."""
         self.silence = GIVEN_UP
 
     async def wait(self) -> Response | None:
@@ -132,9 +138,8 @@ class Race:
                 return None
             if got is None:
                 is_alone = not self._rivals and not self._lease.backend.is_up
-                is_kept_best = is_alone or clock() >= self._hold
-                if is_kept_best and (answered := self._won(self._kept)) is not None:
-                    return answered
+                if self._kept is not None and (is_alone or clock() >= self._hold):
+                    return self._won(self._kept)
                 self._ask()
             elif got is not client.gone:
                 if (answered := self._end(got)) is not None:
@@ -143,10 +148,16 @@ class Race:
             elif client.has_left():
                 raise ClientGone
 
-    async def better(self) -> Response | None:
-        """Wait for a better answer than that of the first try, which cannot answer; None if there will be none."""
+    async def better(self, status: int) -> Response | None:
+        """Wait for a better answer than that of the first try, if there may be one. Raises ClientGone.
+
+        Args:
+            status: of its answer.
+        Returns:
+            None where the first try's is to be taken; all others are given up.
+        """
         client = self._request.client
-        while self._rivals:
+        while self._rivals and self._is_unwell(status):
             got = await first(*(rival.over for rival in self._rivals), client.gone, until=self._hold)
             if got is None:
                 break
@@ -155,6 +166,7 @@ class Race:
                     return answered
             elif client.has_left():
                 raise ClientGone
+        self.abandon()
         return None
 
     async def outlive(self, *, asks: bool) -> Response | None:
@@ -179,7 +191,7 @@ class Race:
                         return answered
                 elif client.has_left():
                     raise ClientGone
-            if not (asks and self._has_another()):
+            if self._kept is not None and not (asks and self._has_another()):
                 return self._won(self._kept)
         except BaseException:
             self.abandon()
@@ -200,6 +212,9 @@ class Race:
             self._kept.abandon()
             self._kept = None
 
+    def _is_unwell(self, status: int) -> bool:
+        return self._hedge is not None and self._hedge.is_unwell(status)
+
     def _has_another(self) -> bool:
         return self._hedge is not None and self._hedge.has_another(self._request, self._lease)
 
@@ -216,7 +231,9 @@ class Race:
         """Give the answer of the try that is over, if it is one to be taken at once."""
         rival = next(one for one in self._rivals if one.over is over)
         self._rivals.remove(rival)
-        if not rival.is_unwell:
+        if rival.status is None:
+            return None
+        if not self._is_unwell(rival.status):
             return self._won(rival)
         if self._kept is None:
             self._kept = rival
@@ -224,12 +241,9 @@ class Race:
             rival.abandon()
         return None
 
-    def _won(self, rival: Rival | None) -> Response | None:
-        """Take the answer of a try, if it has one; then all others are given up."""
-        answered = rival.take_over(self._request) if rival is not None else None
-        if rival is None or answered is None:
-            return None
-        self.silence = rival.silence
+    def _won(self, rival: Rival) -> Response:
+        """Take the answer of a try; then all others are given up."""
+        answered, self.silence = rival.take_over(self._request, is_late=clock() >= self._hold)
         if rival is self._kept:
             self._kept = None
         self.abandon(is_beaten=answered.status < 500)

@@ -49,7 +49,7 @@ class Client:
 class Rig:
     """Three backends with a kept connection each, one request at a time, and everybody stepped by hand."""
 
-    def __init__(self, steps, *, backends=3, quantile=0.0):
+    def __init__(self, steps, *, backends=3, quantile=0.0, patience=60.0):
         self.steps = steps
         self.hands = []
         members = [
@@ -67,7 +67,7 @@ class Rig:
             self.pool,
             self.transport,
             dialling=Dialling(3.0, lambda request, member: b"", random.Random(0)),
-            patience=Patience(60.0, 60.0, 60.0),
+            patience=Patience(patience, 60.0, 60.0),
             hedging=Hedging(self._spawn, quantile),
         )
         self.client = None
@@ -358,17 +358,32 @@ def test_who_stands_by_and_is_not_wanted_any_more_leaves_the_queue(how):
         assert rig.pool.waiting == 0
 
 
-def test_where_nobody_else_is_left_the_answer_of_who_cannot_is_taken_after_a_while():
+@pytest.mark.parametrize(("patience", "held"), [(60.0, 10.0), (5.0, 4.5), (2.5, 2.25)])
+def test_where_nobody_else_is_left_the_answer_of_who_cannot_is_taken_after_a_while(patience, held):
     with Steps() as steps:
-        rig = Rig(steps, backends=2)
+        rig = Rig(steps, backends=2, patience=patience)
         _, other, slow, _ = late(rig)
         other.feed(UNWELL)
-        for _ in range(35):
-            rig.go_on(0.25)
+        while rig.steps.now < rig.exchange.asked + held - 0.25:
+            rig.go_on(0.125)
             assert not rig.main.is_over
-        rig.go_on(0.5)
-        assert (rig.status, slow.failures) == (503, 1)
+        rig.go_on(0.25)
+        assert (rig.status, slow.failures) == (503, 1)  # it was silent for so long that this counts
         assert rig.is_clean()
+
+
+def test_in_a_time_in_which_nothing_is_late_yet_the_next_silence_counts():
+    with Steps() as steps:
+        rig = Rig(steps, backends=2, patience=1.0)
+        hung = set()
+        for failures in (0, 1):
+            _, other, slow, _ = late(rig, 0.5)
+            hung.add(slow)
+            other.feed(UNWELL)
+            rig.go_on(0.4)
+            assert (rig.main.is_over, rig.status, slow.failures) == (True, 503, failures)
+            rig.forget()
+        assert len(hung) == 1
 
 
 def test_as_long_as_somebody_else_is_asked_it_is_not_taken(rig):
