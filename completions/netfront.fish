@@ -260,7 +260,7 @@ complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-part -x
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-cookie -x -d 'let this cookie of a part through to the client'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l server-timing -d 'tell what each part took in Server-Timing'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l no-server-timing -d 'tell what each part took in Server-Timing'
-complete -c netfront -n '__fish_seen_subcommand_from gateway' -l cors -x -d 'let scripts of these origins read answers; * is any, https://*.x any below x. Preflights are answered here, before authentication'
+complete -c netfront -n '__fish_seen_subcommand_from gateway' -l cors -x -d 'let scripts of these origins read answers; * is any, https://*.x any below x. Preflights are answered here, before authentication; what a backend says of it is replaced, but for the fields that it exposes'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l secure-headers -d 'add the fields by which browsers protect users, where the backend sets none (not --hsts)'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l no-secure-headers -d 'add the fields by which browsers protect users, where the backend sets none (not --hsts)'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l request-id -d 'give each request an X-Request-Id, told to the backend, the client and the log (default: yes)'

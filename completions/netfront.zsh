@@ -147,7 +147,7 @@ _netfront_gateway() {
         '*--compose-cookie=[let this cookie of a part through to the client]:value: ' \
         '--server-timing[tell what each part took in Server-Timing]' \
         '--no-server-timing[tell what each part took in Server-Timing]' \
-        '*--cors=[let scripts of these origins read answers; * is any, https\://*.x any below x. Preflights are answered here, before authentication]:value: ' \
+        '*--cors=[let scripts of these origins read answers; * is any, https\://*.x any below x. Preflights are answered here, before authentication; what a backend says of it is replaced, but for the fields that it exposes]:value: ' \
         '--secure-headers[add the fields by which browsers protect users, where the backend sets none (not --hsts)]' \
         '--no-secure-headers[add the fields by which browsers protect users, where the backend sets none (not --hsts)]' \
         '--request-id[give each request an X-Request-Id, told to the backend, the client and the log (default\: yes)]' \

@@ -125,24 +125,27 @@ def _check_policies(policies: Iterable[Policy], routes: Sequence[RoutePlan], fau
         elif read and _tells_of_requests(policy) and not any(map(scope.meets, near_read.of(scope))):
             hint = f"requests are read on the routes {_scopes(read)} alone"
             faults.add(policy.given, "its scope meets no route of requests", hint, word=policy.word)
-        elif policy.given.partition(" ")[0] in _FORWARDING and not _is_forwarded(scope, near_all.of(scope)):
+        elif not _is_heeded(policy.given.partition(" ")[0], scope, near_all.of(scope)):
             faults.add(
                 policy.given, "it has no effect", f"{scope} is answered by ourselves", word=policy.word
             )
 
 
-def _is_forwarded(scope: Scope, routes: Iterable[RoutePlan]) -> bool:
-    """Tell whether a request of this scope may go to a backend."""
+def _is_heeded(flag: str, scope: Scope, routes: Iterable[RoutePlan]) -> bool:
+    """Tell whether a flag says something of a request of this scope, which may be one that we answer ourselves."""
+    if flag not in _FORWARDING and flag != "--timeout":
+        return True
     met = [route for route in routes if scope.meets(route.scope)]
-    takers = [route.scope for route in met if route.answer is not None and route.scope.covers(scope)]
+    # what is composed of URLs waits for each of them
+    asking = [route for route in met if route.answer is None or (flag == "--timeout" and route.answer.ways)]
+    takers = [route.scope for route in met if route not in asking and route.scope.covers(scope)]
     return any(
-        route.answer is None
-        and not any(
+        not any(
             route.scope.is_wider(taker)
             and (route.condition is None or route.scope.segments != taker.segments)
             for taker in takers
         )
-        for route in met
+        for route in asking
     )
 
 

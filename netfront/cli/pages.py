@@ -150,13 +150,15 @@ PAGES = {
             "A ROUTE is SCOPE=TARGET[,TARGET]. A SCOPE is a host (app.localhost, *.test), a path "
             "(/api, /v1/{name}, /files/**; a final $ makes it exact), both (app.localhost/api), "
             "or either with methods before it ('GET,HEAD /reports'). A path of the target, be it "
-            "only /, replaces the route's prefix; without one the path goes on as it came. "
+            "only /, replaces the route's prefix, up to its first {name} or *; without one the path "
+            "goes on as it came. "
             ":PORT=TARGET belongs to the listener on that port.",
             "What follows a target, each behind a +: weight=N, backup, name=LABEL, "
             "host=keep|target|NAME, sni=NAME, ca=FILE, insecure, proxy=v1|v2. A literal + "
             "or , in a target is written %2B or %2C.",
             "A flag marked [SCOPE: ] takes a scope that holds a slash before its value: --timeout "
-            "'/reports: 5m'. The most specific one holds; of --max-body the smallest.",
+            "'/reports: 5m'. The most specific one holds; of --max-body the smallest. Of a flag that takes one "
+            "value, and is given twice, the last one holds.",
             "@FILE as an argument reads arguments from a file, one a line: a target, a route, or "
             "a flag with its value behind the first space or =. A # at the start of a line or "
             "after a space begins a comment.",

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
+from netfront.cli.gate.open_ways import open_ways
 from netfront.cli.plan import ListenerPlan, LogPlan, RoutePlan, ServePlan
 from netfront.cli.streams import Voice
 from netfront.errors import Fault
@@ -226,6 +227,9 @@ class Console:
             notes.append("open to the network")
         if certificate:
             notes.append(certificate)
+        if ways := open_ways(plan):
+            more = f" (and {len(ways) - 1} more: --explain)" if len(ways) > 1 else ""
+            notes.append(f"{ways[0]}{more}")
         if self._take is not None:  # what is served can be seen
             self.repeat(notes)
             return

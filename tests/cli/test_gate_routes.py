@@ -164,8 +164,8 @@ def test_a_condition_written_as_the_hint_says_is_asked_for_first(match, flags):
 
 
 def test_rules_may_name_routes_that_flags_make():
-    made = plan(respond=["/down: 503"], match=["/b: query:x => :2"], timeout=["/down: 5s", "/b: 6s"])
-    assert {str(route.scope): route.settings.timeout for route in made.routes} == {"/down$": 5.0, "/b": 6.0}
+    made = plan(respond=["/down: 503"], match=["/b: query:x => :2"], max_body=["/down: 5B", "/b: 6B"])
+    assert {str(route.scope): route.settings.most_body for route in made.routes} == {"/down$": 5, "/b": 6}
 
 
 def test_request_is_told_its_alternatives_and_what_is_sent():
@@ -209,19 +209,19 @@ def test_a_request_rewritten_to_what_it_may_not_ask_for_is_told_of_as_refused():
 
 FORWARDING = {
     "rewrite": "/x", "lb": "hash:ip", "retry_on": "503", "retry_body": "1KiB", "eject_on": "503", "slow_start": "5s",
-    "health": "/ok", "hedge": "p99", "header": "X-A: b",
+    "health": "/ok", "hedge": "p99", "header": "X-A: b", "timeout": "5s",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FORWARDING)
 @pytest.mark.parametrize(
-    "answer", [{"respond": ["/h: 200"]}, {"redirect": ["/h: /x"]}, {"compose": ["/h = x:http://x/y"]}]
+    "answer", [{"respond": ["/h: 200"]}, {"redirect": ["/h: /x"]}, {"compose": ["/h = x:/b/y"]}]
 )
 def test_settings_of_forwarding_where_we_answer_ourselves_are_refused(name, answer):
     value = FORWARDING[name]
     flag = f"--{name.replace('_', '-')}"
     for place in ("/h$", "GET /h$")["compose" in answer :]:
-        told = refused("/=:1", **answer, **{name: [f"{place}: {value}"]})
+        told = refused("/=:1", "/b=:1", **answer, **{name: [f"{place}: {value}"]})
         assert f"{flag} '{place}: {value}': it has no effect\n  {place} is answered by ourselves" in told
     assert "/h is answered by ourselves" in refused("/b=:1", **answer, **{name: [f"/h: {value}"]})
 
@@ -233,7 +233,9 @@ def test_settings_of_forwarding_where_we_answer_ourselves_are_refused(name, answ
         (["/=:1"], {"respond": ["GET /h: 200"], "header": ["/h$: X-A: b"]}),
         ([], {"respond": ["/h: 200"], "match": ["/h$: query:x => :1"], "header": ["/h$: X-A: b"]}),
         (["/b=:1"], {"respond": ["/h: 200"], "header": ["X-A: b"], "lb": ["hash:ip"]}),
-        (["/b=:1"], {"respond": ["/h: 200"], "response_header": ["/h: X-A: b"], "timeout": ["/h: 5s"]}),
+        (["/b=:1"], {"respond": ["/h: 200"], "response_header": ["/h: X-A: b"], "max_body": ["/h: 5B"]}),
+        (["/b=:1"], {"compose": ["/h = x:http://x/y"], "timeout": ["/h: 5s"]}),
+        ([], {"compose": ["/h = x:http://x/y"], "timeout": ["5s"]}),
     ],
 )
 def test_settings_of_forwarding_that_some_request_heeds_stay(targets, flags):

@@ -1,17 +1,21 @@
 """What guards requests where bytes are passed on: refused where it would guard nothing, or leave a way round."""
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
 
 from netfront.cli.explain import explain_plan
 from netfront.cli.flags import ServeFlags
+from netfront.cli.gate.open_ways import open_ways
 from netfront.cli.gate.plan import NO_GATE
 from netfront.cli.gateway import gateway
 from netfront.cli.planning import plan_serving
+from netfront.cli.render import Console
 from netfront.cli.serving import serving
 from netfront.errors import UsageError
 
+OPENED = (SimpleNamespace(port=8443, is_inner=False),)
 BYTES = ["tcp://:5432"]
 MIXED = ["tcp://:5432", "http://:8080"]
 TELLS_OF_REQUESTS = {
@@ -159,6 +163,55 @@ def test_a_way_past_what_guards_a_backend_is_refused(open_way, label, rule):
 def test_a_way_to_a_backend_that_nothing_guards_is_open():
     assert planned("http://:3001", "/In=http://:3003", "tcp://:3001", listen=MIXED, basic=["/in: @a"])
     assert planned("http://:3001", "udp://:3001", listen=["http://:1", "udp://:2"], basic=["/: @a"])
+
+
+@pytest.mark.parametrize(
+    ("targets", "flags", "told"),
+    [
+        (["/=:1", "/api=:1/"], {"basic": ["/admin: @x"]}, "/api/admin as /admin"),
+        (["/=:1", "/api=127.0.0.1:1/"], {"basic": ["/admin: @x"]}, "/api/admin as /admin"),
+        (["/=:1,:2", "/api=:2/"], {"auth_url": ["/admin: http://:9"]}, "/api/admin as /admin"),
+        (["/=https://h.test", "/api=https://H.test:443/"], {"ip": ["/admin: ::1"]}, "/api/admin as /admin"),
+        (["/=:1", "/api=:2/"], {"basic": ["/admin: @x"]}, None),
+        (["/=:1", "/api=:1"], {"basic": ["/admin: @x"]}, None),
+        (["/=:1", "/api=:1/"], {"limit": ["/admin: 5/s:ip"]}, None),
+        # what holds everywhere, or is said of that way too, guards it
+        (["/=:1", "/api=:1/"], {"basic": ["/: @x"]}, None),
+        (["/=:1", "/api=:1/"], {"basic": ["@x"]}, None),
+        (["/=:1", "/api=:1/"], {"basic": ["@x"], "ip": ["/admin: ::1"]}, "/api/admin as /admin"),
+        (["/=:1", "/api=:1/"], {"basic": ["/admin: @x", "/api/admin: @y"]}, None),
+        (["/=:1", "/api=:1/"], {"basic": ["/admin: @x", "/api: @y"]}, None),
+        (["/=:1", "/api=:1/"], {"basic": ["/: @x", "/admin: @y"], "public": ["/api/admin"]}, None),
+        # what the target names is meant; what follows is of the client's choice
+        (["/=:1", "/a=:1/admin"], {"basic": ["/admin: @x"]}, None),
+        (["/=:1", "/a=:1/admin/pub"], {"basic": ["/admin: @x"]}, None),
+        (["/=:1", "/a=:1/admin"], {"basic": ["/admin/x: @x"]}, "/a/x as /admin/x"),
+        # the guarded route may be the one that replaces its prefix, or both
+        (["/=:1", "/admin=:1/internal/"], {"basic": ["/admin: @x"]}, "/internal as /admin"),
+        (["/internal=:1", "/admin=:1/internal/"], {"basic": ["/admin: @x"]}, None),
+        (["/=:1", "/internal=:2", "/admin=:1/internal/"], {"basic": ["/admin: @x"]}, None),
+        (["/a=:1/v2/", "/b=:1/"], {"basic": ["/a/k: @x"]}, "/b/v2/k as /a/k"),
+        (["/a=:1/v2/", "/b=:1/v2/"], {"basic": ["/a/k: @x"]}, "/b/k as /a/k"),
+        (["a.test=:1", "b.test/p=:1/"], {"basic": ["a.test/k: @x"]}, "b.test/p/k as a.test/k"),
+        (["/=:1", "/p=:1/"], {"basic": ["POST /u/{id}/k: @x"]}, "POST /p/u/{id}/k as POST /u/{id}/k"),
+    ],
+)  # fmt: skip
+def test_another_path_to_what_a_rule_guards_is_told_of(targets, flags, told, capsys):
+    plan = planned(*targets, **flags)
+    to, _, scope = (told or "").partition(" as ")
+    lines = [f"{to} leads to what is guarded as {scope}, and is itself not"] if told else []
+    assert open_ways(plan) == lines
+    explained = [line.partition(" ") for line in explain_plan(plan).splitlines()]
+    assert [text.strip() for name, _, text in explained if name == "open"] == lines
+    Console(quiet=False, json_events=False, color=False).banner(plan, OPENED, {}, "")
+    assert [line for line in capsys.readouterr().err.splitlines() if " leads to " in line] == lines
+
+
+def test_of_many_such_paths_the_first_is_told_at_the_start(capsys):
+    plan = planned("/=:1", "/a=:1/", "/b=:1/", basic=["/admin: @x"])
+    assert len(open_ways(plan)) == 2
+    Console(quiet=False, json_events=False, color=False).banner(plan, OPENED, {}, "")
+    assert "and is itself not (and 1 more: --explain)" in capsys.readouterr().err
 
 
 def test_a_match_of_bytes_is_refused():

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from netfront.cli.gate.compose import explain_composition
 from netfront.cli.gate.guards import guarded, guarded_hosts
+from netfront.cli.gate.open_ways import open_ways
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 
 __all__ = ["explain_answer", "explain_guarded", "is_guarded"]
@@ -16,11 +17,13 @@ def is_guarded(plan: ServePlan, host: bytes) -> bool:
 
 
 def explain_guarded(plan: ServePlan) -> Iterator[tuple[str, str]]:
-    """Tell at which hosts paths are normalised."""
+    """Tell at which hosts paths are normalised, and by which paths what is guarded is reached without."""
     hosts = guarded_hosts(plan.rules)
     if hosts:
         where = "" if hosts == ("",) else f" of {', '.join(hosts)}"
         yield "paths", f"those{where} are forwarded normalised, as rules guard some; what cannot be is 400"
+    for way in open_ways(plan):
+        yield "open", way
 
 
 def explain_answer(

@@ -271,7 +271,7 @@ Cors = Annotated[
         "--cors",
         MESSAGES,
         "let scripts of these origins read answers; * is any, https://*.x any below x. Preflights are answered here, "
-        "before authentication",
+        "before authentication; what a backend says of it is replaced, but for the fields that it exposes",
         "[SCOPE: ]ORIGIN,…[,credentials][,max-age=TIME]",
     ),
 ]

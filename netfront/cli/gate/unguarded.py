@@ -14,7 +14,7 @@ from netfront.cli.scoped import Policy
 from netfront.endpoint import is_loopback_name
 from netfront.policy.scope import Scope
 
-__all__ = ["check_unguarded"]
+__all__ = ["check_unguarded", "place_of"]
 
 _ELSEWHERE = "serve that {kind}:// by another netfront, if it is to be open"
 
@@ -46,9 +46,9 @@ def _check_places(routes: Sequence[RoutePlan], pools: Iterable[PoolPlan], faults
     for route, gate in gates_as_written(routes):
         if _admits_some(gate):
             for target in targets.get(route.pool or "", ()):
-                guarded.setdefault(_place(target), route)
+                guarded.setdefault(place_of(target), route)
     for target in (one for route in routes if route.kind == "tcp" for one in targets[route.pool or ""]):
-        beside = guarded.pop(_place(target), None)
+        beside = guarded.pop(place_of(target), None)
         if beside is not None:
             why = f"tcp:// leads to it past what guards the route {beside.named}"
             faults.add(target.label, why, _ELSEWHERE.format(kind="tcp"))
@@ -67,7 +67,7 @@ def _of_host(scope: Scope, blind: Iterable[RoutePlan]) -> RoutePlan | None:
     return next((route for route in blind if route.scope.host and host.meets(route.scope)), None)
 
 
-def _place(target: TargetPlan) -> object:
+def place_of(target: TargetPlan) -> object:
     """Give what is alike for two targets that are dialled alike."""
     endpoint = target.endpoint
     if endpoint.path is not None:
