@@ -36,6 +36,7 @@ _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _BASE = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 _PORT_HINT = "a port is a number from {least} to 65535"
+_RANGE_HINT = "a range has no host, and is of this machine: {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,9 @@ def _split_authority(text: str, rest: str) -> tuple[str, str, str]:
 
 def _port(text: str, port: str, *, least: int) -> int:
     if not (port.isascii() and port.isdigit()):
-        raise UsageError.of(text, f"{port!r} is not a port", _PORT_HINT.format(least=least))
+        is_range = least and re.fullmatch("[0-9]+-[0-9]+", port)  # as of targets; we listen on none
+        hint = _RANGE_HINT.format(port) if is_range else _PORT_HINT.format(least=least)
+        raise UsageError.of(text, f"{port!r} is not a port", hint)
     if len(port) > 9 or not least <= int(port) <= 65535:
         raise UsageError.of(text, f"no such port as {port}", _PORT_HINT.format(least=least))
     return int(port)

@@ -277,7 +277,8 @@ def _fits(word: Word, scope: Scope, kind: str, faults: Faults) -> bool:
 
 def _check_pool(service: _Service, settings: Settings, faults: Faults) -> None:
     """Refuse what a pool cannot be."""
-    if service.targets and all(target.backup for target in service.targets):
+    # a target that could not be read may be the one that is none
+    if not faults and service.targets and all(target.backup for target in service.targets):
         faults.add(f"the backends of {service.name}", "all are +backup", "leave it off one of them")
     balance = settings.balance
     health = balance.health

@@ -15,6 +15,7 @@ from netfront.errors import Refusal
 from netfront.http.message import Client, Request
 from netfront.net.lane import clock
 from netfront.policy.claims import Identity
+from netfront.policy.metadata import issuer_key
 from netfront.policy.token import (
     Keys,
     TokenRefused,
@@ -146,8 +147,7 @@ class Verifier:
     def _is_foreign(self, token: bytes) -> bool:
         """Tell whether a token says itself that it is another issuer's: no newer key of this one has signed it."""
         expected = self._source.issuer or self._rules.issuer
-        said = read_issuer(token)
-        return expected is not None and (said or "").rstrip("/") != expected.rstrip("/")
+        return expected is not None and read_issuer(token) != issuer_key(expected)
 
     def _verify(self, keys: Keys, token: bytes, digest: bytes) -> Identity:
         issuer = self._source.issuer
@@ -238,7 +238,7 @@ class SeveralIssuers:
     method that finds it first, which refuses it.
 
     Args:
-        methods: by the issuer, without a slash at the end.
+        methods: by the `issuer_key` of their issuer.
     """
 
     def __init__(self, methods: Mapping[str, Bearer]) -> None:
@@ -253,7 +253,7 @@ class SeveralIssuers:
                 token = method.find(request)
                 if token is None:
                     continue
-                named = self._methods.get((read_issuer(token) or "").rstrip("/"), method)
+                named = self._methods.get(read_issuer(token), method)
                 return (named if named.find(request) == token else method).check(request)
             except TokenRefused:
                 return method.check(request)  # which says why

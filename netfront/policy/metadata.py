@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Metadata", "read_metadata"]
+__all__ = ["Metadata", "issuer_key", "read_metadata"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,11 @@ class Metadata:
     names_itself: bool = False
 
 
+def issuer_key(issuer: str | None) -> str:
+    """Give what issuers are told apart by, a slash at the end not being it; "" is none."""
+    return (issuer or "").rstrip("/")
+
+
 def read_metadata(data: bytes, issuer: str) -> Metadata:
     """Read an issuer's metadata.
 
@@ -42,7 +47,7 @@ def read_metadata(data: bytes, issuer: str) -> Metadata:
     if not isinstance(said, dict):
         raise ValueError("its metadata is no JSON object")
     name = said.get("issuer")
-    if not isinstance(name, str) or name.rstrip("/") != issuer.rstrip("/"):
+    if not isinstance(name, str) or issuer_key(name) != issuer_key(issuer):
         raise ValueError(f"its metadata is that of {name!r}"[:200])
     is_secure = issuer.startswith("https://")
     keys = _url(said, "jwks_uri", is_secure=is_secure)

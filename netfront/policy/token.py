@@ -23,6 +23,8 @@ from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 from joserfc.util import urlsafe_b64decode
 
+from netfront.policy.metadata import issuer_key
+
 __all__ = [
     "ALGORITHMS",
     "Key",
@@ -288,16 +290,16 @@ def read_header(token: bytes) -> Mapping[str, object]:
         raise TokenRefused("its header is no JSON object") from error
 
 
-def read_issuer(token: bytes) -> str | None:
-    """Give what a token says of its issuer, unverified: it tells by whose keys to verify it. None: it says nothing."""
+def read_issuer(token: bytes) -> str:
+    """Give the `issuer_key` of what a token says of its issuer, unverified: it tells by whose keys to verify it."""
     shape = _SHAPE(token) if len(token) <= _LONGEST else None
     if shape is None:
-        return None
+        return ""
     try:
         said = as_object(urlsafe_b64decode(shape[2])).get("iss")
     except ValueError:
-        return None
-    return said if isinstance(said, str) else None
+        return ""
+    return issuer_key(said if isinstance(said, str) else None)
 
 
 def as_object(data: bytes) -> dict[str, object]:

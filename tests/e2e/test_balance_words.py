@@ -139,6 +139,7 @@ REFUSED = [
     ((":3001+weight=-1",), ":3001+weight=-1: +weight=-1: "),
     ((":3001+wait=3",), ":3001+wait=3: +wait: no such option of a target\n  did you mean weight?"),
     ((":3001+max=0",), ":3001+max=0: +max=0: "),
+    (("db:3001-3003",), "db:3001-3003: '3001-3003' is not a port\n  a range has no host, and is of this"),
     ((":3001+backup", ":3002+backup"), "the backends of /: all are +backup\n  leave it off one of them"),
     ((*TCP, ":3001", "--retry-on", "502"), "--retry-on: it has no effect\n  no --listen is http:// or https://"),
     ((*TCP, ":3001", "--hedge", "p95"), "--hedge: it has no effect"),
@@ -209,6 +210,12 @@ def test_it_is_refused_with_its_reason(args, words, capsys):
     assert f"netfront balance: {words}" in said.err
     assert "no route belongs to it" not in said.err
     assert said.out == ""
+
+
+def test_a_target_that_cannot_be_read_is_no_reason_to_miss_it(capsys):
+    assert run_here(["balance", ":70000", ":3002+backup", "--explain"]) == 2
+    said = capsys.readouterr().err
+    assert said == "netfront balance: :70000: no such port as 70000\n  a port is a number from 1 to 65535\n"
 
 
 @pytest.mark.parametrize(

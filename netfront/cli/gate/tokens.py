@@ -19,6 +19,7 @@ from netfront.cli.plan import ServePlan
 from netfront.cli.scoped import Policy
 from netfront.endpoint import is_loopback_name
 from netfront.errors import UsageError
+from netfront.policy.metadata import issuer_key
 from netfront.units import parse_duration, render_duration
 
 __all__ = ["LEEWAY", "IssuerPlan", "JwtPlan", "parse_issuer", "token_notes", "token_policies"]
@@ -80,8 +81,8 @@ class JwtPlan:
 
     @property
     def said(self) -> str:
-        """What its tokens say of their issuer, but for a slash at the end; "" for anything."""
-        return (self.issuer.url if self.issuer is not None else self.named or "").rstrip("/")
+        """The `issuer_key` of what its tokens say of their issuer; "" for anything."""
+        return issuer_key(self.issuer.url if self.issuer is not None else self.named)
 
     @property
     def shown(self) -> str:
