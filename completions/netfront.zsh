@@ -114,7 +114,7 @@ _netfront_gateway() {
         '--no-live[on a terminal, show the backends and what they do; q quits]' \
         '--color[colour (default\: on a terminal without NO_COLOR)]' \
         '--no-color[colour (default\: on a terminal without NO_COLOR)]' \
-        '--explain[print what would be done and stop; with an argument such as '\''GET /x'\'', for that request]' \
+        '--explain[print what would be done and stop, with an argument such as '\''GET /x'\'' for that request; files of keys and certificates are not read, and nobody is asked]' \
         '--debug[show tracebacks]' \
         '*--match=[a route beside the plain one of its scope, for requests that carry something\: '\''/api\: header\:X-Version=2 => \:3002'\'', likewise cookie\: and query\:, without a value for any; several are tried in the order given]:value: ' \
         '*--rewrite=[the path that is sent in place of the scope'\''s\: '\''/old/{id}\: /new/{id}'\''. What follows it and the query stay, a final $ drops what follows; a target'\''s path stands before it; it is not routed again, and 403 where it falls under a rule that the request did not pass]:value: ' \
@@ -235,7 +235,7 @@ _netfront_proxy() {
         '--no-live[on a terminal, show the backends and what they do; q quits]' \
         '--color[colour (default\: on a terminal without NO_COLOR)]' \
         '--no-color[colour (default\: on a terminal without NO_COLOR)]' \
-        '--explain[print what would be done and stop; with an argument such as '\''GET /x'\'', for that request]' \
+        '--explain[print what would be done and stop, with an argument such as '\''GET /x'\'' for that request; files of keys and certificates are not read, and nobody is asked]' \
         '--debug[show tracebacks]' \
         '(- *)'{-h,--help}'[show help]' \
         '*:target: '
@@ -320,7 +320,7 @@ _netfront_balance() {
         '--no-live[on a terminal, show the backends and what they do; q quits]' \
         '--color[colour (default\: on a terminal without NO_COLOR)]' \
         '--no-color[colour (default\: on a terminal without NO_COLOR)]' \
-        '--explain[print what would be done and stop; with an argument such as '\''GET /x'\'', for that request]' \
+        '--explain[print what would be done and stop, with an argument such as '\''GET /x'\'' for that request; files of keys and certificates are not read, and nobody is asked]' \
         '--debug[show tracebacks]' \
         '(- *)'{-h,--help}'[show help]' \
         '*:target: '

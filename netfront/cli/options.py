@@ -382,7 +382,8 @@ Explain = Annotated[
     flag(
         "--explain",
         OUTPUT,
-        "print what would be done and stop; with an argument such as 'GET /x', for that request",
+        "print what would be done and stop, with an argument such as 'GET /x' for that request; files of keys and "
+        "certificates are not read, and nobody is asked",
     ),
 ]
 Debug = Annotated[bool, flag("--debug", OUTPUT, "show tracebacks")]
