@@ -196,6 +196,8 @@ class Console:
         self._say(f"netfront: reloaded{': ' if counts else ''}{', '.join(counts)}")
         for flag in fixed:
             self._say(f"netfront: {flag} stays as it was: it holds until the end")
+        for note in _open(plan):
+            self._say(f"netfront: {note}")
 
     def banner(
         self, plan: ServePlan, listeners: tuple[Listener, ...], verdicts: dict[str, str], certificate: str
@@ -227,9 +229,7 @@ class Console:
             notes.append("open to the network")
         if certificate:
             notes.append(certificate)
-        if ways := open_ways(plan):
-            more = f" (and {len(ways) - 1} more: --explain)" if len(ways) > 1 else ""
-            notes.append(f"{ways[0]}{more}")
+        notes += _open(plan)
         if self._take is not None:  # what is served can be seen
             self.repeat(notes)
             return
@@ -342,6 +342,13 @@ def _folded(notes: list[str], room: int) -> list[str]:
     if room == 1:
         return ["; ".join(notes)]
     return ["; ".join(notes[:-1]), notes[-1]]
+
+
+def _open(plan: ServePlan) -> list[str]:
+    """Tell of the first open way to what is guarded elsewhere."""
+    ways = open_ways(plan)
+    more = f" (and {len(ways) - 1} more: --explain)" if len(ways) > 1 else ""
+    return [f"{way}{more}" for way in ways[:1]]
 
 
 def _labels(plan: ServePlan, route: RoutePlan) -> list[str]:

@@ -214,6 +214,13 @@ def test_of_many_such_paths_the_first_is_told_at_the_start(capsys):
     assert "and is itself not (and 1 more: --explain)" in capsys.readouterr().err
 
 
+def test_such_a_path_is_told_of_after_a_reload(capsys):
+    plan = planned("/=:1", "/a=:1/", basic=["/admin: @x"])
+    Console(quiet=False, json_events=False, color=False).reloaded(plan, fixed=(), opened=0, closed=0)
+    said = ["netfront: reloaded", "netfront: /a/admin leads to what is guarded as /admin, and is itself not"]
+    assert capsys.readouterr().err.splitlines() == said
+
+
 def test_a_match_of_bytes_is_refused():
     (told,) = faults("http://:3001", "tcp://:1", listen=MIXED, match=["header:X => tcp://:2"])
     assert told.startswith("header:X => tcp://:2: tcp:// has no requests that could carry it")
