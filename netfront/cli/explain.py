@@ -16,13 +16,14 @@ from netfront.cli.gate.edges import explain_edges
 from netfront.cli.gate.explain import explain_gate
 from netfront.cli.gate.explain_guards import explain_sessions
 from netfront.cli.gate.explain_routes import explain_answer, explain_guarded, is_guarded
+from netfront.cli.gate.guards import guarded, rules_of
 from netfront.cli.gate.passing import passes
 from netfront.cli.gate.redis import explain_redis
 from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan, places
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.guard_host import names_us
-from netfront.filters.router import METHODS, find_route, host_of
-from netfront.http.message import Client, Exchange, Request
+from netfront.filters.router import METHODS, Served, find_route, host_of
+from netfront.http.message import Client, Exchange, Handler, Request
 from netfront.http.outbound import Mount
 from netfront.policy.rewriting import Rewriting
 from netfront.policy.route import NotFound, Scope, Table, WrongMethod
@@ -113,17 +114,20 @@ def explain_request(plan: ServePlan, text: str) -> str:
     try:
         if is_guarded(plan, host):
             rows += explain_guarded(plan)
-            target = target.settled()
         table = Table(((place.scope, place) for place in places(routes)), lambda place: place.plain is None)
         passed: list[Scope] = []
+        is_looked_at = guarded(plan.rules) is not None or any(route.variants for route in routes)
+        only = None if is_looked_at else table.only
         while True:
-            found = table.only or find_route(table, method, host, target, passed)
+            found = only or find_route(table, method, host, target, passed)
             if isinstance(found, NotFound):
                 return _table([*rows, ("answer", "404: no route leads there")])
             if isinstance(found, WrongMethod):
                 answer = "200" if method == b"OPTIONS" else "405"
                 return _table([*rows, ("answer", f"{answer}: Allow: {found.allow.decode()}")])
-            rows += [("or", f"{other.named}, where that holds") for other in found.value.others]
+            for other in found.value.others:
+                rows.append(("or", f"{other.named}, where that holds"))
+                _settings_at(other, method, host, target)
             if found.value.plain is not None:
                 break
             passed.append(found.scope)
@@ -144,12 +148,9 @@ def _served(
     authority: bytes,
 ) -> list[tuple[str, str]]:
     """Tell which settings hold and what is dialled. Raises BadMessage: the target leads nowhere behind this route."""
-    settings = route.settings
-    for variant in route.variants:
-        matchers = [scope.matcher() for scope in variant.scopes]
-        if all(matches(method, host, target.normalised) for matches in matchers):
-            settings = variant.settings
-            break
+    settings = _settings_at(route, method, host, target)
+    if is_guarded(plan, host):
+        target = target.settled()
     backends = plan.targets(route)
     dialled = [("dial", _dialled(route, settings, backend, target, authority)) for backend in backends]
     if backends and settings.gate.rewrite is not None:
@@ -159,6 +160,18 @@ def _served(
             dialled = [("answer", f"403: the path it is rewritten to is restricted: {path}")]
     answer = explain_answer(route, params, settings)
     return [*_settings(plan, route, settings), *_backends(plan, route), *answer, *dialled]
+
+
+def _settings_at(route: RoutePlan, method: bytes, host: bytes, target: Target) -> Settings:
+    """Find the settings that hold for a request of a route, as serving does. Raises BadMessage."""
+    if not (route.variants or route.settings.gate.asks_for_path):
+        return route.settings
+    parts = [
+        (variant.scopes, cast(Handler, variant.settings), rules_of(variant.settings))
+        for variant in route.variants
+    ]
+    served = Served(cast(Handler, route.settings), parts, rules=rules_of(route.settings))
+    return cast(Settings, served.at(method, host, target.readings))
 
 
 def _has_http(plan: ServePlan) -> bool:

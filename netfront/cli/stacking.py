@@ -7,7 +7,7 @@ from netfront.cli.gate.assembly import answering, gate, rewriting
 from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.edging import Edging
 from netfront.cli.gate.guarding import hiding, hiding_of_whole, told_by_us
-from netfront.cli.gate.guards import guarded
+from netfront.cli.gate.guards import guarded, rules_of
 from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
@@ -30,7 +30,7 @@ from netfront.filters.pass_identity import strip_fields
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import redirect
 from netfront.filters.request_key import request_key
-from netfront.filters.router import Holds, Rules, Served, may_be_passed_over, router
+from netfront.filters.router import Holds, Served, may_be_passed_over, router
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
@@ -110,11 +110,11 @@ class _Services:
 
     def _route(self, route: RoutePlan) -> Served:
         variants = tuple(
-            (variant.scopes, self._service(route, variant.settings), _rules(variant.settings))
+            (variant.scopes, self._service(route, variant.settings), rules_of(variant.settings))
             for variant in route.variants
         )
         plain = self._service(route, route.settings)
-        return Served(plain, variants, rules=_rules(route.settings))
+        return Served(plain, variants, rules=rules_of(route.settings))
 
     def _service(self, route: RoutePlan, settings: Settings) -> Handler:
         return stack(
@@ -179,10 +179,6 @@ class _Services:
         changes = [(edit.name, edit.values) for edit in settings.response_edits]
         hsts = [] if self._hsts is None else [(b"Strict-Transport-Security", (b"max-age=%d" % self._hsts,))]
         return [fields_edit(editor(some)) for some in (hsts, changes) if some]
-
-
-def _rules(settings: Settings) -> Rules:
-    return Rules(settings.gate.restrictions, settings.gate.asks_for_path)
 
 
 def _holds(condition: Condition) -> Holds:

@@ -71,7 +71,7 @@ def test_idle_connections_close_at_once(with_signal):
         assert used.read_answer().status == 200
         start = time.perf_counter()
         assert front.stop(with_signal) == 0
-        assert time.perf_counter() - start < 1
+        assert time.perf_counter() - start < 4
         assert used.ends()
         assert unused.ends()
 
@@ -105,7 +105,7 @@ def test_a_second_signal_cuts_at_once(with_signal):
         assert front.process.poll() is None
         start = time.perf_counter()
         assert front.stop(with_signal) == 130
-        assert time.perf_counter() - start < 1
+        assert time.perf_counter() - start < 4
 
 
 def test_an_upgraded_connection_is_cut_after_the_drain():

@@ -221,7 +221,7 @@ def test_a_client_that_leaves_ends_the_backends_exchange(stage, sent, how):
         else:
             client.socket.close()
         behind.connections[0].ended.wait(5)
-        assert left[0] - start < 0.1
+        assert left[0] - start < 2
 
 
 def test_an_upload_that_is_cut_is_never_whole_at_the_backend(stage):
