@@ -16,8 +16,8 @@ from netfront.cli.gate.edges import explain_edges
 from netfront.cli.gate.explain import explain_gate
 from netfront.cli.gate.explain_guards import explain_sessions
 from netfront.cli.gate.explain_routes import explain_answer, explain_guarded, is_guarded
-from netfront.cli.gate.guards import guarded, rules_of
-from netfront.cli.gate.passing import passes
+from netfront.cli.gate.guards import guarded
+from netfront.cli.gate.passing import passes, rules_of
 from netfront.cli.gate.redis import explain_redis
 from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan, places
 from netfront.errors import BadMessage, UsageError

@@ -7,7 +7,8 @@ from netfront.cli.gate.assembly import answering, gate, rewriting
 from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.edging import Edging
 from netfront.cli.gate.guarding import hiding, hiding_of_whole, told_by_us
-from netfront.cli.gate.guards import guarded, rules_of
+from netfront.cli.gate.guards import guarded
+from netfront.cli.gate.passing import rules_of
 from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
@@ -94,7 +95,9 @@ class _Services:
             lambda request: self._for_parts(request), parts.outward, parts.tasks.begin
         )
         served = [(place.scope, self._place(place)) for place in places(routes)]
-        self.ours: Handler = router(Table(served, may_be_passed_over), guarded=guarded(plan.rules))
+        self.ours: Handler = router(
+            Table(served, may_be_passed_over), guarded=guarded(plan.rules), is_ruled=bool(plan.rules)
+        )
         """Finds the route of a request, and serves it."""
         told = told_by_us(plan)
         self._for_parts = stack(strip_fields(told) if told else None, then=self.ours)

@@ -65,7 +65,8 @@ _OF_WHOLE = frozenset(
         b"accept", b"accept-encoding", b"accept-ranges", b"content-type", b"content-encoding", b"content-language",
         b"content-location", b"content-disposition", b"content-digest", b"repr-digest", b"content-md5", b"digest",
         b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"range",
-        b"max-forwards", b"origin", b"access-control-request-method", b"access-control-request-headers",
+        b"max-forwards", b"x-original-url", b"x-rewrite-url", b"x-http-method-override", b"x-http-method",
+        b"x-method-override", b"origin", b"access-control-request-method", b"access-control-request-headers",
     }
 )  # fmt: skip
 """Fields of the composed request that mean it alone: its content, its conditions, the answer it would have."""

@@ -4,6 +4,9 @@ A target that servers read in more than one way (see `Target.readings`) is refus
 different routes, or to different rules on one route: a backend might serve by the one what was let through by the
 other. To hosts that have a rule on a path every request goes on as it was decided by (`Target.settled`), on all routes.
 
+Some frameworks take another method or target than those of the request line, where a field names one. Where rules hold
+such a request is refused too, unless it meets the same route and the same rules by that.
+
 Routes may ask for more than a method and a place (`Served.alternatives`). Then what is found is a row of places: those
 whose condition holds are tried in order, and a place of which no condition holds counts as not there.
 """
@@ -16,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 from netfront.errors import BadMessage, Refusal
 from netfront.http.message import Handler, Request, Response
 from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
-from netfront.wire.fields import Fields
+from netfront.wire.fields import OVERRIDE, Fields
 from netfront.wire.target import Target, parse_authority
 
 __all__ = ["METHODS", "Holds", "Rules", "Served", "find_route", "host_of", "may_be_passed_over", "router"]
@@ -39,10 +42,12 @@ class Rules(NamedTuple):
 
     Args:
         by_path: whether they ask for the path themselves, so that another reading of it may be another verdict.
+        by_method: likewise for the method.
     """
 
     restricts: object = None
     by_path: bool = False
+    by_method: bool = False
 
 
 _Variant = tuple[tuple[_Matcher, ...], Handler, Rules]
@@ -100,6 +105,12 @@ class Served:
                 raise BadMessage(400, "an encoded separator or a backslash that meets different rules")
         return handler
 
+    def rules_at(self, method: bytes, host: bytes, path: bytes) -> tuple[Rules, ...]:
+        """Give the rules of all that may serve a request here."""
+        own = () if self.handler is None else (self._at(method, host, path)[1],)
+        others = [rules for _, other in self.alternatives for rules in other.rules_at(method, host, path)]
+        return (*own, *others)
+
     def _at(self, method: bytes, host: bytes, path: bytes) -> tuple[Handler, Rules]:
         variants = self._loose
         if self._by_text:
@@ -116,7 +127,9 @@ def may_be_passed_over(served: Served) -> bool:
     return served.handler is None
 
 
-def router(table: Table[Served], *, guarded: Callable[[bytes], bool] | None = None) -> Handler:
+def router(
+    table: Table[Served], *, guarded: Callable[[bytes], bool] | None = None, is_ruled: bool = False
+) -> Handler:
     """Make the handler that serves every route of the table.
 
     No route is a Refusal with 404, no route for the method one with 405 and Allow. `OPTIONS *` asks about us, not
@@ -125,13 +138,14 @@ def router(table: Table[Served], *, guarded: Callable[[bytes], bool] | None = No
 
     Args:
         guarded: tells whether a host, as `host_of` gives it, has a rule on a path.
+        is_ruled: whether there are rules at all.
     """
     only = table.only
     if only is not None and guarded is None:
         handler = only.value.handler
         if handler is not None and not (only.value.variants or only.value.alternatives):
             return _serve_only(handler, only.scope)
-    return _finder(table, guarded)
+    return _finder(table, guarded, is_ruled=is_ruled or guarded is not None)
 
 
 def _serve_only(handler: Handler, scope: Scope) -> Handler:
@@ -173,13 +187,16 @@ def host_of(authority: bytes) -> bytes:
     return host.rstrip(b".")
 
 
-def _finder(table: Table[Served], guarded: Callable[[bytes], bool] | None) -> Handler:
+def _finder(table: Table[Served], guarded: Callable[[bytes], bool] | None, *, is_ruled: bool) -> Handler:
     """Make the handler of a table that must be searched. Where a target led is remembered: 0.1 us against 1.7."""
     known: dict[tuple[bytes, bytes, bytes], _Found] = {}
     hosts: dict[bytes, bytes] = {}
+    overriding = 1 << OVERRIDE if is_ruled else 0
 
     def serve(request: Request) -> Awaitable[Response]:
         target, authority = request.target, request.authority
+        if request.fields.kinds & overriding:
+            _refuse_override(table, request, host_of(authority), guarded)
         key = request.method, authority, target.raw
         found = known.get(key)
         if found is None:
@@ -207,6 +224,41 @@ def _remember(known: dict[K, V], key: K, value: V, size: int) -> None:
         if len(known) >= _REMEMBERED:
             known.clear()
         known[key] = value
+
+
+def _refuse_override(
+    table: Table[Served], request: Request, host: bytes, guarded: Callable[[bytes], bool] | None
+) -> None:
+    """Refuse a request of which a field names another one that meets other rules. Raises BadMessage: 400."""
+    target, met = request.target, None
+    for row in request.fields:
+        if row.kind != OVERRIDE:
+            continue
+        if row.name.endswith((b"-url", b"_url")):
+            if guarded is not None and guarded(host) and row.value not in (target.origin_form, target.path):
+                raise BadMessage(400, f"{row.name.decode()} names another target, where rules hold for some")
+            continue
+        method = row.value.upper()
+        if met is None:
+            met = _met(table, request.method, host, target)
+        is_other = method != request.method
+        if is_other and (
+            any(one.by_method for _, rules in met for one in rules)
+            or met != _met(table, method, host, target)
+        ):
+            raise BadMessage(400, f"{row.name.decode()} names a method for which other rules hold")
+
+
+def _met(
+    table: Table[Served], method: bytes, host: bytes, target: Target
+) -> list[tuple[Scope, tuple[Rules, ...]]]:
+    """Give the routes that may serve a request, and their rules."""
+    met: list[tuple[Scope, tuple[Rules, ...]]] = []
+    while isinstance(found := find_route(table, method, host, target, [scope for scope, _ in met]), Match):
+        met.append((found.scope, found.value.rules_at(method, host, target.normalised)))
+        if found.value.handler is not None:
+            break
+    return met
 
 
 def _serving(table: Table[Served], request: Request, host: bytes) -> tuple[Scope | None, Handler, _Params]:

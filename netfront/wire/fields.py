@@ -32,6 +32,7 @@ __all__ = [
     "LENGTH",
     "LITERAL",
     "LOCATION",
+    "OVERRIDE",
     "PLAIN",
     "REQUEST_KINDS",
     "RESPONSE_KINDS",
@@ -50,9 +51,10 @@ __all__ = [
 ]
 
 PLAIN = 0
-DATE, HIDDEN, LOCATION, COOKIE, ID, CREDENTIALS = 1, 2, 3, 4, 5, 6
+DATE, HIDDEN, LOCATION, COOKIE, ID, CREDENTIALS, OVERRIDE = 1, 2, 3, 4, 5, 6, 8
 """Kinds that stay in the section but that somebody asks for: Date; Server and X-Powered-By; fields that may
-name the backend; Set-Cookie; X-Request-Id, in the spelling too that is the same to CGI; Authorization."""
+name the backend; Set-Cookie; X-Request-Id, in the spelling too that is the same to CGI; Authorization; what some
+frameworks heed in place of the request line."""
 SEVERAL = 1 << 7
 """Beside the bits of kinds: there are several fields of CREDENTIALS, of those that were received."""
 TAKEN = 10
@@ -62,6 +64,9 @@ LITERAL = frozenset({HOST, CODING, CONNECTION, EXPECT, UPGRADE, TE})
 
 _HOP_BY_HOP = (b"keep-alive", b"proxy-connection", b"http2-settings")
 _IDS = (b"x-request-id", b"x_request_id")
+_OVERRIDES = (
+    b"x-original-url", b"x-rewrite-url", b"x-http-method-override", b"x-http-method", b"x-method-override",
+)  # fmt: skip
 REQUEST_KINDS: Mapping[bytes, int] = {
     b"host": HOST,
     b"content-length": LENGTH,
@@ -80,6 +85,7 @@ REQUEST_KINDS: Mapping[bytes, int] = {
     b"x-client-subject": IDENTITY,
     b"authorization": CREDENTIALS,
     **dict.fromkeys(_IDS, ID),
+    **dict.fromkeys(_OVERRIDES, OVERRIDE),
 }
 RESPONSE_KINDS: Mapping[bytes, int] = {
     b"content-length": LENGTH,

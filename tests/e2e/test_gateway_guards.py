@@ -234,6 +234,22 @@ def test_upgrades_and_queries_are_guarded_alike():
         assert [seen.target for seen in behind.requests] == [b"/public?/../admin"]
 
 
+def test_fields_that_some_frameworks_heed_in_place_of_the_request_line_lead_past_no_rule():
+    with guarded(*RULE, "--allow", "/public: method != 'DELETE'") as (behind, front):
+        for line in (b"X-Original-URL: /admin", b"X-Rewrite-URL: /admin", b"X_ORIGINAL_URL: /admin"):
+            assert status(send(front, b"GET", b"/", fields=line + b"\r\n")) == 400
+        for line in (
+            b"X-HTTP-Method-Override: DELETE",
+            b"X-HTTP-Method: delete",
+            b"X-Method-Override: DELETE",
+        ):
+            assert status(send(front, b"POST", b"/public", fields=line + b"\r\nContent-Length: 0\r\n")) == 400
+        assert behind.requests == []
+        assert status(send(front, b"GET", b"/x?y", fields=b"X-Original-URL: /x?y\r\n")) == 200
+    with guarded() as (behind, front):
+        assert status(send(front, b"GET", b"/", fields=b"X-Original-URL: /admin\r\n")) == 200
+
+
 @pytest.mark.parametrize("rule", [("--limit", "/admin: 1/h,burst=1"), ("--basic", "/admin: @{file}")])
 def test_other_rules_guard_as_well(rule, tmp_path):
     file = tmp_path / "htpasswd"

@@ -10,7 +10,7 @@ from netfront.errors import BadMessage, Refusal
 from netfront.filters.router import Rules, Served, find_route, host_of, may_be_passed_over, router
 from netfront.http.message import Exchange, Request, Response
 from netfront.policy.route import Match, Table, parse_scope
-from netfront.wire.fields import EMPTY
+from netfront.wire.fields import EMPTY, REQUEST_KINDS, FieldMemory, Fields
 from netfront.wire.target import parse_target
 
 
@@ -21,11 +21,12 @@ class Client:
     told = None
 
 
-def asking(method, raw, authority=b"app.test"):
+def asking(method, raw, authority=b"app.test", *lines):
     target = parse_target(method, raw)
+    fields = Fields(FieldMemory(REQUEST_KINDS).fields(list(lines)))
     client = Client()
     exchange = Exchange(0.0, client, method, raw, b"1")
-    return Request(method, target, b"1", b"http", authority, EMPTY, b"", client, exchange)
+    return Request(method, target, b"1", b"http", authority, fields, b"", client, exchange)
 
 
 def answering(text):
@@ -49,10 +50,10 @@ def serving(*routes):
     return router(Table(rows))
 
 
-async def served(handler, method, raw, authority=b"app.test"):
+async def served(handler, method, raw, authority=b"app.test", *lines):
     """Give what the router called, or the status of its refusal."""
     try:
-        answer = await handler(asking(method, raw, authority))
+        answer = await handler(asking(method, raw, authority, *lines))
     except (Refusal, BadMessage) as error:
         return error.status
     return answer.body.decode()
@@ -271,6 +272,67 @@ async def test_readings_may_meet_different_settings_under_the_same_rules():
     rows = [((parse_scope("/slow"),), answering("slow"), Rules("open"))]
     handler = router(Table([(parse_scope("/"), Served(answering("/"), rows, rules=Rules("open")))]))
     assert await served(handler, b"GET", b"/x/..%2fslow") == "/"
+
+
+OVERRIDES = [
+    (b"GET", b"/x", b"X-Original-URL: /admin", 400),
+    (b"GET", b"/x", b"x_original_url: /admin", 400),
+    (b"GET", b"/x", b"X-Rewrite-Url: http://app.test/admin", 400),
+    (b"GET", b"/x", b"X-Rewrite-Url: /y", 400),  # where a backend takes that for is not known
+    (b"GET", b"/x?a=b", b"X-Original-URL: /x?a=b", "/"),
+    (b"GET", b"/x?a=b", b"X-Original-URL: /x", "/"),
+    (b"GET", b"/x", b"X-Original-Host: /admin", "/"),
+    (b"POST", b"/x", b"X-HTTP-Method-Override: DELETE", "/"),
+    (b"POST", b"/api", b"X-HTTP-Method-Override: DELETE", 400),
+    (b"POST", b"/api", b"X-HTTP-Method: delete", 400),
+    (b"POST", b"/api", b"X_Method_Override: DELETE", 400),
+    (b"POST", b"/api", b"X-HTTP-Method-Override: PATCH", "/"),
+    (b"DELETE", b"/api", b"X-HTTP-Method-Override: DELETE", "/ DELETE /api"),
+    (b"DELETE", b"/api", b"X-HTTP-Method-Override: GET", 400),
+    (b"POST", b"/split", b"X-HTTP-Method-Override: PUT", 400),  # another route
+    (b"POST", b"/asks", b"X-HTTP-Method-Override: PUT", 400),
+    (b"POST", b"/asks", b"X-HTTP-Method-Override: POST", "/asks"),
+]
+
+
+@pytest.mark.parametrize(("method", "raw", "line", "expected"), OVERRIDES)
+async def test_a_field_that_names_another_request_does_not_lead_past_a_rule(method, raw, line, expected):
+    rows = [
+        ((restricting(scope),), answering(f"/ {scope}"), Rules(scope)) for scope in ("/admin", "DELETE /api")
+    ]
+    asking_it = Served(answering("/asks"), rules=Rules("same", by_method=True))
+    table = Table(
+        [
+            (parse_scope("/"), Served(answering("/"), rows)),
+            (parse_scope("PUT /split"), Served(answering("split"))),
+            (parse_scope("/asks"), asking_it),
+        ]
+    )
+    handler = router(table, guarded=lambda host: True)
+    for _ in range(2):
+        assert await served(handler, method, raw, b"app.test", line) == expected
+    plain = await served(handler, method, raw)
+    unruled = router(table)
+    assert await served(unruled, method, raw, b"app.test", line) == plain
+
+
+async def test_a_rule_of_methods_alone_heeds_the_fields_that_name_one():
+    rows = [((restricting("DELETE /"),), answering("deleting"), Rules("x"))]
+    handler = router(Table([(parse_scope("/"), Served(answering("/"), rows))]), is_ruled=True)
+    assert await served(handler, b"POST", b"/", b"a", b"X-HTTP-Method-Override: DELETE") == 400
+    assert await served(handler, b"POST", b"/", b"a", b"X-Original-URL: /y") == "/"
+
+
+async def test_a_field_that_names_a_method_is_held_against_what_conditions_lead_to_as_well():
+    rows = [((restricting("DELETE /"),), answering("deleting"), Rules("x"))]
+    other = Served(answering("other"), rows)
+    places = [
+        (parse_scope("/a"), Served(None, alternatives=[(lambda request: False, other)])),
+        (parse_scope("/"), Served(answering("/"))),
+    ]
+    handler = router(Table(places, may_be_passed_over), is_ruled=True)
+    assert await served(handler, b"POST", b"/a", b"a", b"X-HTTP-Method-Override: DELETE") == 400
+    assert await served(handler, b"POST", b"/a", b"a", b"X-HTTP-Method-Override: PUT") == "/"
 
 
 async def test_rules_that_ask_for_the_path_let_one_reading_alone_in():

@@ -6,10 +6,9 @@ from dataclasses import replace
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.plan import RoutePlan, Settings
 from netfront.cli.scoped import Policy
-from netfront.filters.router import Rules
 from netfront.policy.scope import Near, Scope
 
-__all__ = ["gates_as_written", "guarded", "guarded_hosts", "restricting", "rules_of", "ruling"]
+__all__ = ["gates_as_written", "guarded", "guarded_hosts", "restricting", "ruling"]
 
 
 def restricting(policies: Iterable[Policy]) -> list[Policy]:
@@ -35,11 +34,6 @@ def guarded_hosts(rules: Iterable[Policy]) -> tuple[str, ...]:
         if alone.asks_for_path or (alone.is_guarded and rule.scope is not None and rule.scope.has_path):
             hosts.add("" if rule.scope is None else rule.scope.host)
     return ("",) if "" in hosts else tuple(sorted(hosts))
-
-
-def rules_of(settings: Settings) -> Rules:
-    """Give what restricts where settings hold, for the readings of a path to be compared by."""
-    return Rules(settings.gate.restrictions, settings.gate.asks_for_path)
 
 
 def guarded(rules: Iterable[Policy]) -> Callable[[bytes], bool] | None:

@@ -6,15 +6,21 @@ from functools import lru_cache, reduce
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.plan import Settings
 from netfront.cli.scoped import Policy
-from netfront.filters.router import host_of
+from netfront.filters.router import Rules, host_of
 from netfront.http.message import Request
 from netfront.wire.target import Target
 
-__all__ = ["passes"]
+__all__ = ["passes", "rules_of"]
 
 _REMEMBERED = 1024
 """Requests whose verdict is known at a place, each of at most so many bytes: it is half a MiB at most."""
 _LONGEST_REMEMBERED = 512
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Give what restricts where settings hold, for the readings of a path to be compared by."""
+    gate = settings.gate
+    return Rules(gate.restrictions, gate.asks_for_path, gate.asks_for_method)
 
 
 def passes(rules: Sequence[Policy], passed: GatePlan) -> Callable[[Request, Target], bool]:

@@ -64,6 +64,11 @@ class GatePlan:
         return any(_PATHS & getattr(rule, "uses", frozenset()) for rule in self.rules)
 
     @property
+    def asks_for_method(self) -> bool:
+        """Whether a rule asks for the method by itself."""
+        return any("method" in getattr(rule, "uses", ()) for rule in self.rules)
+
+    @property
     def methods(self) -> tuple[MethodPlan, ...]:
         """The methods of all groups."""
         return tuple(method for group in self.auth for method in group.methods)
