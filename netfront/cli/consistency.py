@@ -135,10 +135,16 @@ def _is_heeded(flag: str, scope: Scope, routes: Iterable[RoutePlan]) -> bool:
     """Tell whether a flag says something of a request of this scope, which may be one that we answer ourselves."""
     if flag not in _FORWARDING and flag != "--timeout":
         return True
-    met = [route for route in routes if scope.meets(route.scope)]
-    # what is composed of URLs waits for each of them
-    asking = [route for route in met if route.answer is None or (flag == "--timeout" and route.answer.ways)]
-    takers = [route.scope for route in met if route not in asking and route.scope.covers(scope)]
+    asking: list[RoutePlan] = []
+    takers: list[Scope] = []
+    for route in routes:
+        if not scope.meets(route.scope):
+            continue
+        # what is composed of URLs waits for each of them
+        if route.answer is None or (flag == "--timeout" and route.answer.ways):
+            asking.append(route)
+        elif route.scope.covers(scope):
+            takers.append(route.scope)
     return any(
         not any(
             route.scope.is_wider(taker)

@@ -17,16 +17,17 @@ from netfront.cli.gate.explain import explain_gate
 from netfront.cli.gate.explain_guards import explain_sessions
 from netfront.cli.gate.explain_routes import explain_answer, explain_guarded, is_guarded
 from netfront.cli.gate.guards import guarded
-from netfront.cli.gate.passing import passes, rules_of
+from netfront.cli.gate.passing import passes
 from netfront.cli.gate.redis import explain_redis
-from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan, places
+from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
+from netfront.cli.tables import table_of
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.guard_host import names_us
-from netfront.filters.router import METHODS, Served, find_route, host_of
-from netfront.http.message import Client, Exchange, Handler, Request
+from netfront.filters.router import METHODS, find_route, host_of, only_of
+from netfront.http.message import Client, Exchange, Request
 from netfront.http.outbound import Mount
 from netfront.policy.rewriting import Rewriting
-from netfront.policy.route import NotFound, Scope, Table, WrongMethod
+from netfront.policy.route import NotFound, Scope, WrongMethod
 from netfront.units import render_duration, render_size
 from netfront.wire.fields import EMPTY
 from netfront.wire.target import Target, parse_authority, parse_target
@@ -114,10 +115,9 @@ def explain_request(plan: ServePlan, text: str) -> str:
     try:
         if is_guarded(plan, host):
             rows += explain_guarded(plan)
-        table = Table(((place.scope, place) for place in places(routes)), lambda place: place.plain is None)
+        table = table_of(routes, lambda route, settings: (route, settings))
         passed: list[Scope] = []
-        is_looked_at = guarded(plan.rules) is not None or any(route.variants for route in routes)
-        only = None if is_looked_at else table.only
+        only = only_of(table) if guarded(plan.rules) is None else None
         while True:
             found = only or find_route(table, method, host, target, passed)
             if isinstance(found, NotFound):
@@ -125,14 +125,17 @@ def explain_request(plan: ServePlan, text: str) -> str:
             if isinstance(found, WrongMethod):
                 answer = "200" if method == b"OPTIONS" else "405"
                 return _table([*rows, ("answer", f"{answer}: Allow: {found.allow.decode()}")])
-            for other in found.value.others:
-                rows.append(("or", f"{other.named}, where that holds"))
-                _settings_at(other, method, host, target)
-            if found.value.plain is not None:
+            for _, other in found.value.alternatives:
+                route, _ = other.at(method, host, target.readings)
+                rows.append(("or", f"{route.named}, where that holds"))
+            if found.value.handler is not None:
                 break
             passed.append(found.scope)
-        rows.append(("route", found.value.plain.named))
-        rows += _served(plan, found.value.plain, found.params, method, host, target, authority)
+        route, settings = found.value.handler if only else found.value.at(method, host, target.readings)
+        rows.append(("route", route.named))
+        if is_guarded(plan, host):
+            target = target.settled()
+        rows += _served(plan, route, settings, found.params, method, target, authority)
     except BadMessage as error:
         return _table([*rows, ("answer", f"{error.status}: {error.why}")])
     return _table([*rows, *_answers(plan), *_logs(plan)])
@@ -141,16 +144,13 @@ def explain_request(plan: ServePlan, text: str) -> str:
 def _served(
     plan: ServePlan,
     route: RoutePlan,
+    settings: Settings,
     params: Mapping[str, bytes],
     method: bytes,
-    host: bytes,
     target: Target,
     authority: bytes,
 ) -> list[tuple[str, str]]:
-    """Tell which settings hold and what is dialled. Raises BadMessage: the target leads nowhere behind this route."""
-    settings = _settings_at(route, method, host, target)
-    if is_guarded(plan, host):
-        target = target.settled()
+    """Tell what holds and what is dialled. Raises BadMessage: the target leads nowhere behind this route."""
     backends = plan.targets(route)
     dialled = [("dial", _dialled(route, settings, backend, target, authority)) for backend in backends]
     if backends and settings.gate.rewrite is not None:
@@ -158,20 +158,10 @@ def _served(
         if not passes(plan.rules, settings.gate)(_asked(method, target, authority), made):
             path = made.origin_form.decode(errors="backslashreplace")
             dialled = [("answer", f"403: the path it is rewritten to is restricted: {path}")]
+        elif settings.gate.asked_again:
+            dialled.insert(0, ("allow", "once more, of what it is rewritten to"))
     answer = explain_answer(route, params, settings)
     return [*_settings(plan, route, settings), *_backends(plan, route), *answer, *dialled]
-
-
-def _settings_at(route: RoutePlan, method: bytes, host: bytes, target: Target) -> Settings:
-    """Find the settings that hold for a request of a route, as serving does. Raises BadMessage."""
-    if not (route.variants or route.settings.gate.asks_for_path):
-        return route.settings
-    parts = [
-        (variant.scopes, cast(Handler, variant.settings), rules_of(variant.settings))
-        for variant in route.variants
-    ]
-    served = Served(cast(Handler, route.settings), parts, rules=rules_of(route.settings))
-    return cast(Settings, served.at(method, host, target.readings))
 
 
 def _has_http(plan: ServePlan) -> bool:

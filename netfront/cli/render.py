@@ -196,7 +196,7 @@ class Console:
         self._say(f"netfront: reloaded{': ' if counts else ''}{', '.join(counts)}")
         for flag in fixed:
             self._say(f"netfront: {flag} stays as it was: it holds until the end")
-        for note in _open(plan):
+        for note in () if self._quiet else _open(plan):
             self._say(f"netfront: {note}")
 
     def banner(

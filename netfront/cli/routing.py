@@ -26,6 +26,7 @@ from netfront.cli.targets import NO_TLS, is_spoken_over_tls, plan_target
 from netfront.endpoint import Endpoint
 from netfront.errors import UsageError
 from netfront.policy.condition import Condition
+from netfront.policy.route import goes_first
 from netfront.policy.scope import Near, Scope, parse_scope, with_head
 
 __all__ = ["plan_routes", "read_arguments"]
@@ -78,6 +79,7 @@ def plan_routes(
         also whether one is lost, for which there is no listener.
     """
     lost = False
+    is_part = sum(arg.condition is None for _, arg in args) < len(flags.targets or ()) + len(flags.to or ())
     services: dict[tuple[object, ...], _Service] = {}
     kinds = list(dict.fromkeys(listener.kind for listener in listeners))
     for word, arg in args:
@@ -144,7 +146,7 @@ def plan_routes(
         )
         if pool is not None:
             pools.append(PoolPlan(pool, tuple(service.targets), settings.balance))
-        _check_pool(service, settings, faults)
+        _check_pool(service, settings, faults, is_part=is_part)
     routes.sort(key=lambda route: route.listener is None)  # a listener's own route comes before one for all
     return tuple(routes), _tell_cookies_apart(pools), lost
 
@@ -275,10 +277,13 @@ def _fits(word: Word, scope: Scope, kind: str, faults: Faults) -> bool:
     return False
 
 
-def _check_pool(service: _Service, settings: Settings, faults: Faults) -> None:
-    """Refuse what a pool cannot be."""
-    # a target that could not be read may be the one that is none
-    if not faults and service.targets and all(target.backup for target in service.targets):
+def _check_pool(service: _Service, settings: Settings, faults: Faults, *, is_part: bool) -> None:
+    """Refuse what a pool cannot be.
+
+    Args:
+        is_part: whether it may have targets that could not be read.
+    """
+    if service.targets and all(target.backup for target in service.targets) and not is_part:
         faults.add(f"the backends of {service.name}", "all are +backup", "leave it off one of them")
     balance = settings.balance
     health = balance.health
@@ -348,7 +353,7 @@ def _is_taken(service: _Service, takers: Iterable[_Service]) -> bool:
     return any(
         other.kind == service.kind
         and service.scope.covers(other.scope)
-        and (other.scope.host, other.scope.segments) != (service.scope.host, service.scope.segments)
+        and (other.scope.host != service.scope.host or goes_first(other.scope, service.scope))
         and other.listener in (None, service.listener)
         for other in takers
     )

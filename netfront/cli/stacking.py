@@ -8,12 +8,12 @@ from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.edging import Edging
 from netfront.cli.gate.guarding import hiding, hiding_of_whole, told_by_us
 from netfront.cli.gate.guards import guarded
-from netfront.cli.gate.passing import rules_of
 from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
-from netfront.cli.plan import LbPlan, Place, RoutePlan, Settings, places
+from netfront.cli.plan import LbPlan, RoutePlan, Settings
 from netfront.cli.services import Service, key_of
+from netfront.cli.tables import table_of
 from netfront.filters.answer_errors import answer_errors
 from netfront.filters.edit_fields import (
     ResponseEdit,
@@ -31,7 +31,7 @@ from netfront.filters.pass_identity import strip_fields
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import redirect
 from netfront.filters.request_key import request_key
-from netfront.filters.router import Holds, Served, may_be_passed_over, router
+from netfront.filters.router import router
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
@@ -39,8 +39,6 @@ from netfront.http.message import Handler, Request, stack
 from netfront.net.backend import Member
 from netfront.net.dial import proxy_line
 from netfront.net.tasks import Tasks
-from netfront.policy.condition import Condition
-from netfront.policy.route import Table
 from netfront.wire.fields import HIDDEN, ID
 
 __all__ = ["handler_of"]
@@ -94,30 +92,12 @@ class _Services:
         self._composing = Composing(
             lambda request: self._for_parts(request), parts.outward, parts.tasks.begin
         )
-        served = [(place.scope, self._place(place)) for place in places(routes)]
-        self.ours: Handler = router(
-            Table(served, may_be_passed_over), guarded=guarded(plan.rules), is_ruled=bool(plan.rules)
-        )
+        table = table_of(routes, self._service)
+        self.ours: Handler = router(table, guarded=guarded(plan.rules), is_ruled=bool(plan.rules))
         """Finds the route of a request, and serves it."""
         told = told_by_us(plan)
         self._for_parts = stack(strip_fields(told) if told else None, then=self.ours)
         """The same for what netfront asks itself for an answer of several: who asks is told each route by itself."""
-
-    def _place(self, place: Place) -> Served:
-        others = [(_holds(other.condition), self._route(other)) for other in place.others if other.condition]
-        if place.plain is None:
-            return Served(None, alternatives=others)
-        plain = self._route(place.plain)
-        plain.alternatives = tuple(others)
-        return plain
-
-    def _route(self, route: RoutePlan) -> Served:
-        variants = tuple(
-            (variant.scopes, self._service(route, variant.settings), rules_of(variant.settings))
-            for variant in route.variants
-        )
-        plain = self._service(route, route.settings)
-        return Served(plain, variants, rules=rules_of(route.settings))
 
     def _service(self, route: RoutePlan, settings: Settings) -> Handler:
         return stack(
@@ -140,10 +120,10 @@ class _Services:
         assert pool is not None
         edits = [(edit.name, edit.values) for edit in settings.request_edits]
         return stack(
+            *rewriting(settings.gate, plan.rules, self._address_of),
             hiding(settings.gate),
             self._hides_of_whole,
             self._hides_sessions,
-            rewriting(settings.gate, plan.rules),
             edit_requests(editor(edits)) if edits else None,  # a flag has the last word on what is told
             then=forward(
                 behind.pool,
@@ -182,10 +162,6 @@ class _Services:
         changes = [(edit.name, edit.values) for edit in settings.response_edits]
         hsts = [] if self._hsts is None else [(b"Strict-Transport-Security", (b"max-age=%d" % self._hsts,))]
         return [fields_edit(editor(some)) for some in (hsts, changes) if some]
-
-
-def _holds(condition: Condition) -> Holds:
-    return lambda request: condition.holds(request.fields, request.target.query)
 
 
 def _hedging(settings: Settings, tasks: Tasks) -> Hedging | None:

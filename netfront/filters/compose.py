@@ -41,7 +41,7 @@ from netfront.policy.partvalue import (
     read_body,
 )
 from netfront.policy.reference import Missing, Reference
-from netfront.wire.fields import EMPTY, Edit, Field, Fields, field
+from netfront.wire.fields import EMPTY, OVERRIDE, Edit, Field, Fields, field
 from netfront.wire.jsontext import quote as quoted
 
 __all__ = ["DEEPEST", "Ask", "Asked", "Begin", "ComposeRules", "compose"]
@@ -65,15 +65,14 @@ _OF_WHOLE = frozenset(
         b"accept", b"accept-encoding", b"accept-ranges", b"content-type", b"content-encoding", b"content-language",
         b"content-location", b"content-disposition", b"content-digest", b"repr-digest", b"content-md5", b"digest",
         b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"range",
-        b"max-forwards", b"x-original-url", b"x-rewrite-url", b"x-http-method-override", b"x-http-method",
-        b"x-method-override", b"origin", b"access-control-request-method", b"access-control-request-headers",
+        b"max-forwards", b"origin", b"access-control-request-method", b"access-control-request-headers",
     }
 )  # fmt: skip
 """Fields of the composed request that mean it alone: its content, its conditions, the answer it would have."""
 _PASSED_OUT = frozenset({b"accept-language", b"traceparent", b"tracestate", b"x-request-id"})
 """All that a URL hears of the composed request: who asks is told to the services of this gateway alone."""
-_WITHOUT_BODY = Edit(names=_OF_WHOLE, added=_PLAIN)
-_WITH_BODY = Edit(names=_OF_WHOLE, added=(*_PLAIN, _HAS_JSON))
+_WITHOUT_BODY = Edit(names=_OF_WHOLE, kinds=1 << OVERRIDE, added=_PLAIN)
+_WITH_BODY = Edit(names=_OF_WHOLE, kinds=1 << OVERRIDE, added=(*_PLAIN, _HAS_JSON))
 _PROBLEM = (
     field(b"Content-Type", b"application/problem+json"),
     field(b"Cache-Control", b"no-store"),

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 from netfront.policy.scope import Scope, is_text, parse_scope, with_head
 
-__all__ = ["Match", "NotFound", "Scope", "Table", "WrongMethod", "parse_scope"]
+__all__ = ["Match", "NotFound", "Scope", "Table", "WrongMethod", "goes_first", "parse_scope"]
 
 V = TypeVar("V")
 _EVERYTHING = (Scope(), Scope(segments=("**",)))
@@ -120,6 +120,26 @@ class Table(Generic[V]):
             if root is not None:
                 found.append(root)
         return tuple(found)
+
+
+def goes_first(one: Scope, other: Scope) -> bool:
+    """Tell whether requests of both scopes, whose hosts are the same, go to a route of the first.
+
+    As `_search` goes: at each segment text comes first, then `{name}`, then `*`; behind the last one what must end
+    there, then `**`, then a prefix.
+    """
+    mine, theirs = next(
+        ((mine, theirs) for mine, theirs in zip(_order(one), _order(other), strict=False) if mine != theirs),
+        (0, 0),
+    )
+    return mine < theirs
+
+
+def _order(scope: Scope) -> Iterator[int]:
+    for segment in scope.segments:
+        if segment != "**":
+            yield 0 if is_text(segment) else 2 if segment == "*" else 1
+    yield 4 if scope.segments[-1:] == ("**",) else 3 if scope.is_exact else 5
 
 
 class _Entry(Generic[V]):

@@ -90,8 +90,11 @@ class Scope:
 
     def covers(self, other: "Scope") -> bool:
         """Tell whether every request of the other scope is one of this."""
-        if self.methods and not (other.methods and with_head(other.methods) <= with_head(self.methods)):
-            return False
+        if self.methods:
+            if not other.methods or (other.ignores_case and not self.ignores_case):
+                return False
+            if not _methods(other, self) <= _methods(self, other):
+                return False
         return _host_covers(self.host, other.host) and _path_covers(self, other, _equal(self, other))
 
     def is_wider(self, than: "Scope") -> bool:
@@ -105,7 +108,7 @@ class Scope:
 
     def meets(self, other: "Scope") -> bool:
         """Tell whether a request can lie in both."""
-        if self.methods and other.methods and not with_head(self.methods) & with_head(other.methods):
+        if self.methods and other.methods and not _methods(self, other) & _methods(other, self):
             return False
         if not (_host_covers(self.host, other.host) or _host_covers(other.host, self.host)):
             return False
@@ -120,7 +123,7 @@ class Scope:
 
         It takes the method; the host in lower case, without port and trailing dot; the path in its normal form.
         """
-        methods = frozenset(method.encode() for method in with_head(self.methods))
+        methods = frozenset(method.encode() for method in _methods(self, self))
         ignores_case = self.ignores_case
         wanted = self.host.encode()
         suffix = wanted[1:] if wanted.startswith(b"*") else None
@@ -256,6 +259,12 @@ def _pattern(scope: Scope) -> bytes:
     ]
     is_exact = scope.is_exact and scope.segments[-1:] != ("**",)
     return b"".join(parts) + (rb"/?\Z" if is_exact else rb"(?:/|\Z)")
+
+
+def _methods(scope: Scope, beside: Scope) -> set[str]:
+    """Give the methods that a scope means, to be held against those of another."""
+    meant = with_head(scope.methods)
+    return {method.upper() for method in meant} if scope.ignores_case or beside.ignores_case else meant
 
 
 def _host_covers(wide: str, narrow: str) -> bool:

@@ -13,6 +13,7 @@ A byte order mark in front is passed over (§8.1).
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from itertools import accumulate
 from json.encoder import encode_basestring
@@ -204,8 +205,8 @@ def _whole(text: str) -> float:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        left = Counter(name for name, _ in pairs)
+        twice = next(name for name, _ in pairs if left[name] > 1)
         raise _NotJson(f"it has the name {json.dumps(twice[:64])} twice in one object")
     return made
 

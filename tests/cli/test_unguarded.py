@@ -180,7 +180,7 @@ def test_a_way_to_a_backend_that_nothing_guards_is_open():
         (["/=:1", "/api=:1/"], {"basic": ["@x"]}, None),
         (["/=:1", "/api=:1/"], {"basic": ["@x"], "ip": ["/admin: ::1"]}, "/api/admin as /admin"),
         (["/=:1", "/api=:1/"], {"basic": ["/admin: @x", "/api/admin: @y"]}, None),
-        (["/=:1", "/api=:1/"], {"basic": ["/admin: @x", "/api: @y"]}, None),
+        (["/=:1", "/api=:1/"], {"basic": ["/admin: @x", "/api: @y"]}, "/ as /api"),
         (["/=:1", "/api=:1/"], {"basic": ["/: @x", "/admin: @y"], "public": ["/api/admin"]}, None),
         # what the target names is meant; what follows is of the client's choice
         (["/=:1", "/a=:1/admin"], {"basic": ["/admin: @x"]}, None),
@@ -188,7 +188,16 @@ def test_a_way_to_a_backend_that_nothing_guards_is_open():
         (["/=:1", "/a=:1/admin"], {"basic": ["/admin/x: @x"]}, "/a/x as /admin/x"),
         # the guarded route may be the one that replaces its prefix, or both
         (["/=:1", "/admin=:1/internal/"], {"basic": ["/admin: @x"]}, "/internal as /admin"),
-        (["/internal=:1", "/admin=:1/internal/"], {"basic": ["/admin: @x"]}, None),
+        (["/internal=:1", "/admin=:1/internal/"], {"basic": ["/admin: @x"]}, "/internal as /admin"),
+        (["/=:1", "/admin=:1/"], {"basic": ["/admin: @x"]}, "/ as /admin"),
+        (["/=:1", "/p=:1/"], {"ip": ["/%61dmin: ::1"]}, "/p/admin as /admin"),
+        (["/=:1", "/p=:1/%61dmin/"], {"ip": ["/admin/x: ::1"]}, "/p/x as /admin/x"),
+        # who asks is looked at there by another rule too, but not by that one
+        (["/=:1", "/p=:1/"], {"ip": ["/: ::1"], "mtls": ["/admin"]}, "/p/admin as /admin"),
+        # it goes by the routes that really serve, and as they send it
+        (["a.test=:1", "/api=:1/"], {"ip": ["a.test/admin: ::1"]}, None),
+        (["/=:1", "/{x}/y=:1/b/"], {"ip": ["/b/admin: ::1"]}, "/{x}/y/admin as /b/admin"),
+        (["/=:1", "/p=:1/"], {"ip": ["/admin: ::1"], "rewrite": ["/p/{x}: /pub/{x}"]}, None),
         (["/=:1", "/internal=:2", "/admin=:1/internal/"], {"basic": ["/admin: @x"]}, None),
         (["/a=:1/v2/", "/b=:1/"], {"basic": ["/a/k: @x"]}, "/b/v2/k as /a/k"),
         (["/a=:1/v2/", "/b=:1/v2/"], {"basic": ["/a/k: @x"]}, "/b/k as /a/k"),
@@ -197,9 +206,11 @@ def test_a_way_to_a_backend_that_nothing_guards_is_open():
     ],
 )  # fmt: skip
 def test_another_path_to_what_a_rule_guards_is_told_of(targets, flags, told, capsys):
+    if "mtls" in flags:
+        flags = flags | {"listen": ["https://:8443"], "client_ca": "ca.pem"}
     plan = planned(*targets, **flags)
     to, _, scope = (told or "").partition(" as ")
-    lines = [f"{to} leads to what is guarded as {scope}, and is itself not"] if told else []
+    lines = [f"{to} leads to what is guarded as {scope}, and is not guarded by that"] if told else []
     assert open_ways(plan) == lines
     explained = [line.partition(" ") for line in explain_plan(plan).splitlines()]
     assert [text.strip() for name, _, text in explained if name == "open"] == lines
@@ -207,17 +218,26 @@ def test_another_path_to_what_a_rule_guards_is_told_of(targets, flags, told, cap
     assert [line for line in capsys.readouterr().err.splitlines() if " leads to " in line] == lines
 
 
+def test_of_more_such_paths_than_can_be_looked_at_some_are_told():
+    routes = [f"/r{number}=:1/s{number}/" for number in range(200)]
+    plan = planned("/=:1", *routes, basic=[f"/r{number}/x: @x" for number in range(200)])
+    assert "/s0/x leads to what is guarded as /r0/x, and is not guarded by that" in open_ways(plan)
+
+
 def test_of_many_such_paths_the_first_is_told_at_the_start(capsys):
     plan = planned("/=:1", "/a=:1/", "/b=:1/", basic=["/admin: @x"])
     assert len(open_ways(plan)) == 2
     Console(quiet=False, json_events=False, color=False).banner(plan, OPENED, {}, "")
-    assert "and is itself not (and 1 more: --explain)" in capsys.readouterr().err
+    assert "and is not guarded by that (and 1 more: --explain)" in capsys.readouterr().err
 
 
 def test_such_a_path_is_told_of_after_a_reload(capsys):
     plan = planned("/=:1", "/a=:1/", basic=["/admin: @x"])
     Console(quiet=False, json_events=False, color=False).reloaded(plan, fixed=(), opened=0, closed=0)
-    said = ["netfront: reloaded", "netfront: /a/admin leads to what is guarded as /admin, and is itself not"]
+    said = [
+        "netfront: reloaded",
+        "netfront: /a/admin leads to what is guarded as /admin, and is not guarded by that",
+    ]
     assert capsys.readouterr().err.splitlines() == said
 
 

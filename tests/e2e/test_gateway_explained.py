@@ -37,6 +37,9 @@ GATEWAYS = {
     "a rule that asks for the path": (["/a/{x}/q=A", "/a/**=B"], {"allow": ["/a/b: path != '/a/b/x'"]}),
     "by host": (["a.test=A", "/=B", "*.b.test/a=A/q"], {"ip": [f"a.test/admin: {NOBODY}", f"x.b.test/: {NOBODY}"]}),
     "where it carries something": (["/=A"], {"match": ["/api: header:X => B"], "ip": [f"/api/x: {NOBODY}"]}),
+    "everywhere": (["/=A"], {"match": ["/: header:X => B"]}),
+    "only where it carries something": ([], {"match": ["/: header:X => B"]}),
+    "a part public": (["/=A"], {"ip": [f"/: {NOBODY}"], "public": ["/pub"]}),
 }  # fmt: skip
 
 

@@ -263,6 +263,26 @@ def test_other_rules_guard_as_well(rule, tmp_path):
         assert [seen.target for seen in behind.requests if is_admin(seen.target)] == []
 
 
+def test_what_is_public_goes_on_normalised_and_names_no_other_target(tmp_path):
+    """Who may come in depends on the path there as much as by a rule on one."""
+    (tmp_path / "keys").write_text("ann sha256:" + "0" * 64 + "\n")
+    (tmp_path / "keys").chmod(0o600)
+    with guarded("--api-key", f"/: @{tmp_path / 'keys'}", "--public", "/public") as (behind, front):
+        assert status(send(front, b"GET", b"/admin/../public")) == 200
+        assert status(send(front, b"GET", b"/admin/x//../../public/y")) == 200
+        assert status(send(front, b"GET", b"/public/..%2fadmin")) == 400
+        assert status(send(front, b"GET", b"/public", fields=b"X-Original-URL: /admin\r\n")) == 400
+        assert [seen.target for seen in behind.requests] == [b"/public", b"/public/y"]
+
+
+def test_a_rule_that_asks_for_the_path_is_asked_again_of_what_is_rewritten():
+    rule = ("--allow", '!path.startsWith("/admin")')
+    with guarded(*rule, "--rewrite", "/pub/{x}: /{x}") as (behind, front):
+        assert status(send(front, b"GET", b"/pub/x")) == 200
+        assert status(send(front, b"GET", b"/pub/admin")) == 403
+        assert [seen.target for seen in behind.requests] == [b"/x"]
+
+
 def test_what_a_rule_does_not_meet_goes_on_normalised():
     with guarded(*RULE) as (behind, front):
         targets = [

@@ -293,6 +293,7 @@ def test_a_gibibyte_up_in_constant_memory(chunked):
 
 
 def test_a_client_that_leaves_in_a_body_ends_the_backends_exchange(stage):
+    """Within 100 ms; on a machine that is busy with other things, at one of a few times."""
     gone = []
 
     def play(connection: Connection) -> None:
@@ -302,11 +303,16 @@ def test_a_client_that_leaves_in_a_body_ends_the_backends_exchange(stage):
         gone.append(time.perf_counter())
 
     behind, front = stage(play)
-    with connect(front.port) as client:
-        client.send(GET)
-        client.read_head()
-        client.read_some(5)
-        time.sleep(0.2)
-        left = time.perf_counter()
-    behind.connections[0].ended.wait(5)
-    assert gone[0] - left < 2
+    took = []
+    for turn in range(4):
+        with connect(front.port) as client:
+            client.send(GET)
+            client.read_head()
+            client.read_some(5)
+            time.sleep(0.2)
+            left = time.perf_counter()
+        behind.connections[turn].ended.wait(5)
+        took.append(gone[turn] - left)
+        if took[-1] < 0.1:
+            break
+    assert min(took) < 0.1

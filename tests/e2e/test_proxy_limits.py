@@ -31,7 +31,7 @@ def test_out_of_descriptors_it_goes_on_serving_and_does_not_spin():
         time.sleep(0.3)
         before = cpu_seconds(front)
         time.sleep(1)
-        assert cpu_seconds(front) - before < 0.4, "it spins"
+        assert cpu_seconds(front) - before < 0.1, "it spins"
         for _ in range(3):
             kept.send(GET)
             assert kept.read_answer().status == 200

@@ -203,6 +203,7 @@ def test_bodies_of_all_sizes_go_up_as_they_are(stage):
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("sent", [GET, LARGE + bytes(1000)], ids=["waiting", "uploading"])
 def test_a_client_that_leaves_ends_the_backends_exchange(stage, sent, how):
+    """Within 100 ms; on a machine that is busy with other things, at one of a few times."""
     left = []
 
     def play(connection: Connection) -> None:
@@ -211,17 +212,22 @@ def test_a_client_that_leaves_ends_the_backends_exchange(stage, sent, how):
         left.append(time.perf_counter())
 
     behind, front = stage(play)
-    with connect(front.port) as client:
-        client.send(sent)
-        behind.wait_requests(1)
-        time.sleep(0.2)
-        start = time.perf_counter()
-        if how == "reset":
-            client.reset()
-        else:
-            client.socket.close()
-        behind.connections[0].ended.wait(5)
-        assert left[0] - start < 2
+    took = []
+    for turn in range(4):
+        with connect(front.port) as client:
+            client.send(sent)
+            behind.wait_requests(turn + 1)
+            time.sleep(0.2)
+            start = time.perf_counter()
+            if how == "reset":
+                client.reset()
+            else:
+                client.socket.close()
+            behind.connections[turn].ended.wait(5)
+            took.append(left[turn] - start)
+        if took[-1] < 0.1:
+            break
+    assert min(took) < 0.1
 
 
 def test_an_upload_that_is_cut_is_never_whole_at_the_backend(stage):

@@ -289,7 +289,13 @@ OVERRIDES = [
     (b"POST", b"/api", b"X-HTTP-Method-Override: PATCH", "/"),
     (b"DELETE", b"/api", b"X-HTTP-Method-Override: DELETE", "/ DELETE /api"),
     (b"DELETE", b"/api", b"X-HTTP-Method-Override: GET", 400),
-    (b"POST", b"/split", b"X-HTTP-Method-Override: PUT", 400),  # another route
+    (b"POST", b"/split", b"X-HTTP-Method-Override: PUT", 400),  # another route, and its rule
+    (b"POST", b"/open", b"X-HTTP-Method-Override: PUT", "/"),  # another route, and no rule
+    (b"POST", b"/api", b"X-HTTP-Method-Override: DELETE, x", 400),
+    (b"POST", b"/x", b"X-HTTP-Method-Override: a b", 400),
+    (b"POST", b"/pub/..%2fapi", b"X-HTTP-Method-Override: DELETE", 400),
+    (b"GET", b"/admin/../x", b"X-Original-URL: /admin/../x", 400),
+    (b"GET", b"/admin/../x", b"X-Original-URL: /x", "/"),
     (b"POST", b"/asks", b"X-HTTP-Method-Override: PUT", 400),
     (b"POST", b"/asks", b"X-HTTP-Method-Override: POST", "/asks"),
 ]
@@ -304,7 +310,8 @@ async def test_a_field_that_names_another_request_does_not_lead_past_a_rule(meth
     table = Table(
         [
             (parse_scope("/"), Served(answering("/"), rows)),
-            (parse_scope("PUT /split"), Served(answering("split"))),
+            (parse_scope("PUT /split"), Served(answering("split"), rules=Rules("split"))),
+            (parse_scope("PUT /open"), Served(answering("open"))),
             (parse_scope("/asks"), asking_it),
         ]
     )
@@ -321,6 +328,31 @@ async def test_a_rule_of_methods_alone_heeds_the_fields_that_name_one():
     handler = router(Table([(parse_scope("/"), Served(answering("/"), rows))]), is_ruled=True)
     assert await served(handler, b"POST", b"/", b"a", b"X-HTTP-Method-Override: DELETE") == 400
     assert await served(handler, b"POST", b"/", b"a", b"X-Original-URL: /y") == "/"
+
+
+async def test_where_one_route_serves_all_by_a_rule_that_asks_for_the_method_or_the_query_the_fields_are_heeded():
+    for rules, line in (
+        (Rules("x", by_method=True), b"X-HTTP-Method-Override: DELETE"),
+        (Rules("x", by_query=True), b"X-Original-URL: /?tenant=other"),
+    ):
+        handler = router(Table([(parse_scope("/"), Served(answering("/"), rules=rules))]), is_ruled=True)
+        assert await served(handler, b"POST", b"/?tenant=mine", b"a", line) == 400
+        assert await served(handler, b"POST", b"/?tenant=mine") == "/"
+
+
+async def test_a_field_that_names_the_target_itself_goes_no_further():
+    """Where a backend is asked for another path than the client, it would be another target to it."""
+    seen = []
+
+    async def handle(request):
+        seen.append([row.name for row in request.fields])
+        return Response(200, EMPTY, b"")
+
+    handler = router(Table([(parse_scope("/"), Served(handle))]), guarded=lambda host: True)
+    assert (
+        await served(handler, b"GET", b"/x", b"a", b"X-Original-URL: /x", b"x_rewrite_url: /x", b"A: b") == ""
+    )
+    assert seen == [[b"a"]]
 
 
 async def test_a_field_that_names_a_method_is_held_against_what_conditions_lead_to_as_well():

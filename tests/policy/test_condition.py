@@ -74,6 +74,8 @@ def test_what_is_no_condition_is_refused(text, why):
 
 def test_a_route_may_go_by_credentials_and_not_by_what_is_gone_by_then():
     assert parse_condition("header:Authorization").name == b"authorization"
+    for name in ("X-HTTP-Method-Override", "X-Original-URL", "Authorization", "X-Version"):
+        assert parse_condition(f"header:{name}=1").name == name.lower().encode()
     for name in ("Host", "X-Request-Id", "Connection", "X-Forwarded-For"):
         with pytest.raises(UsageError):
             parse_condition(f"header:{name}")

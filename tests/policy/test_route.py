@@ -1,12 +1,13 @@
 """The table of routes: tables of what is found, and a slow obvious reading of the rules beside it."""
 
 import timeit
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod, parse_scope
+from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod, goes_first, parse_scope
 
 
 def table(*texts):
@@ -266,6 +267,18 @@ def test_table_finds_what_the_rules_say(scopes, method, host, path, is_open):
         assert set(answer.allow.decode().split(", ")) == expected | {"OPTIONS"}
     else:
         assert expected is None
+
+
+@given(SCOPES, SCOPES, PATHS)
+def test_of_two_routes_of_a_host_that_goes_first_which_the_table_finds(one, other, path):
+    one, other = (replace(scope, methods=(), host="") for scope in (one, other))
+    raw = ("/" + "/".join(path)).encode()
+    if goes_first(one, other):
+        assert not goes_first(other, one)
+        if one.matches(b"GET", b"", raw) and other.matches(b"GET", b"", raw):
+            assert Table([(other, 2), (one, 1)]).find(b"GET", b"", raw).value == 1
+    elif not goes_first(other, one) and one.matches(b"GET", b"", raw) and other.matches(b"GET", b"", raw):
+        assert rank(one) == rank(other)
 
 
 @given(

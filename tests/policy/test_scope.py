@@ -198,6 +198,13 @@ def test_scopes_that_ignore_case_cover_and_meet_what_is_written_otherwise():
     assert not scope.covers(alike)
     assert alike.covers(scope)
     assert parse_scope("/1").covers(replace(parse_scope("/1/a"), ignores_case=True))
+    posts, forms = parse_scope("POST /"), replace(parse_scope("POST,PUT /"), ignores_case=True)
+    assert forms.covers(posts)
+    assert not posts.covers(replace(posts, ignores_case=True))  # it has no post
+    own, lower = replace(parse_scope("FOO /"), ignores_case=True), parse_scope("foo /")
+    assert own.meets(lower)
+    assert own.covers(lower)
+    assert replace(lower, ignores_case=True).matches(b"Foo", b"", b"/")
     assert not parse_scope("/{x}/a").covers(replace(parse_scope("/b/a"), ignores_case=True))
 
 

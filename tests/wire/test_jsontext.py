@@ -180,3 +180,11 @@ def test_what_may_go_on_is_checked_and_no_more(data):
 def test_what_is_no_json_is_refused_by_a_check_too(data):
     with pytest.raises(ValueError):
         check(data)
+
+
+def test_a_name_that_comes_twice_among_many_costs_no_more_than_reading_them():
+    """The text is a client's: to count each name among all would take an hour, with nothing else served."""
+    names = ",".join(f'"k{number}":0' for number in (*range(200_000), 199_999))
+    with pytest.raises(ValueError) as caught:
+        parse(b"{%b}" % names.encode())
+    assert str(caught.value) == 'it has the name "k199999" twice in one object'

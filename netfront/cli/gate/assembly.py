@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from netfront.cli.gate.composing import Composing
-from netfront.cli.gate.guarding import AddressOf, Makers, admission, authentication, authorization
+from netfront.cli.gate.guarding import (
+    AddressOf,
+    Makers,
+    admission,
+    authentication,
+    authorization,
+    authorization_again,
+)
 from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.passing import passes
 from netfront.cli.gate.plan import AnswerPlan, GatePlan
@@ -37,11 +44,18 @@ def gate(
     )
 
 
-def rewriting(plan: GatePlan, rules: Sequence[Policy]) -> Filter | None:
-    """Give the filter before a pool that changes what is sent there: the last, so that nobody else sees the result."""
+def rewriting(
+    plan: GatePlan, rules: Sequence[Policy], address_of: AddressOf
+) -> tuple[Filter | None, Filter | None]:
+    """Give the filter before a pool that changes what is sent there, and the one of the rules that ask for that.
+
+    They are the last that look at the target, so that nobody else sees the result.
+    """
     if plan.rewrite is None:
-        return None
-    return rewrite(plan.rewrite.of, passes(rules, plan) if rules else None)
+        return None, None
+    return rewrite(plan.rewrite.of, passes(rules, plan) if rules else None), authorization_again(
+        plan, address_of
+    )
 
 
 def answering(

@@ -49,6 +49,7 @@ __all__ = [
     "admission",
     "authentication",
     "authorization",
+    "authorization_again",
     "credentials_of",
     "hidden_of",
     "hiding",
@@ -149,6 +150,12 @@ def authorization(plan: GatePlan, address_of: AddressOf) -> tuple[Filter | None,
     rules = [_rule(rule, address_of) for rule in plan.rules if not isinstance(rule, AddressPlan)]
     passed = [(one.name, one.claim) for one in plan.passed]
     return (authorize(rules) if rules else None, pass_identity(passed) if passed else None)
+
+
+def authorization_again(plan: GatePlan, address_of: AddressOf) -> Filter | None:
+    """Make the filter of the rules that ask for the target, behind one that has changed that."""
+    rules = [_rule(rule, address_of) for rule in plan.asked_again]
+    return authorize(rules) if rules else None
 
 
 def told_by_us(plan: ServePlan) -> list[bytes]:

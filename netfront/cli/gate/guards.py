@@ -27,11 +27,12 @@ def ruling(policies: Iterable[Policy]) -> tuple[Policy, ...]:
 
 
 def guarded_hosts(rules: Iterable[Policy]) -> tuple[str, ...]:
-    """Give the hosts that have a restriction with a path, or one that asks for it; "" is every host."""
+    """Give the hosts at which who may come in depends on the path; "" is every host."""
     hosts = set()
     for rule in rules:
         alone = rule.apply(Settings()).gate
-        if alone.asks_for_path or (alone.is_guarded and rule.scope is not None and rule.scope.has_path):
+        differs = alone.is_guarded or alone.public
+        if alone.asks_for_path or (differs and rule.scope is not None and rule.scope.has_path):
             hosts.add("" if rule.scope is None else rule.scope.host)
     return ("",) if "" in hosts else tuple(sorted(hosts))
 

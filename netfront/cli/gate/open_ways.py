@@ -1,88 +1,114 @@
-"""Ways to what a rule guards at a backend, by another path.
+"""Other ways to what a rule guards at a backend, that nothing guards.
 
 A rule is for paths as clients write them. Where two routes lead to one backend and one of them changes the path, what
 follows the prefix is of the client's choice: `/=:1 /api=:1/` serves the backend's /admin as /admin and as /api/admin.
-That may well be meant, and is told of; what the target of a route names itself is meant.
+That may well be meant, and is told of; what the target of a route names itself is meant. Routes that rewrite are not
+looked at, nor are backends that are reached under two names.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from itertools import islice, zip_longest
+from typing import NamedTuple
 
 from netfront.cli.gate.unguarded import place_of
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.scoped import Policy
-from netfront.policy.scope import Near, Scope, is_text
+from netfront.cli.tables import table_of
+from netfront.filters.router import Served
+from netfront.policy.route import Match, Table
+from netfront.policy.scope import Near, Scope, is_text, with_head
+from netfront.wire.target import canonical
 
 __all__ = ["open_ways"]
 
+_MOST_LOOKED_AT = 10_000
+"""Pairs of a rule and a way past it: 0.1 s; where a plan has more, the rest is not looked at."""
+
 _Path = tuple[str, ...]
+_Table = Table[Served[tuple[RoutePlan, Settings]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Lead(NamedTuple):
     """How a route leads to a backend: what is below the prefix is asked for below the base."""
 
     route: RoutePlan
     prefix: _Path
-    base: _Path
+    base: _Path | None
+    """None where the path goes on as it came."""
 
 
 def open_ways(plan: ServePlan) -> list[str]:
-    """Tell of the paths by which what is guarded elsewhere is reached without, each in a line."""
+    """Tell of each such way in a line."""
     guards = [rule for rule in plan.rules if _says_who(rule)]
-    by_place: dict[object, list[_Way]] = {}
-    for route in plan.routes:
-        for target in plan.targets(route) if route.kind == "http" else ():
-            prefix = _path(route.scope.prefix)
-            way = _Way(route, prefix, _path(target.endpoint.base) if target.endpoint.base else prefix)
-            by_place.setdefault(place_of(target), []).append(way)
-    routes = Near((route.scope, route) for route in plan.routes if route.kind == "http")
-    lines = (
-        line
-        for ways in by_place.values()
-        if guards and any(way.base != way.prefix for way in ways)
-        for line in _open(guards, routes, ways)
+    routes = [route for route in plan.routes if route.kind == "http"]
+    by_place: dict[object, list[_Lead]] = {}
+    for route in routes:
+        for target in plan.targets(route):
+            base = canonical(target.endpoint.base.encode()).decode() if target.endpoint.base else None
+            lead = _Lead(route, _path(route.scope.prefix), _path(base) if base is not None else None)
+            by_place.setdefault(place_of(target), []).append(lead)
+    if not guards or not any(lead.base is not None for leads in by_place.values() for lead in leads):
+        return []
+    table = table_of(routes, lambda route, settings: (route, settings))
+    pairs = (
+        (rule.scope, guarded, way)
+        for leads in by_place.values()
+        if len(leads) > 1
+        for rule in guards
+        if rule.scope is not None and not rule.apply(Settings()).gate.public
+        for guarded in leads
+        if rule.scope.meets(guarded.route.scope)
+        for way in leads
+        if guarded.base is not None or way.base is not None
     )
-    return list(dict.fromkeys(lines))
-
-
-def _open(guards: list[Policy], routes: Near[RoutePlan], ways: list[_Way]) -> Iterator[str]:
-    """Tell of the open ways at one backend."""
-    by_prefix = Near((way.route.scope, way) for way in ways)
-    by_base = Near((Scope(segments=way.base), way) for way in ways)
     by_scope = Near((rule.scope, rule) for rule in guards)
-    for rule in guards:
-        scope = rule.scope
-        if scope is None or not scope.segments or rule.apply(Settings()).gate.public:
-            continue
-        for guarded in by_prefix.of(scope):
-            if not _serves(routes, guarded.route, scope):
-                continue
-            path = (*guarded.base, *(_below(scope.segments, guarded.prefix) or ()))
-            for way in by_base.of(Scope(segments=path)):
-                rest = _below(path, way.base)
-                if not rest:  # it does not lie there, or is just what the target names
-                    continue
-                host = way.route.scope.host or scope.host
-                to = replace(scope, host=host, segments=(*way.prefix, *rest), ignores_case=False)
-                if _serves(routes, way.route, to) and not _is_ruled(by_scope.of(to), to, scope):
-                    yield f"{to} leads to what is guarded as {scope}, and is itself not"
+    looked_at = islice(pairs, _MOST_LOOKED_AT)
+    return list(dict.fromkeys(line for pair in looked_at for line in _open(table, by_scope, *pair)))
 
 
-def _serves(routes: Near[RoutePlan], route: RoutePlan, scope: Scope) -> bool:
-    """Tell whether requests of a scope come to a route, rather than to one that is more specific."""
-    scope = replace(scope, ignores_case=False)  # what other case alone leads to is not meant
-    return route.scope.meets(scope) and not any(
-        other.condition is None and other.scope.covers(scope) and route.scope.is_wider(other.scope)
-        for other in routes.of(scope)
-    )
+def _open(table: _Table, guards: Near[Policy], scope: Scope, guarded: _Lead, way: _Lead) -> Iterator[str]:
+    """Tell of the way, if it leads past a rule of that scope on the guarded one."""
+    at = _within(scope, guarded.route.scope)
+    if not _serves(table, guarded.route, at):
+        return
+    path = at.segments if guarded.base is None else (*guarded.base, *at.segments[len(guarded.prefix) :])
+    if way.base is not None:
+        if len(path) <= len(way.base) or not _is_below(path, way.base):
+            return  # it does not lie there, or is just what the target names
+        path = (*_within(way.route.scope, Scope()).segments, *path[len(way.base) :])
+    host = _within(way.route.scope, Scope()).host or at.host
+    to = Scope(at.methods, host, path)
+    if (to.host, to.segments) == (at.host, at.segments) or not _serves(table, way.route, to):
+        return
+    if not any(
+        rule.scope is not None and rule.scope.covers(to) and not rule.scope.is_wider(scope)
+        for rule in guards.of(to)
+    ):
+        yield f"{to} leads to what is guarded as {scope}, and is not guarded by that"
 
 
-def _is_ruled(guards: list[Policy], to: Scope, scope: Scope) -> bool:
-    """Tell whether somebody has said who may come that way, other than by what is said of both."""
-    return any(
-        rule.scope is not None and rule.scope.covers(to) and not rule.scope.is_wider(scope) for rule in guards
-    )
+def _within(scope: Scope, other: Scope) -> Scope:
+    """Give a scope within both, each of whose segments is one; a `{name}` stands for itself."""
+    pairs = zip_longest(scope.segments, other.segments, fillvalue="*")
+    segments = tuple(one if is_text(one) or other in ("*", "**") else other for one, other in pairs)
+    methods = scope.methods or other.methods
+    if scope.methods and other.methods:
+        methods = tuple(sorted(with_head(scope.methods) & with_head(other.methods)))
+    host = max(scope.host, other.host, key=lambda host: (not host.startswith("*"), len(host)))
+    return Scope(methods, host.replace("*", "x"), segments)
+
+
+def _serves(table: _Table, route: RoutePlan, scope: Scope) -> bool:
+    """Tell whether requests of a scope come to a route, and go on from there as they came."""
+    method, host = (scope.methods or ("GET",))[0].encode(), scope.host.encode()
+    path = "/".join(("", *scope.segments)).encode() or b"/"
+    found = table.find(method, host, path)
+    if not isinstance(found, Match):
+        return False
+    others = [other for _, other in found.value.alternatives]
+    served: Sequence[Served[tuple[RoutePlan, Settings]]] = [*others, found.value]
+    reached = [one.at(method, host, (path,)) for one in served if one.handler is not None]
+    return any(there is route and settings.gate.rewrite is None for there, settings in reached)
 
 
 def _says_who(rule: Policy) -> bool:
@@ -95,8 +121,7 @@ def _path(text: str) -> _Path:
     return tuple(segment for segment in text.split("/") if segment)
 
 
-def _below(path: _Path, base: _Path) -> _Path | None:
-    """Give the segments that follow a base; None where they do not lie below it."""
-    pairs = zip(path, base, strict=False)
-    is_below = all(not is_text(one) or one.lower() == other.lower() for one, other in pairs)
-    return path[len(base) :] if is_below and len(path) >= len(base) else None
+def _is_below(path: _Path, base: _Path) -> bool:
+    return all(
+        not is_text(one) or one.lower() == other.lower() for one, other in zip(path, base, strict=False)
+    )

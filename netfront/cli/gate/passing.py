@@ -20,7 +20,7 @@ _LONGEST_REMEMBERED = 512
 def rules_of(settings: Settings) -> Rules:
     """Give what restricts where settings hold, for the readings of a path to be compared by."""
     gate = settings.gate
-    return Rules(gate.restrictions, gate.asks_for_path, gate.asks_for_method)
+    return Rules(gate.restrictions, gate.asks_for_path, gate.asks("method"), gate.asks("query"))
 
 
 def passes(rules: Sequence[Policy], passed: GatePlan) -> Callable[[Request, Target], bool]:

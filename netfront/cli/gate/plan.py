@@ -61,12 +61,16 @@ class GatePlan:
     @property
     def asks_for_path(self) -> bool:
         """Whether a rule asks for the path by itself, whatever its scope."""
-        return any(_PATHS & getattr(rule, "uses", frozenset()) for rule in self.rules)
+        return self.asks(*_PATHS)
 
     @property
-    def asks_for_method(self) -> bool:
-        """Whether a rule asks for the method by itself."""
-        return any("method" in getattr(rule, "uses", ()) for rule in self.rules)
+    def asked_again(self) -> tuple[RulePlan, ...]:
+        """The rules that ask for the target themselves: of another one they may be another verdict."""
+        return tuple(rule for rule in self.rules if {"path", "query"} & getattr(rule, "uses", frozenset()))
+
+    def asks(self, *names: str) -> bool:
+        """Tell whether a rule asks for one of these by itself, of the names that expressions have."""
+        return any(name in getattr(rule, "uses", ()) for rule in self.rules for name in names)
 
     @property
     def methods(self) -> tuple[MethodPlan, ...]:
