@@ -21,6 +21,7 @@ __all__ = [
     "parse_listen",
     "parse_place",
     "parse_resolver",
+    "parse_server_name",
     "service_domain",
 ]
 
@@ -238,6 +239,15 @@ def _split_authority(text: str, rest: str) -> tuple[str, str, str]:
     if host and re.fullmatch(r"[0-9.]+", host) and not _is_address(host):
         raise UsageError.of(text, f"{host} is not an IPv4 address", "as in 127.0.0.1:3000")
     return host.lower(), port, base
+
+
+def parse_server_name(text: str) -> str:
+    """Read a name that a server is to have in its certificate. Raises UsageError: it is no host name and no address."""
+    if not (_NAME.fullmatch(text) or _is_address(text)):
+        raise UsageError.of(
+            text or "(empty)", "not a host name", "as certificates have it, without scheme and port"
+        )
+    return text.lower()
 
 
 def _port(text: str, port: str, *, least: int) -> int:

@@ -22,7 +22,7 @@ from netfront.cli.listening import is_local_name, secure_schemes
 from netfront.cli.plan import ListenerPlan, PoolPlan, RetryPlan, RoutePlan, ServePlan, Settings
 from netfront.cli.scoped import Policy
 from netfront.cli.targets import follows_name
-from netfront.endpoint import Endpoint, is_loopback_name
+from netfront.endpoint import Endpoint, is_loopback_name, parse_server_name
 from netfront.policy.scope import Near, Scope
 
 __all__ = ["find_contradictions", "refuse_local_hsts"]
@@ -91,6 +91,7 @@ def find_contradictions(
         _check_shares(policies, routes, pools, faults)
     _check_served(listeners, routes, faults)
     _check_loops(listeners, routes, pools, faults)
+    _check_alpn(listeners, routes, pools, faults)
     _check_backend_flags(command, flags, pools, faults)
     _check_allowed_hosts(flags, listeners, pools, faults)
 
@@ -297,6 +298,23 @@ def _check_loops(
                     faults.add(target.label, why, "give --listen or the target another port")
 
 
+def _check_alpn(
+    listeners: Sequence[ListenerPlan], routes: Iterable[RoutePlan], pools: Iterable[PoolPlan], faults: Faults
+) -> None:
+    """Refuse to tell by a protocol's name who is offered none: where we end TLS there is nothing to choose."""
+    by_name = {pool.name: pool for pool in pools}
+    for route in routes:
+        if route.kind != "tcp" or route.pool is None:
+            continue
+        served = [
+            one for at, one in enumerate(listeners) if one.kind == "tcp" and route.listener in (None, at)
+        ]
+        for target in by_name[route.pool].targets if served and all(one.tls for one in served) else ():
+            if target.alpn is not None:
+                why = "TLS ends at tls://, which offers no protocols: tcp:// passes it on"
+                faults.add(f"{target.label}+alpn={target.alpn}", "+alpn has no effect", why)
+
+
 def _leads_to(listener: Endpoint, target: Endpoint) -> bool:
     """Tell whether who dials this target meets this listener."""
     if listener.path is not None or target.path is not None:
@@ -313,8 +331,10 @@ def _check_backend_flags(command: str, flags: ServeFlags, pools: Iterable[PoolPl
     """Refuse flags for TLS to backends that would do nothing, or contradict each other."""
     is_tls = any(target.tls for pool in pools for target in pool.targets)
     for name in ("backend_ca", "backend_cert", "backend_key", "backend_name", "insecure"):
-        if getattr(flags, name) and not is_tls:
+        if getattr(flags, name) not in (None, False) and not is_tls:
             faults.add(flag_of(name), "it has no effect", f"no target is {secure_schemes(command)}")
+    if flags.backend_name is not None:
+        faults.read("--backend-name", flags.backend_name, parse_server_name, None)
     if flags.backend_key and not flags.backend_cert:
         faults.add("--backend-key", "it has no --backend-cert", "give both")
     if flags.insecure and flags.backend_ca:

@@ -26,7 +26,12 @@ def backend_contexts(spoken: Iterable[BackendTlsPlan], faults: Faults) -> Backen
     for tls in dict.fromkeys(spoken):
         try:
             contexts[tls] = client_context(
-                ca=tls.ca, cert=tls.cert, key=tls.key, insecure=tls.insecure, files=files
+                ca=tls.ca,
+                cert=tls.cert,
+                key=tls.key,
+                insecure=tls.insecure,
+                files=files,
+                offers_http=tls.is_http,
             )
         except UsageError as error:
             faults.take(error)

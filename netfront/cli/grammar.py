@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from netfront.cli.argv import Word, path_in
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.plan import FieldEdit, LbPlan, RetryPlan, Secret
-from netfront.endpoint import Endpoint, parse_place
+from netfront.endpoint import Endpoint, parse_place, parse_server_name
 from netfront.errors import Fault, UsageError
 from netfront.policy.condition import Condition
 from netfront.policy.route import Scope, parse_scope
@@ -388,8 +388,11 @@ def _parse_name(text: str) -> str:
 
 
 def _parse_host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}(?::\d{1,5})?|\[[0-9a-fA-F:.]+\](?::\d{1,5})?", text):
+    match = re.fullmatch(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?", text)
+    if match is None:
         raise UsageError.of(text, "not a host")
+    if match[1] and int(match[1]) > 65535:
+        raise UsageError.of(text, f"no such port as {match[1]}", "a port is a number from 1 to 65535")
     return text
 
 
@@ -412,7 +415,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], object] | None, str]] = {
     "all": ("all", None, ""),
     "alpn": ("alpn", _parse_alpn, "h2"),
     "name": ("name", _parse_name, "blue"),
-    "sni": ("sni", _parse_host, "api.example.com"),
+    "sni": ("sni", parse_server_name, "api.example.com"),
     "host": ("host", _parse_host, "target"),
     "proxy": ("proxy", _parse_proxy, "v2"),
     "insecure": ("insecure", None, ""),

@@ -141,6 +141,7 @@ class BackendTlsPlan:
         ca: the file of CAs to verify it by; None is the system's store.
         cert: our own certificate for it, with its `key`, which may be in the same file.
         insecure: do not verify it.
+        is_http: whether HTTP is what we speak within it, and say so (RFC 7301): else it is not ours to name.
     """
 
     server_name: str
@@ -148,6 +149,7 @@ class BackendTlsPlan:
     cert: str | None = None
     key: str | None = None
     insecure: bool = False
+    is_http: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,4 +133,5 @@ def _backend_tls(
         cert=path_of(flags.backend_cert),
         key=path_of(flags.backend_key),
         insecure=target.insecure or flags.insecure,
+        is_http=endpoint.scheme == "https",
     )

@@ -167,7 +167,12 @@ class Attempts:
             await first(pool.changed, client.gone, until=until)
             if client.gone.is_set and client.has_left():
                 raise ClientGone
-        lease = self.take()
+        try:
+            lease = self.take()
+        except NoBackend as error:
+            if not error.is_full:
+                raise
+            return await self.when_there_is_room()
         self.request.exchange.tries = 1
         return await self.begin(lease, None)
 
@@ -286,9 +291,9 @@ class Attempts:
         request = self.request
         exchange = request.exchange
         exchange.asked = clock()
-        late = exchange.asked + self._hedge_after  # nobody was silent before
         if connection is None:
             lease, connection = await self._open(lease)
+        late = clock() + self._hedge_after  # nobody was silent before
         backend = lease.backend
         try:
             exchange.backend = backend

@@ -18,7 +18,7 @@ from netfront.http.transport import Transport
 from netfront.net.backend import Member
 from netfront.net.lane import clock
 from netfront.net.pool import GIVEN_UP, Lease, Pool
-from netfront.policy.retry import SAFE, LearntLimit
+from netfront.policy.retry import IDEMPOTENT, SAFE, LearntLimit
 
 __all__ = ["Hedging", "KeyOf", "ResponseEdit", "forward"]
 
@@ -116,7 +116,8 @@ def forward(
             stands = limit.stands
             late = began + (stands if stands < half else half)
         try:
-            lease = pool.take(key(request) if key is not None else None, (), began)
+            may_repeat = request.method in IDEMPOTENT
+            lease = pool.take(key(request) if key is not None else None, (), began, may_repeat=may_repeat)
         except NoBackend as error:
             attempts = tries_of(request, late)
             if error.is_full:
@@ -152,7 +153,8 @@ def forward(
             response = await attempts.instead_of(response)
         exchange.source = "backend"
         exchange.first = now = clock()
-        if hung is not None and (hung.is_young or not pool.requests & _ONE_OF):
+        # of those that may be asked elsewhere: others take their time, and a body is its client's
+        if hung is not None and late < math.inf and (hung.is_young or not pool.requests & _ONE_OF):
             hung.record(now - exchange.asked, now)
             if tail is not None:
                 tail.record(now - began, now)

@@ -92,6 +92,7 @@ class Hedger:
             return None
         key = self._key(request) if self._key is not None else None
         if self._pool.is_bound(key, lease.backend):
+            self._pool.listen(lease.backend, now)
             return None
         exchange, backend = request.exchange, lease.backend
 
@@ -130,6 +131,13 @@ class Hedger:
     def is_unwell(self, status: int) -> bool:
         """Tell whether an answer with this status says that its backend cannot answer."""
         return status in _UNWELL or status in self._unwell
+
+    def left(self, request: Request, lease: Lease) -> None:
+        """Heed that the client has left: of one who can be answered by nobody else nothing else would tell."""
+        now = clock()
+        key = self._key(request) if self._key is not None else None
+        if self._pool.is_bound(key, lease.backend):
+            self._pool.given_up_on(lease.backend, now, self._hung.limit(now))
 
     @staticmethod
     def _is_guess(lease: Lease, now: float) -> bool:

@@ -74,6 +74,10 @@ class Hedge(Protocol):
         """Tell whether an answer with this status says that its backend cannot answer."""
         ...
 
+    def left(self, request: Request, lease: Lease) -> None:
+        """Heed that the client has left while the try of this lease was late."""
+        ...
+
 
 class Race:
     """The tries of one request, of which the first is somebody else's.
@@ -146,6 +150,8 @@ class Race:
                     return answered
                 self._late = clock()  # there may be one more to ask
             elif client.has_left():
+                if self._hedge is not None:
+                    self._hedge.left(self._request, self._lease)
                 raise ClientGone
 
     async def better(self, status: int) -> Response | None:
@@ -157,16 +163,22 @@ class Race:
             None where the first try's is to be taken; all others are given up.
         """
         client = self._request.client
+        self._late = max((rival.late for rival in self._rivals), default=0.0)
         while self._rivals and self._is_unwell(status):
-            got = await first(*(rival.over for rival in self._rivals), client.gone, until=self._hold)
+            overs = [rival.over for rival in self._rivals]
+            got = await first(*overs, client.gone, until=min(self._late, self._hold))
             if got is None:
-                break
-            if got is not client.gone:
+                if clock() >= self._hold:
+                    break
+                self._ask()
+            elif got is not client.gone:
                 if (answered := self._end(got)) is not None:
                     return answered
+                self._late = clock()
+                self._ask()  # else there may be nobody left to wait for
             elif client.has_left():
                 raise ClientGone
-        self.abandon()
+        self.abandon(is_beaten=clock() >= self._hold)
         return None
 
     async def outlive(self, *, asks: bool) -> Response | None:

@@ -284,7 +284,12 @@ async def _introduced(
             await _send_preamble(stream, preamble)
         if member.tls is None:
             return stream
-        secure = TlsStream(stream, member.tls, server_side=False, server_name=member.server_name)
+        try:
+            secure = TlsStream(stream, member.tls, server_side=False, server_name=member.server_name)
+        except ValueError as error:  # a name that DNS gave and no certificate can have
+            raise BackendError(
+                "tls", retry_safe=True, why=f"{member.server_name!r} is no name of a server"
+            ) from error
         await _handshake(secure, until, others_are_there)
     except BaseException:
         stream.abort()

@@ -39,13 +39,14 @@ class Leases:
     def won(self, backend: Backend) -> tuple[Lease, int, float]:
         """Give the lease of the one that is connected, its generation when it was dialled, and when that was.
 
-        The others are handed back: those that were silent for so long that another was dialled have failed.
+        The others are handed back: those that were silent for so long that this one was dialled beside them have
+        failed. One that was dialled after it has had less time than it took itself.
         """
         chosen = self._out.pop(backend)
         if self._out:
-            now = clock()
+            now, began = clock(), chosen[2]
             for lease, _, since in self._out.values():
-                lease.done(SILENT if now - since >= BESIDE else GIVEN_UP, connected=False)
+                lease.done(SILENT if since < began and now - since >= BESIDE else GIVEN_UP, connected=False)
             self._out.clear()
         return chosen
 

@@ -126,6 +126,7 @@ def client_context(
     key: str | None = None,
     insecure: bool = False,
     files: Files | None = None,
+    offers_http: bool = True,
 ) -> ssl.SSLContext:
     """Make the context for backends. It verifies by the name, or the address, that a connection is made with.
 
@@ -134,6 +135,7 @@ def client_context(
         cert, key: shown to the backend; without `key` it is in the file of `cert`.
         insecure: do not verify.
         files: reads them.
+        offers_http: whether it says that HTTP is what will be spoken.
 
     Raises:
         UsageError: all that is wrong with the files.
@@ -141,7 +143,8 @@ def client_context(
     files = files or Files()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(list(_ALPN))
+    if offers_http:
+        context.set_alpn_protocols(list(_ALPN))
     faults: list[Fault] = []
     if insecure:
         context.check_hostname = False

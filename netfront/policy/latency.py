@@ -23,6 +23,8 @@ _LOOKS = 4
 """How many are compared; all, if there are no more."""
 _DECAY = 10.0
 """Seconds in which what is known loses two thirds of its weight."""
+_AWAY = 64
+"""How many are remembered that may not be picked, beside as many as may."""
 _UNKNOWN = 3600.0
 """The latency of who has a request and never answered one: it gets no second before it has."""
 
@@ -71,8 +73,14 @@ class Latency(Generic[_C]):
     def arrange(self, candidates: Sequence[_C]) -> None:
         """Take note of who may be picked."""
         self._candidates = list(candidates)
-        self._picked_at = {candidate: self._picked_at.get(candidate, -inf) for candidate in candidates}
-        if self._last not in self._picked_at:
+        known = self._picked_at
+        for candidate in candidates:
+            known.setdefault(candidate, -inf)
+        if (
+            len(known) > 2 * len(candidates) + _AWAY
+        ):  # who is away for a moment, being full, is no stranger after it
+            self._picked_at = {candidate: known[candidate] for candidate in candidates}
+        if self._last not in self._candidates:
             self._last = None
 
     def pick(self, key: bytes | None, tried: Container[_C], now: float) -> _C | None:

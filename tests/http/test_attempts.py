@@ -565,6 +565,24 @@ async def test_a_full_queue_refuses(nursery):
         held.done(DONE)
 
 
+async def test_who_came_before_the_first_members_were_known_waits_for_a_place_as_others_do(nursery):
+    with origin(answering(GOOD)) as good:
+        rig = Rig(nursery, good.port, max=1)
+        [known] = [backend.member for backend in rig.pool.backends]
+        rig.pool.replace([])
+        rig.pool.is_awaited = True
+        clients = [await rig.connect() for _ in range(3)]
+        for client in clients:
+            await client.send_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        await trio.sleep(0.05)
+        rig.pool.is_awaited = False
+        rig.pool.replace([known])
+        for client in clients:
+            with trio.fail_after(5):
+                assert (await client.receive_some(65536)).endswith(b"good")
+        rig.is_clean()
+
+
 async def test_a_client_that_leaves_the_queue_takes_nobodys_place(nursery):
     with origin(answering(GOOD)) as good:
         rig = Rig(nursery, good.port, max=1)

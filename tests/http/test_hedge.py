@@ -16,6 +16,8 @@ from netfront.net.backend import Member
 from netfront.net.lane import Signal, deadline
 from netfront.net.pool import DONE, Pool
 from netfront.net.stream import Facts
+from netfront.policy.pick import make_picker
+from netfront.policy.sticky import Sticky
 from netfront.wire.fields import EMPTY
 from netfront.wire.head import HeadLimits
 from netfront.wire.target import parse_target
@@ -49,14 +51,16 @@ class Client:
 class Rig:
     """Three backends with a kept connection each, one request at a time, and everybody stepped by hand."""
 
-    def __init__(self, steps, *, backends=3, quantile=0.0, patience=60.0):
+    def __init__(self, steps, *, backends=3, quantile=0.0, patience=60.0, bound=False):
         self.steps = steps
         self.hands = []
         members = [
             Member(Endpoint("http", "", 0, f"/nowhere/{number}"), f"b{number}", b"b")  # a new one is refused
             for number in range(backends)
         ]
-        self.pool = Pool("pool", members, rng=random.Random(1))
+        rng = random.Random(1)
+        picker = Sticky(make_picker("rr", rng), lambda name: name) if bound else None
+        self.pool = Pool("pool", members, rng=rng, picker=picker)
         self.transport = Transport(idle=1e9, limits=HeadLimits())
         self.streams = []
         for backend in self.pool.backends:
@@ -69,6 +73,7 @@ class Rig:
             dialling=Dialling(3.0, lambda request, member: b"", random.Random(0)),
             patience=Patience(patience, 60.0, 60.0),
             hedging=Hedging(self._spawn, quantile),
+            key=(lambda request: self.pool.backends[0].name) if bound else None,
         )
         self.client = None
         self.body = b""
@@ -424,7 +429,30 @@ def test_where_the_first_cannot_answer_the_second_is_waited_for(rig):
 
 
 @pytest.mark.parametrize("how", ["fails", "cannot answer either", "is late", "client leaves"])
-def test_where_the_first_cannot_answer_and_the_second_does_no_better_that_is_the_answer(rig, how):
+def test_where_the_first_cannot_answer_and_the_second_does_no_better_that_is_the_answer(how):
+    with Steps() as steps:
+        rig = Rig(steps, backends=2)
+        one, other, *_ = late(rig)
+        one.feed(UNWELL)
+        rig.go_on()
+        if how == "fails":
+            other.break_off()
+        elif how == "cannot answer either":
+            other.feed(UNWELL.replace(b"503", b"502"))
+        elif how == "is late":
+            rig.go_on(10.0)
+        else:
+            rig.client.leave()
+        rig.go_on()
+        if how == "client leaves":
+            assert isinstance(rig.main.error, ClientGone)
+        else:
+            assert (rig.status, rig.body) == (503, b"bad")
+        assert rig.is_clean()
+
+
+@pytest.mark.parametrize("how", ["fails", "cannot answer either", "is late"])
+def test_where_the_first_cannot_answer_and_the_second_does_no_better_the_third_is_asked(rig, how):
     one, other, *_ = late(rig)
     one.feed(UNWELL)
     rig.go_on()
@@ -432,16 +460,62 @@ def test_where_the_first_cannot_answer_and_the_second_does_no_better_that_is_the
         other.break_off()
     elif how == "cannot answer either":
         other.feed(UNWELL.replace(b"503", b"502"))
-    elif how == "is late":
-        rig.go_on(10.0)
     else:
-        rig.client.leave()
+        rig.go_on(1.0)
     rig.go_on()
-    if how == "client leaves":
-        assert isinstance(rig.main.error, ClientGone)
-    else:
-        assert (rig.status, rig.body) == (503, b"bad")
+    [third] = [stream for stream in rig.streams if stream not in (one, other)]
+    third.feed(OK % b"tri")
+    rig.go_on()
+    assert (rig.status, rig.body) == (200, b"tri")
     assert rig.is_clean()
+
+
+def test_where_all_but_one_are_silent_until_that_ones_503_is_taken_their_silence_counts(rig):
+    one, _, _, hung = late(rig)
+    one.feed(UNWELL)
+    rig.go_on()
+    for _ in range(40):
+        rig.go_on(0.25)
+    assert (rig.status, rig.body, hung.failures) == (503, b"bad", 1)
+    assert rig.is_clean()
+
+
+def test_who_is_bound_to_a_hung_backend_and_leaves_tells_of_it_once_others_have_answered():
+    with Steps() as steps:
+        rig = Rig(steps, bound=True)
+        hung, *others = rig.pool.backends
+        for turn in range(4):
+            others[0].served += turn > 0  # before that nobody has answered anything
+            rig.ask()
+            assert rig.asked == [0]
+            rig.go_on(3.0)
+            others[0].served += turn > 0
+            rig.client.leave()
+            rig.go_on()
+            assert hung.failures == turn
+            rig.forget()
+        assert not hung.is_up
+        rig.ask()
+        assert rig.asked != [0]
+        rig.client.leave()
+        rig.go_on()
+        assert rig.is_clean()
+
+
+def test_who_is_bound_and_leaves_says_nothing_of_a_backend_that_was_heard_of_meanwhile():
+    with Steps() as steps:
+        rig = Rig(steps, bound=True)
+        slow, other, _ = rig.pool.backends
+        for _ in range(4):
+            rig.ask()
+            rig.go_on(2.0)
+            other.served += 1
+            rig.pool._lease(slow).done(DONE)  # as one of another kind would be
+            rig.go_on(1.5)
+            rig.client.leave()
+            rig.go_on()
+            rig.forget()
+        assert slow.failures == 0
 
 
 def test_it_is_taken_as_soon_as_the_first_is_known_to_be_down():
@@ -830,6 +904,44 @@ def test_the_limit_is_learnt_and_silence_beyond_a_quantile_is_not_yet_a_failure(
         rig.go_on()
         assert (rig.body, slow.failures) == (b"two", 0)
         assert rig.is_clean()
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT"])
+def test_what_is_never_asked_elsewhere_tells_nothing_of_when_an_answer_is_late(rig, method):
+    for turn in range(100):
+        is_upload = turn % 2
+        rig.ask(method, b"x" if is_upload else b"") if is_upload else rig.ask()
+        place = rig.asked[0]
+        rig.go_on(3.0 if is_upload else 0.001)
+        rig.streams[place].feed(OK % b"one")
+        rig.go_on()
+        assert rig.status == 200
+        rig.forget()
+    late(rig, 0.06)  # four times what a GET takes, and no less than 50 ms
+    rig.client.leave()
+    rig.go_on()
+    assert rig.is_clean()
+
+
+def test_what_cannot_be_repeated_is_no_trial_of_one_that_may_be_broken_still(rig):
+    broken = rig.pool.backends[0]
+    for _ in range(3):
+        rig.pool._lease(broken).done("reset", connected=True)
+    while broken not in rig.pool._trials:
+        rig.steps.now += 0.5
+        rig.pool.dialled(broken, "", rig.steps.now)
+    for _ in range(3):
+        rig.ask(b"POST")
+        assert rig.asked != [0]
+        rig.streams[rig.asked[0]].feed(OK % b"one")
+        rig.go_on()
+        rig.forget()
+    rig.ask()
+    assert rig.asked == [0]
+    rig.streams[0].feed(OK % b"one")
+    rig.go_on()
+    assert broken.is_up
+    assert rig.is_clean()
 
 
 def test_what_a_hung_backend_cost_is_not_learnt_as_the_time_of_an_answer():

@@ -326,6 +326,36 @@ def test_an_answer_that_counts_as_a_failure_decides_a_trial_likewise(steps):
     assert not backend.health.wants_trial(steps.now)
 
 
+def test_who_stands_by_is_woken_when_a_backup_frees_though_those_before_it_are_busy(steps):
+    pool = pool_of(member(1, max=1), member(2, max=1, tier=BACKUP))
+    first, backup = pool.backends
+    held = [pool._lease(backup), pool._lease(first)]
+    hand = steps.begin(
+        lambda: pool.wait_for_lease(
+            lambda: take(pool, steps, first, has_waited=True), Signal(), lambda: False, stands_by=True
+        )
+    )
+    go_on(hand)
+    assert not hand.is_over
+    held[0].done(DONE)
+    go_on(hand)
+    assert hand.is_over
+    assert hand.result.backend is backup
+    hand.result.done(DONE)
+    held[1].done(DONE)
+
+
+def test_two_that_are_dialled_alike_and_spoken_to_by_other_names_have_names_of_their_own():
+    place = Endpoint("http", "192.0.2.1", 1)
+    ann, ben = (Member(place, host.decode(), b"b", host=host) for host in (b"ann.test", b"ben.test"))
+    pool = Pool("pool", [ann, ben], rules=PoolRules("hash"), rng=random.Random(0))
+    assert len({backend.name for backend in pool.backends}) == 2
+    picked = {pool.take(b"%d" % key, (), 0.0).backend.member for key in range(100)}
+    assert picked == {ann, ben}
+    pool.replace([ann])
+    assert pool.backends[0].name == str(place).encode()  # as it is called alone
+
+
 def test_a_request_that_cannot_be_repeated_is_a_trial_only_after_a_while(steps):
     pool = pool_of(1, 2)
     back(pool, steps, eject(pool, steps, 0))

@@ -137,3 +137,24 @@ def test_tried_ones_are_out_of_the_question_also_the_last_picked():
         assert picker.pick(None, candidates, 0.0) is None
         picker.arrange([candidates[0], *candidates[2:]])
         assert pick_many(picker, 50)[candidates[1]] == 0
+
+
+def test_who_was_away_being_full_is_no_stranger_when_it_comes_back():
+    slow, quick = fakes(1, 1)
+    slow.latency, quick.latency = 0.5, 0.01
+    latency = Latency(random.Random(1))
+    latency.arrange([slow, quick])
+    assert latency.pick(None, (), 0.0) in (slow, quick)
+    latency.pick(None, (slow,), 0.0)
+    latency.pick(None, (quick,), 0.0)
+    for turn in range(1, 20):
+        latency.arrange([quick])
+        latency.arrange([slow, quick])
+        assert latency.pick(None, (), turn / 100) is quick
+
+
+def test_of_those_that_come_and_go_for_ever_few_are_remembered():
+    latency = Latency(random.Random(1))
+    for _ in range(100):
+        latency.arrange(fakes(*[1] * 10))
+    assert len(latency._picked_at) < 100
