@@ -251,7 +251,8 @@ def _read_files(
         known = kept.certificates if kept is not None else None
         try:
             is_known = known is not None and known.plan == plan.tls
-            certificates = known if is_known else Certificates(plan.tls, hosts, console.note)
+            tell = console.note if kept is None else None
+            certificates = known if is_known else Certificates(plan.tls, hosts, tell)
         except UsageError as error:
             faults.take(error)
     if any(target.tls is not None for pool in plan.pools for target in pool.targets):

@@ -26,7 +26,8 @@ class Certificates:
 
     Args:
         hosts: of routes: what given certificates do not cover of them is noted.
-        tell: told of what the start waits for, and of a clock that is wrong.
+        tell: told of what the start waits for, and of a clock that is wrong; None: connections are being served, and
+            nothing may be waited for.
 
     Raises:
         UsageError: when made: all that is wrong: a file is unreadable, a key does not fit, a certificate is over, or
@@ -34,7 +35,7 @@ class Certificates:
     """
 
     def __init__(
-        self, plan: TlsPlan, hosts: Sequence[str] = (), tell: Callable[[str], None] = lambda _: None
+        self, plan: TlsPlan, hosts: Sequence[str] = (), tell: Callable[[str], None] | None = lambda _: None
     ) -> None:
         self.plan = plan
         self._files = Files()

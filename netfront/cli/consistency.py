@@ -94,6 +94,7 @@ def find_contradictions(
     _check_alpn(listeners, routes, pools, faults)
     _check_backend_flags(command, flags, pools, faults)
     _check_allowed_hosts(flags, listeners, pools, faults)
+    _check_listening(flags, listeners, faults)
 
 
 def refuse_local_hsts(plan: ServePlan, routed: Iterable[str], faults: Faults) -> None:
@@ -341,8 +342,27 @@ def _check_backend_flags(command: str, flags: ServeFlags, pools: Iterable[PoolPl
         faults.add("--insecure", "it contradicts --backend-ca", "give one of them")
 
 
+def _check_listening(flags: ServeFlags, listeners: Sequence[ListenerPlan], faults: Faults) -> None:
+    """Refuse flags for listeners of a kind that is not there."""
+    waits = any(
+        one.tls or one.accept_proxy or one.kind in ("tcp", "udp") for one in listeners
+    )  # of udp it is told
+    if flags.handshake_timeout and not waits:
+        faults.add("--handshake-timeout", "it has no effect", "neither TLS nor a PROXY line is waited for")
+    for name in ("accept_proxy", "trust_proxy"):
+        if getattr(flags, name) and all(listener.endpoint.path is not None for listener in listeners):
+            faults.add(
+                flag_of(name),
+                "it has no effect",
+                "who comes to a unix: socket has no address to be trusted by",
+            )
+
+
 def _check_allowed_hosts(
-    flags: ServeFlags, listeners: Iterable[ListenerPlan], pools: Iterable[PoolPlan], faults: Faults
+    flags: ServeFlags,
+    listeners: Iterable[ListenerPlan],
+    pools: Iterable[PoolPlan],
+    faults: Faults,
 ) -> None:
     """Refuse names for a guard that is not there: only where Host is replaced on loopback has it to be one of ours."""
     is_replaced = any(target.host for pool in pools for target in pool.targets)

@@ -70,7 +70,7 @@ def _system_list() -> Path | None:
 def _named(variable: str, ours: Path) -> Path | None:
     """Give the list that a variable names; of a bundle of ours, what it was made of."""
     path = Path(os.environ.get(variable, "")).absolute()
-    if not os.environ.get(variable) or not path.is_file():
+    if not os.environ.get(variable) or not os.path.isfile(path):  # Path.is_file raises where it may not look
         return None
     if path.parent != ours:
         return path
@@ -79,7 +79,7 @@ def _named(variable: str, ours: Path) -> Path | None:
     if not first.startswith(_MADE_OF):
         return None
     source = Path(os.fsdecode(first.removeprefix(_MADE_OF).rstrip(b"\n")))
-    return source if source.is_file() else None
+    return source if os.path.isfile(source) else None
 
 
 def _bundle(own: Path, source: Path, *, is_system: bool) -> Path:

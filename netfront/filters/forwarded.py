@@ -101,9 +101,7 @@ def _rows(request: Request, *, via: bool, rfc7239: bool, identify: Identify | No
     facts = client.facts
     address = facts.peer[0].encode()
     authority = request.authority
-    port = authority.rpartition(b":")[2] if b":" in authority and not authority.endswith(b"]") else b""
-    if not port.isdigit():
-        port = b"443" if request.scheme == b"https" else b"80"
+    port = _port(authority, request.scheme)
     rows = []
     if address:
         rows.append(field(b"X-Forwarded-For", address))
@@ -123,6 +121,12 @@ def _rows(request: Request, *, via: bool, rfc7239: bool, identify: Identify | No
     return rows
 
 
+def _port(authority: bytes, scheme: bytes) -> bytes:
+    """Tell the port of an authority, or else that of the scheme."""
+    port = authority.rpartition(b":")[2] if b":" in authority and not authority.endswith(b"]") else b""
+    return port if port.isdigit() else b"443" if scheme == b"https" else b"80"
+
+
 def _element(address: bytes, authority: bytes, scheme: bytes) -> bytes:
     """Render one element of Forwarded (RFC 7239 §4, §6)."""
     node = b'"[%b]"' % address if b":" in address else address or b"unknown"
@@ -139,10 +143,15 @@ def _continued(came: Iterable[Field], ours: tuple[Field, ...]) -> tuple[Field, .
     said: dict[bytes, list[bytes]] = {}
     for row in believed:
         said.setdefault(row.name, []).append(row.value)
+    scheme, host = (said.get(name, [b""])[0] for name in (b"x-forwarded-proto", b"x-forwarded-host"))
     rows: list[Field] = []
     for row in ours:
         values = said.pop(row.name, None)
-        if values is None:
+        if values is None and row.name == b"x-forwarded-port" and (scheme or host):
+            told = {one.name: one.value for one in ours}  # ours would be the port of another scheme, or host
+            port = _port(host or told.get(b"x-forwarded-host", b""), scheme or told[b"x-forwarded-proto"])
+            rows.append(field(b"X-Forwarded-Port", port))
+        elif values is None:
             rows.append(row)
         elif row.name in _LISTED:
             rows.append(field(row.raw.partition(b":")[0], b", ".join([*values, row.value])))

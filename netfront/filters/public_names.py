@@ -66,8 +66,11 @@ def _reference(value: bytes, request: Request, member: Member, scope: Scope) -> 
         if not _is_backend(parts.scheme, parts.hostname or "", port, request, member):
             return value
         path = _public_path(parts.path or "/", member, scope)
-        scheme = request.scheme.decode("latin-1") if parts.scheme else ""
-        public = urlunsplit((scheme, request.authority.decode("latin-1"), path, parts.query, parts.fragment))
+        authority = (request.fields.get(b"x-forwarded-host") or request.authority).decode("latin-1")
+        scheme = (
+            _scheme(request) if parts.scheme and authority else ""
+        )  # of who gave no host nothing is known
+        public = urlunsplit((scheme, authority, path, parts.query, parts.fragment))
         return public.encode("latin-1")
     if not parts.scheme and parts.path.startswith("/"):
         path = _public_path(parts.path, member, scope)
@@ -88,9 +91,9 @@ def _is_backend(scheme: str, host: str, port: int | None, request: Request, memb
     if (asked.hostname or "") == host.lower():
         if number == member.endpoint.port:
             return True
-        if scheme == "http" and request.scheme == b"https":
+        public = _scheme(request)
+        if scheme == "http" and public == "https":
             return port == asked.port
-        public = request.scheme.decode("latin-1")
         if member.base and scheme in ("", public):  # else there is nothing to change
             return (port or _PORTS[public]) == (asked.port or _PORTS[public])
     for authority in (member.authority, member.host):
@@ -103,6 +106,12 @@ def _is_backend(scheme: str, host: str, port: int | None, request: Request, memb
     if not endpoint.host or endpoint.port != number:
         return False
     return endpoint.host == host.lower() or (is_loopback_name(endpoint.host) and is_loopback_name(host))
+
+
+def _scheme(request: Request) -> str:
+    """Give the scheme that the client sees: what the backend is told of it comes from proxies that are trusted."""
+    told = request.fields.get(b"x-forwarded-proto")
+    return (told if told in (b"http", b"https") else request.scheme).decode("latin-1")
 
 
 def _public_path(path: str, member: Member, scope: Scope) -> str:

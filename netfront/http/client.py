@@ -255,7 +255,8 @@ class BackendConnection:
         """Wait until the backend has sent something; meanwhile the upload goes on, and the client may leave.
 
         Raises:
-            BackendError: nothing came within `patience` of the last byte that went out.
+            BackendError: nothing came within `patience` of the last byte that went out. While more is to come of the
+                client, that is waited for, in its own time.
         """
         client, readable = self.client, self.stream.readable
         assert client is not None
@@ -266,11 +267,12 @@ class BackendConnection:
                 got = await first(readable, client.gone, until=until)
             else:
                 moved = upload.moved
-                if upload.failed is None and upload.go_on():
-                    await breathe()
-                    continue
+                goes_on = upload.failed is None and upload.go_on()
                 if upload.moved != moved:
                     until = clock() + patience
+                if goes_on:
+                    await breathe()
+                    continue
                 if upload.failed is not None:
                     upload = None  # and never finished, so that this connection is not used again
                     continue
@@ -278,9 +280,12 @@ class BackendConnection:
                     upload = self._upload = None
                     continue
                 wait, due = upload.wait()
-                got = await first(readable, client.gone, wait, until=min(until, due))
-                if got is None and clock() < until:
-                    upload.go_on()  # raises: it is the client who is late
+                is_clients = upload.waits_for_client
+                got = await first(readable, client.gone, wait, until=due if is_clients else until)
+                if is_clients:
+                    if got is None:
+                        upload.go_on()  # raises: it is the client who is late
+                    until = clock() + patience
             if got is readable:
                 return
             if got is None and clock() >= until:

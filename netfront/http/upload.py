@@ -34,10 +34,15 @@ class Upload:
         return not self._rest and self._body is None and not self._stream.is_held_up
 
     def wait(self) -> tuple[Wait, float]:
-        """What it waits for, and until when."""
+        """What it waits for, and until when where that is the client; inf where it is the backend."""
         if self._rest or self._body is None or self._stream.is_held_up:
             return self._stream.writable, math.inf
         return self._body.readable, self._body.due()
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether all that came has left, and there is more to come."""
+        return not (self._rest or self._body is None or self._stream.is_held_up)
 
     def go_on(self) -> bool:
         """Move what can be moved without waiting; tell whether there may be more at once.

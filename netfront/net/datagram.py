@@ -33,7 +33,7 @@ from netfront.net.dial import Address, addresses_of, resolve
 from netfront.net.lane import Lane, Signal, breathe, clock, plainly, ready
 from netfront.net.passage import Passage
 from netfront.net.pool import DONE, GIVEN_UP, Lease, Pool
-from netfront.net.stream import Facts
+from netfront.net.stream import Facts, unmapped
 from netfront.policy.retry import TRIES
 
 __all__ = ["Datagrams"]
@@ -291,7 +291,7 @@ class _Service:
         settings = self._settings
         if settings.open >= settings.most_flows and self._flows:
             self._end(self._flows.popitem(last=False)[1])
-        facts = Facts((str(peer[0]), int(peer[1])), self._local, self._listener)  # type: ignore[call-overload]
+        facts = Facts((unmapped(str(peer[0])), int(peer[1])), self._local, self._listener)  # type: ignore[call-overload]
         flow = self._flows[peer] = _Flow(self, peer, Passage(facts, now))
         settings.open += 1
         return flow

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from netfront.errors import BadMessage, Overdue, words
 from netfront.net.lane import clock, deadline, ready
 from netfront.net.listen import StreamHandler
-from netfront.net.stream import Facts, SocketStream, Stream
+from netfront.net.stream import Facts, SocketStream, Stream, unmapped
 from netfront.net.tlsstream import TlsStream, client_failure
 from netfront.wire.proxyline import ProxyHeader, parse_proxy
 
@@ -23,7 +23,7 @@ TurnedAway = Callable[[Facts, str], None]
 
 _HANDSHAKE = 0x16
 """The first byte of a TLS record that carries a handshake (RFC 8446 §5.1)."""
-_MOST_PLAIN = 8192
+_MOST_PLAIN = 32768
 
 
 def expects_proxy(
@@ -71,9 +71,9 @@ def expects_proxy(
             return
         due.at = float("inf")
         if line.source is not None:
-            facts.peer = line.source
+            facts.peer = unmapped(line.source[0]), line.source[1]
         if line.destination is not None:
-            facts.local = line.destination
+            facts.local = unmapped(line.destination[0]), line.destination[1]
         await then(stream)
 
     return handle

@@ -651,10 +651,13 @@ class Lane:
             if event & _RARE:
                 if event & _MARKED:
                     stream.is_marked = True
-                if event & _HUNG:
+                if event & _LOST:
+                    stream.has_ended = stream.is_lost = True
+                    stream.hung.set()
+                elif (
+                    event & _HUNG and not stream.has_ended
+                ):  # an end is told again with whatever comes behind it
                     stream.has_ended = True
-                    if event & _LOST:
-                        stream.is_lost = True
                     stream.hung.set()
             if event & _IN:
                 signal = stream.readable

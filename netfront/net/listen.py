@@ -19,7 +19,7 @@ import trio
 
 from netfront.errors import Overdue
 from netfront.net.lane import Lane, Signal, breathe, clock, deadline, first, plainly, ready
-from netfront.net.stream import Facts, SocketStream, Stream
+from netfront.net.stream import Facts, SocketStream, Stream, unmapped
 from netfront.net.tasks import Tasks
 
 __all__ = [
@@ -260,13 +260,32 @@ async def _accept(
     """
     ear, number = _Ear(sock, lane), sock.fileno()
     if lane is None:
-        await _accept_all(listener, sock, ear, connections, admission, None)
+        await _accept_all(listener, sock, ear, connections, admission, None, _Parked())
         return
+    parked = _Parked()
     lane.watch(number, ear)
     try:
-        await lane.run(_accept_all, listener, sock, ear, connections, admission, lane)
+        await lane.run(_accept_all, listener, sock, ear, connections, admission, lane, parked)
     finally:
         lane.forget(number, ear)
+        parked.close()
+
+
+class _Parked:
+    """Tasks whose connections have ended, and that wait for others of the same socket."""
+
+    __slots__ = ("is_closed", "workers")
+
+    def __init__(self) -> None:
+        self.workers: list[_Worker] = []
+        self.is_closed = False
+
+    def close(self) -> None:
+        """Let them end: nobody accepts there any more."""
+        self.is_closed = True
+        workers, self.workers = self.workers, []
+        for worker in workers:
+            worker.wanted.set()
 
 
 class _Worker:
@@ -284,14 +303,14 @@ async def _work(
     sock: socket.SocketType,
     facts: Facts,
     admission: Admission,
-    idle: list[_Worker] | None,
+    parked: _Parked | None,
 ) -> None:
     """Run a connection to its end, and then those that this task is woken for: to start one costs 6 us, to wake one 1.
 
     What befalls a connection stays its own.
 
     Args:
-        idle: where it waits for others; None if it is to end.
+        parked: where it waits for others; None if it is to end.
     """
     worker, due = _Worker(), deadline()
     while True:
@@ -306,13 +325,14 @@ async def _work(
         finally:
             stream.abort()
             admission.leave(address)
-        if idle is None or len(idle) >= _MOST_IDLE:
+        if parked is None or parked.is_closed or len(parked.workers) >= _MOST_IDLE:
             return
         due.at = math.inf
-        idle.append(worker)
+        parked.workers.append(worker)
         await ready(worker.wanted)
         worker.wanted.clear()
-        assert worker.connection is not None
+        if worker.connection is None:
+            return
         sock, facts = worker.connection
         worker.connection = None
 
@@ -329,11 +349,12 @@ async def _accept_all(
     connections: trio.Nursery,
     admission: Admission,
     lane: Lane | None,
+    parked: _Parked,
 ) -> None:
-    idle: list[_Worker] = []
     family, kind = int(sock.family), int(sock.type)
     place = sock.getsockname()
     local = (place[0], place[1]) if isinstance(place, tuple) else ("", 0)
+    is_anywhere = local[0] in ("0.0.0.0", "::")
     while True:
         await ready(ear.readable)
         for _ in range(_AT_ONCE):
@@ -352,18 +373,21 @@ async def _accept_all(
                     await first(admission.freed, until=clock() + _RESERVE)
                 continue
             accepted = socket.SocketType(family, kind, 0, number)
-            address = peer[0] if isinstance(peer, tuple) else ""
+            address = unmapped(peer[0]) if isinstance(peer, tuple) else ""
             if not admission.enter(address):
                 accepted.close()
                 continue
             accepted.setblocking(False)
+            if is_anywhere:
+                place = accepted.getsockname()
+                local = unmapped(place[0]), place[1]
             facts = Facts((address, peer[1]) if address else ("", 0), local, listener.name)
-            if idle:
-                worker = idle.pop()
+            if parked.workers:
+                worker = parked.workers.pop()
                 worker.connection = accepted, facts
                 worker.wanted.set()
             elif lane is not None:
-                connections.start_soon(lane.run, _work, listener, accepted, facts, admission, idle)
+                connections.start_soon(lane.run, _work, listener, accepted, facts, admission, parked)
                 lane.trio_due = True
             else:
                 connections.start_soon(plainly, _work, listener, accepted, facts, admission, None)

@@ -13,7 +13,7 @@ import trio
 
 from netfront.net.lane import Lane, Signal, breathe, lane, ready
 
-__all__ = ["CHUNK", "Facts", "SocketStream", "Stream"]
+__all__ = ["CHUNK", "Facts", "SocketStream", "Stream", "unmapped"]
 
 _MORE = getattr(socket, "MSG_MORE", 0)
 CHUNK = 65536
@@ -40,6 +40,11 @@ class Facts:
         self.sni: str | None = None
         self.alpn: str | None = None
         self.client_cert: bytes | None = None
+
+
+def unmapped(address: str) -> str:
+    """Give an IPv4 address that came to a socket of IPv6 as such (RFC 4291 §2.5.5.2); others as they are."""
+    return address[7:] if address.startswith("::ffff:") and "." in address else address
 
 
 class Stream(Protocol):

@@ -189,15 +189,16 @@ def test_a_connection_without_a_byte_is_given_up():
 # -- the PROXY protocol ---------------------------------------------------------------------------------------
 
 
+def first_bytes(connection: Connection) -> None:
+    while b"hello" not in connection.received:
+        if not connection.receive():
+            return
+    connection.send(b"ok")
+    connection.wait_until_gone()
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_proxy_line_is_sent(version):
-    def first_bytes(connection: Connection) -> None:
-        while b"hello" not in connection.received:
-            if not connection.receive():
-                return
-        connection.send(b"ok")
-        connection.wait_until_gone()
-
     with (
         origin(first_bytes) as behind,
         running("balance", *TCP, f":{behind.port}+proxy={version}", "-q") as front,
@@ -436,3 +437,27 @@ def test_a_unix_socket_behind(tmp_path):
             with accepted:
                 accepted.sendall(b"hello")
                 assert client.read_some(5) == b"hello"
+
+
+@pytest.mark.parametrize("host", ["*", "0.0.0.0", "127.0.0.1"])
+@in_both_modes
+def test_who_comes_by_ipv4_is_told_of_as_such_and_so_is_what_was_dialled(host):
+    """A socket for all addresses is one of IPv6, which knows 127.0.0.1 as ::ffff:127.0.0.1."""
+    with (
+        named(1) as (a,),
+        running("balance", a.place, "-l", f"http://{host}:0", "--forwarded") as front,
+    ):
+        assert ask(front.port).status == 200
+        [seen] = a.requests
+        assert (seen.get(b"x-forwarded-for"), seen.get(b"x-real-ip")) == (b"127.0.0.1", b"127.0.0.1")
+        assert seen.get(b"forwarded").startswith(b"for=127.0.0.1;")
+    with (
+        origin(first_bytes) as behind,
+        running("balance", f":{behind.port}+proxy=v1", "-l", f"tcp://{host}:0") as front,
+        connect(front.port) as client,
+    ):
+        client.send(b"hello")
+        assert client.read_some(2) == b"ok"
+        port = client.socket.getsockname()[1]
+        received = b"".join(bytes(connection.received) for connection in behind.connections)
+        assert b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\nhello" % (port, front.port) in received

@@ -297,6 +297,27 @@ def test_half_closing_behind_a_request_still_gets_the_answer(stage):
         assert len(behind.requests) == 1
 
 
+def test_half_closing_behind_a_request_still_gets_all_of_a_long_answer(stage):
+    """The kernel tells of the end again each time that there is room for more of the answer."""
+    piece = bytes(8 << 20)
+
+    def play(connection: Connection) -> None:
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (3 * len(piece)))
+        for _ in range(3):
+            connection.send(piece)
+            threading.Event().wait(0.3)
+
+    _, front = stage(play)
+    with connect(front.port) as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.send(get(b"/long"))
+        client.send_eof()
+        threading.Event().wait(0.3)
+        assert len(client.read_answer().body) == 3 * len(piece)
+        assert client.ends()
+
+
 def test_a_first_head_in_pieces_is_put_together(stage):
     behind, front = stage(answering(naming))
     with connect(front.port) as client:

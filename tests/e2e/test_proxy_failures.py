@@ -158,6 +158,24 @@ def test_a_slow_body_is_a_408():
         assert behind.connections[0].ended.wait(2)
 
 
+@pytest.mark.usefixtures("modes")
+def test_a_client_that_pauses_its_upload_is_waited_for_and_its_backend_is_not_blamed():
+    """The time of an answer begins when the backend has all that is there of the request."""
+    with (
+        origin(answering()) as behind,
+        running("balance", behind.url, "-v", "--timeout", "400ms", "--body-timeout", "5s") as front,
+        connect(front.port) as client,
+    ):
+        client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n")
+        for byte in (b"a", b"b", b"c"):
+            time.sleep(0.7)
+            client.send(byte)
+        assert client.read_answer().status == 200
+        client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\na")
+        assert client.read_answer().status == 408
+        assert " is down: " not in front.stderr
+
+
 def test_an_idle_connection_is_closed_without_a_word():
     with (
         origin(answering(OK)) as behind,

@@ -14,12 +14,13 @@ from netfront.wire.fields import RESPONSE_KINDS, FieldMemory, Fields
 MEMBER = Member(Endpoint("http", "localhost", 8000, base="/v2/"), "a", b"localhost:8000", base=b"/v2/")
 
 
-def rewritten(line, *, scheme=b"http", authority=b"pub.test:81"):
+def rewritten(line, *, scheme=b"http", authority=b"pub.test:81", fields=()):
     request = SimpleNamespace(
         exchange=SimpleNamespace(backend=Backend(MEMBER)),
         route=parse_scope("/api"),
         scheme=scheme,
         authority=authority,
+        fields=Fields.of(*fields),
     )
     response = Response(302, fields_of(line), b"")
     public_names(request, response)
@@ -63,3 +64,20 @@ def test_reference_into_the_backend_leads_to_the_public_side(said, told):
 )
 def test_reference_that_the_backend_made_of_host_does_too(said, told):
     assert rewritten(said, scheme=b"https", authority=b"pub.test") == told
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"Location: http://localhost:8000/v2/x", b"Location: https://shop.test/api/x"),
+        (b"Location: //localhost:8000/v2/x", b"Location: //shop.test/api/x"),
+        (b"Location: http://pub.test:81/v2/x", b"Location: https://shop.test/api/x"),
+    ],
+)
+def test_reference_leads_to_where_a_trusted_proxy_was_asked(said, told):
+    fields = [(b"X-Forwarded-Proto", b"https"), (b"X-Forwarded-Host", b"shop.test")]
+    assert rewritten(said, fields=fields) == told
+
+
+def test_reference_for_who_gave_no_host_is_a_path():
+    assert rewritten(b"Location: http://localhost:8000/v2/x?y", authority=b"") == b"Location: /api/x?y"

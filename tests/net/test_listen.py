@@ -124,3 +124,38 @@ async def test_a_descriptor_that_is_somebody_elses_by_now_is_not_forgotten():
                 await second.readable.wait_in_trio()
             lane.stop()
     assert not first_owner.readable.is_set
+
+
+async def test_tasks_that_wait_for_connections_end_with_their_listener():
+    accepting = Accepting()
+    begun = trio.Event()
+
+    async def serve(stream):
+        if await stream.receive_some() == b"stay":
+            begun.set()
+            await stream.receive_some()
+        await stream.send_all(b"done")
+
+    def tasks():
+        found = [trio.lowlevel.current_root_task()]
+        for task in found:
+            found += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+        return len(found)
+
+    async with listening("lane", serve, accepting=accepting) as port:
+        assert await ask(port, b"x") == b"done"
+        before = tasks()  # with the one that accepts, and one that waits for a connection
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(ask, port, b"x")
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        await stream.send_all(b"stay")
+        await begun.wait()
+        assert tasks() > before + 1
+        accepting.remove(accepting.listeners[0])
+        with trio.fail_after(10):
+            async with stream:
+                await stream.send_all(b"go")
+                assert await stream.receive_some() == b"done"
+            while tasks() > before - 2:
+                await trio.sleep(0.01)

@@ -1,0 +1,47 @@
+"""What is told of a client: by us, and continued where a trusted proxy has told of it before."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from netfront.filters.forwarded import forwarded
+from netfront.net.stream import Facts
+from netfront.wire.fields import EMPTY, REQUEST_KINDS, FieldMemory
+
+
+def told(*lines, scheme=b"http", authority=b"app.test", peer="10.0.0.1"):
+    """Give what the backend hears, of these fields of a proxy that is trusted."""
+    request = SimpleNamespace(
+        client=SimpleNamespace(facts=Facts((peer, 1), ("10.0.0.9", 80)), told=None),
+        forwarded=FieldMemory(REQUEST_KINDS).fields(list(lines)),
+        fields=EMPTY,
+        scheme=scheme,
+        authority=authority,
+        version=b"1",
+        body=b"",
+    )
+    forwarded(trusted=lambda _: True, via=False)(lambda request: None)(request)
+    return {row.name: row.value for row in request.fields}
+
+
+@pytest.mark.parametrize(
+    ("lines", "port"),
+    [
+        ([], b"80"),
+        ([b"X-Forwarded-Proto: https"], b"443"),
+        ([b"X-Forwarded-Proto: https", b"X-Forwarded-Host: shop.test:8443"], b"8443"),
+        ([b"X-Forwarded-Host: shop.test"], b"80"),
+        ([b"X-Forwarded-Proto: https", b"X-Forwarded-Port: 4443"], b"4443"),
+        ([b"X-Forwarded-For: 192.0.2.7"], b"80"),
+    ],
+)
+def test_the_port_is_that_of_what_a_trusted_proxy_says(lines, port):
+    assert told(*lines)[b"x-forwarded-port"] == port
+    assert told(*lines, authority=b"")[b"x-forwarded-port"] == port
+
+
+def test_lists_are_continued_and_single_values_stay():
+    rows = told(b"X-Forwarded-For: 192.0.2.7", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: shop.test")
+    assert rows[b"x-forwarded-for"] == b"192.0.2.7, 10.0.0.1"
+    assert rows[b"x-forwarded-proto"] == b"https"
+    assert rows[b"x-forwarded-host"] == b"shop.test"
