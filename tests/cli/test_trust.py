@@ -154,3 +154,11 @@ def test_programs_believe_it_only_with_the_lines(port, program):
     without = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=30, check=False)
     assert without.returncode != 0
     assert "certificate" in without.stderr
+
+
+@needs_system
+def test_a_list_that_cannot_be_looked_at_is_as_if_not_there(place, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/" + "a" * 5000)
+    done = run("trust", "env")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "SSL_CERT_FILE=" in done.stdout

@@ -215,11 +215,15 @@ def test_plain_http_on_a_tls_port_is_sent_on_or_told():
         )
         posted = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
         assert plainly(netfront.port, posted)[0] == 400
+        cookies = b"Cookie: %b\r\n" % (b"a" * 4000) * 4
+        assert plainly(netfront.port, b"GET /x HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % cookies)[0] == 308
 
 
 def plainly(port, request):
     with closing(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)) as sock:
-        sock.sendall(request)
+        for at in range(0, len(request), 9000):  # a long head comes in several reads
+            sock.sendall(request[at : at + 9000])
+            time.sleep(0.05)
         data = b""
         while more := sock.recv(65536):
             data += more
