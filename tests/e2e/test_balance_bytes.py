@@ -121,7 +121,7 @@ def test_max_bounds_connections():
     with named(2) as (a, b), running("balance", *TCP, f"{a.place}+max=1", b.place, "--lb", "first") as front:
         with connect(front.port) as held:
             held.send(b"G")
-            a.origin.wait_connections(1)
+            until(lambda: any(one.received == b"G" for one in a.origin.connections))  # the start dials too
             assert ask(front.port).body == b"b"
         until(lambda: ask(front.port).body == b"a")
 
