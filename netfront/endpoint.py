@@ -36,6 +36,9 @@ _AUTHORITY = re.compile(
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _BASE = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
+_SOCKET = re.compile(r"https?://unix:/|unix(?://|@)", re.IGNORECASE)
+"""A unix socket as nginx, Caddy or HAProxy name it."""
+_PORTS = re.compile(r"([0-9]+):([0-9]+)")
 _PORT_HINT = "a port is a number from {least} to 65535"
 _RANGE_HINT = "a range has no host, and is of this machine: {}"
 
@@ -150,6 +153,12 @@ def parse_place(text: str) -> Endpoint:
         return Endpoint("", "", 0, path=_file(text))
     if text.isascii() and text.isdigit():
         return Endpoint("", "localhost", _port(text, text, least=1))
+    if _SOCKET.match(text):
+        raise UsageError.of(text, "not how a socket is named", "write unix:FILE, as in unix:/run/app.sock")
+    if (pair := _PORTS.fullmatch(text)) is not None:
+        raise UsageError.of(
+            text, f"{pair[1]} is no host", f"to serve {pair[2]} on {pair[1]} write {pair[2]} -l :{pair[1]}"
+        )
     scheme, rest = _split_scheme(text, _DIALLED)
     host, port, base = _split_authority(text, rest)
     base = _base(text, base)
@@ -188,12 +197,17 @@ def parse_listen(text: str) -> Endpoint:
     if text.isascii() and text.isdigit():
         raise UsageError.of(text, "a listen address starts with a colon or a host", f"write :{text}")
     scheme, rest = _split_scheme(text, _LISTENED)
+    if rest.isascii() and rest.isdigit():
+        raise UsageError.of(
+            text, "a listen address starts with a colon or a host", f"write {scheme}://:{rest}"
+        )
     host, port, base = _split_authority(text, rest)
     if base:
         raise UsageError.of(text, "a listen address has no path", "paths belong to routes, as in /api=:8000")
-    if not port:
+    is_ours = host in ("", "*", "localhost") or _is_address(host)
+    if not port and is_ours:
         raise UsageError.of(text, "a listen address needs a port", f"write {text.rstrip(':')}:8443")
-    number = _port(text, port, least=0)
+    number = _port(text, port or "0", least=0)
     if host not in ("", "*", "localhost") and not _is_address(host):
         raise UsageError.of(
             text,
@@ -217,7 +231,7 @@ def _split_scheme(text: str, known: frozenset[str]) -> tuple[str, str]:
 
 def _split_authority(text: str, rest: str) -> tuple[str, str, str]:
     if "@" in rest.split("/", 1)[0]:
-        raise UsageError.of(text, "an address has no credentials", "send them with --header")
+        raise UsageError.of(text, "an address has no credentials", "send them to a backend with --header")
     match = _AUTHORITY.fullmatch(rest)
     if match is None:
         hint = "an IPv6 address stands in brackets: [::1]:3000" if rest.count(":") > 1 else ""

@@ -4,6 +4,7 @@ Builtin exceptions stay builtin inside a package; at its edge they become one of
 for each kind of caller that can act on it, and no class that nobody catches apart.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -22,6 +23,10 @@ __all__ = [
     "UsageError",
     "words",
 ]
+
+
+_CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+@|(?<![^\s=,])[^\s/@:,=]*:[^\s/@,]+@(?=[\w\[])")
+"""What stands before the host of a URL, or of an address: it may be a password, and messages are kept in logs."""
 
 
 class ExitCode(IntEnum):
@@ -51,7 +56,7 @@ class Fault:
 
     def __str__(self) -> str:
         text = f"{self.what}: {self.why}" if self.why else self.what
-        return f"{text}\n  {self.hint}" if self.hint else text
+        return _CREDENTIALS.sub("…@", f"{text}\n  {self.hint}" if self.hint else text)
 
 
 class UsageError(Exception):

@@ -18,8 +18,12 @@ from netfront.errors import Fault, words
 
 __all__ = ["Elsewhere", "Flag", "Parsed", "Word", "as_word", "path_in", "path_of", "split_flags"]
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
-_OTHERS = {"--port": "--listen", "-p": "--listen", "--bind": "--listen", "-b": "--listen"}
+_OTHERS = {
+    "--port": "--listen", "-p": "--listen", "--bind": "--listen", "-b": "--listen", "--upstream": "--to",
+    "--backend": "--to", "--target": "--to", "--algorithm": "--lb", "--balance": "--lb", "--policy": "--lb",
+}  # fmt: skip
 """What other tools call a flag of ours, where the likeness of the words would lead elsewhere."""
 _SEPARATOR = re.compile(r"[ \t=]")
 
@@ -160,7 +164,11 @@ class _Splitter:
         for number, line in enumerate(text.splitlines(), 1):
             content = _COMMENT.sub("", line).strip()
             argument = Word(content, f"{word[1:]}:{number}", os.path.dirname(path))
-            if argument.startswith("@"):
+            if _CONTROLS.search(argument):
+                self._fault(
+                    argument, "a line", "it holds a control character", "the file may be half written"
+                )
+            elif argument.startswith("@"):
                 self._fault(argument, argument, "a file names no other file")
             elif argument.startswith("-"):
                 self._line(argument)

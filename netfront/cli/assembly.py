@@ -37,7 +37,8 @@ from netfront.http.attempts import Dialling
 from netfront.http.message import Observer, Response
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
-from netfront.net.datagram import Datagrams
+from netfront.net.bind import raise_descriptor_limit
+from netfront.net.datagram import Datagrams, flows_for
 from netfront.net.inbound import ends_tls, expects_proxy
 from netfront.net.listen import StreamHandler, close_listeners
 from netfront.net.logfile import LogFile
@@ -166,8 +167,12 @@ def _front(parts: Parts, index: int) -> Front:
     ]
     if listener.kind == "udp":
         route = routes[0]  # a listener's own comes first
+        listeners = sum(one.kind == "udp" for one in parts.plan.listeners)
         flows = Datagrams(
-            parts.behind(route).pool, idle=parts.plan.limits.udp_timeout, observers=parts.observers.udp
+            parts.behind(route).pool,
+            idle=parts.plan.limits.udp_timeout,
+            most_flows=flows_for(raise_descriptor_limit(), listeners),
+            observers=parts.observers.udp,
         )
         return Front(listener, _takes_no_connections, datagrams=flows)
     if listener.kind == "tcp":

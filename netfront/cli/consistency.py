@@ -120,6 +120,9 @@ def _check_policies(policies: Iterable[Policy], routes: Sequence[RoutePlan], fau
     for policy in policies:
         scope = policy.scope
         if scope is None:
+            if read and not _is_heeded(policy.given.partition(" ")[0], Scope(), read):
+                why = "every route is answered by ourselves"
+                faults.add(policy.given, "it has no effect", why, word=policy.word)
             continue
         if not any(map(scope.meets, near.of(scope))):
             hint = f"the routes are {_scopes(routes)}"
@@ -224,6 +227,8 @@ def _check_balancing(flags: ServeFlags, pools: Iterable[PoolPlan], faults: Fault
     if flags.sticky_key is not None and not any(pool.balance.lb.policy == "sticky" for pool in pools):
         faults.add("--sticky-key", "it has no effect", "no --lb is sticky")
     has_max = any(target.max for pool in pools for target in pool.targets)
+    if flags.queue_timeout and pools and all(pool.balance.queue == 0 for pool in pools):
+        faults.add("--queue-timeout", "it has no effect", "with --queue 0 nobody waits")
     for name in ("queue", "queue_timeout"):
         if getattr(flags, name) and not has_max:
             faults.add(flag_of(name), "it has no effect", "no target has +max=N")
@@ -340,13 +345,18 @@ def _check_backend_flags(command: str, flags: ServeFlags, pools: Iterable[PoolPl
         faults.add("--backend-key", "it has no --backend-cert", "give both")
     if flags.insecure and flags.backend_ca:
         faults.add("--insecure", "it contradicts --backend-ca", "give one of them")
+    for target in (target for pool in pools for target in pool.targets):
+        if target.tls is not None and target.tls.insecure and target.tls.ca and not flags.backend_ca:
+            faults.add(
+                f"{target.label}+ca={target.tls.ca}", "+ca has no effect", "it is not verified (insecure)"
+            )
 
 
 def _check_listening(flags: ServeFlags, listeners: Sequence[ListenerPlan], faults: Faults) -> None:
     """Refuse flags for listeners of a kind that is not there."""
     waits = any(
-        one.tls or one.accept_proxy or one.kind in ("tcp", "udp") for one in listeners
-    )  # of udp it is told
+        one.tls or one.accept_proxy or one.kind == "udp" for one in listeners
+    )  # of udp alone it is told
     if flags.handshake_timeout and not waits:
         faults.add("--handshake-timeout", "it has no effect", "neither TLS nor a PROXY line is waited for")
     for name in ("accept_proxy", "trust_proxy"):

@@ -217,9 +217,10 @@ def _limits(plan: ServePlan) -> Iterator[tuple[str, str]]:
     limits = plan.limits
     kinds = {listener.kind for listener in plan.listeners}
     bytes_too, http, udp = {"http", "tcp"}, {"http"}, {"udp"}
+    waiting = kinds if any(one.tls or one.accept_proxy for one in plan.listeners) else set()
     times = [
         ("head", limits.head_timeout, http),
-        ("handshake", limits.handshake_timeout, bytes_too),
+        ("handshake", limits.handshake_timeout, waiting),
         ("idle", limits.idle_timeout, http),
         ("body", limits.body_timeout, http),
         ("send", limits.send_timeout, http),
@@ -251,17 +252,19 @@ def _settings(plan: ServePlan, route: RoutePlan, settings: Settings) -> Iterator
     if route.kind != "http":
         return
     yield from explain_gate(settings.gate)
-    yield "timeout", f"{render_duration(settings.timeout)} to the first byte"
+    if route.answer is None or route.answer.ways:
+        yield "timeout", f"{render_duration(settings.timeout)} to the first byte"
     if settings.most_body is not None:
         yield "body", f"at most {render_size(settings.most_body)}; else 413"
-    for title, edits in (("request", settings.request_edits), ("response", settings.response_edits)):
+    requests = settings.request_edits if route.answer is None else ()
+    for title, edits in (("request", requests), ("response", settings.response_edits)):
         for edit in edits:
             values = ", ".join(value.decode(errors="backslashreplace") for value in edit.values)
             yield (
                 title,
                 f"set {edit.name.decode()}: {values}" if edit.values else f"remove {edit.name.decode()}",
             )
-    if settings.gate.rewrite is not None:
+    if settings.gate.rewrite is not None and route.answer is None:
         yield "rewrite", f"to {settings.gate.rewrite.text}, not routed again"
     if (pool := plan.behind(route)) is not None:
         yield from explain_retries(settings, may_have_several=pool.may_have_several)

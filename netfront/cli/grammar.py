@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 _RANGE = re.compile(r":?(\d{1,5})-(\d{1,5})", re.ASCII)
+_NEARLY_SCOPE = re.compile(
+    r"(https?://)?([A-Za-z][A-Za-z0-9_.-]*\.[A-Za-z0-9_.-]+|localhost)(:[0-9]+)?(/[^+,?#]*)?"
+)
 _PORT = re.compile(r"^:?\d+(-\d+)?$|:\d+($|/)", re.ASCII)
 _ESCAPE = re.compile(r"%2[BbCc]")
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -112,6 +115,7 @@ def parse_argument(word: Word) -> RouteArg:
     """
     try:
         head, equals, tail = word.partition("=")
+        _refuse_misread(word, head, tail)
         return _parse_route(head, tail) if equals and _is_route(head) else _parse_bare(word)
     except UsageError as error:
         raise UsageError(*(_within(word, fault) for fault in error.faults)) from error
@@ -305,9 +309,10 @@ def _parse_bare(word: Word) -> RouteArg:
             word, "a request is for --explain", f"for a route write its targets: '{word}=:8000'"
         )
     if word.startswith("/"):
-        raise UsageError.of(word, "a path without targets", f"write {word}=TARGET, as in {word}=:8000")
+        hint = f"write {word}=TARGET, as in {word}=:8000; of a socket unix:{word}; of a request 'GET {word}'"
+        raise UsageError.of(word, "a path without targets", hint)
     if word in _KNOWN_METHODS:
-        hint = f"a route with a method is one word, in quotes: '{word} /api=:8000'"
+        hint = f"a route or request with a method is one word, in quotes: '{word} /api=:8000', '{word} /x'"
         raise UsageError.of(word, "a method without a path", hint)
     targets = parse_targets(word)
     for target in targets:
@@ -320,6 +325,23 @@ def _parse_bare(word: Word) -> RouteArg:
             )
             raise UsageError.of(word, "a target with a path needs a scheme", hint)
     return RouteArg(None, None, targets)
+
+
+def _refuse_misread(word: Word, head: str, tail: str) -> None:
+    """Refuse what is meant as a route, or as an option, and would be told of as something else that it is not.
+
+    Args:
+        head, tail: what stands before the first "=", and behind it.
+    """
+    if head in _OPTIONS and head != word:
+        raise UsageError.of(word, "an option stands behind its target", f"write it there: TARGET+{word}")
+    scope = _NEARLY_SCOPE.fullmatch(head) if head != word else None
+    if scope is not None and (scope[1] or scope[3]):
+        path = scope[4] or ""
+        why = "a route's host has neither scheme nor port, which belong to --listen"
+        raise UsageError.of(word, why, f"write {scope[2]}{path}={tail}")
+    if head == "*":
+        raise UsageError.of(word, "'*' is no host", f"of every host write /={tail}")
 
 
 def _parse_route(head: str, tail: str) -> RouteArg:

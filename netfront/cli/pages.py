@@ -84,6 +84,9 @@ PAGES = {
             "has passed for as long as --udp-timeout says. A route of tcp:// may name a host: it is that of the "
             "client's TLS, which is not ended. "
             ":PORT=TARGET belongs to the listener on that port.",
+            "Of several routes that a request lies in, the one of the most specific host serves it, and a host that "
+            "a route names is served by its own routes alone; then the one of the most specific path, text before "
+            "{name} before * before **, longer before shorter; then the one with methods. * is one segment.",
             "What may follow a target, beside what netfront proxy knows: weight=N (0 takes no new requests), "
             "backup (only when all others are down), max=N (requests at once), all (each address of the name "
             "is a backend), alpn=h2 (of tcp://: only clients that offer it).",

@@ -162,6 +162,9 @@ def _edits(flag: str, given: Sequence[str] | None, attribute: str, faults: Fault
         together: dict[bytes, FieldEdit] = {}
         for edit in edits:
             earlier = together.get(edit.name.lower())
+            if earlier is not None and not (earlier.values and edit.values):
+                what = f"{flag} -{edit.name.decode()}"
+                faults.add(what, "it is set and removed in one scope", "give one of them", word=first[scope])
             together[edit.name.lower()] = (
                 edit if earlier is None else replace(earlier, values=earlier.values + edit.values)
             )

@@ -24,8 +24,9 @@ from netfront.cli.application import App
 from netfront.cli.assembly import build
 from netfront.cli.plan import ServePlan
 from netfront.cli.render import Console
-from netfront.errors import CannotListen, ExitCode, UsageError, words
+from netfront.errors import CannotListen, ExitCode, Fault, UsageError, words
 from netfront.net.bind import raise_descriptor_limit
+from netfront.net.datagram import flows_for
 from netfront.net.lane import Lane, Signal
 from netfront.net.listen import Accepting, Admission, Listener, close_listeners
 from netfront.net.listen import serve as accept_and_serve
@@ -44,6 +45,7 @@ _PATIENCE = 0.5
 _LOOK = 2.0
 """Seconds between two looks at the certificates' files."""
 _RESERVED = 100
+_log = logging.getLogger("netfront")
 _MOST_CONNECTIONS = 10_000
 
 
@@ -79,7 +81,9 @@ def _most_connections(plan: ServePlan, descriptors: int) -> int:
     """Tell how many connections are let in: as many as there are descriptors for, two each, unless it is said."""
     if plan.limits.max_connections is not None:
         return plan.limits.max_connections
-    return max(16, min(_MOST_CONNECTIONS, (descriptors - _RESERVED) // 2))
+    udp = sum(listener.kind == "udp" for listener in plan.listeners)
+    flows = udp * flows_for(descriptors, udp) if udp else 0
+    return max(16, min(_MOST_CONNECTIONS, (descriptors - _RESERVED - flows) // 2))
 
 
 def _settle_collector() -> None:
@@ -235,6 +239,10 @@ class _Run:
                 raise
         except (UsageError, CannotListen) as error:
             self._console.refused(error.faults)
+            return
+        except Exception as error:  # what is served goes on, whatever a file has led us to
+            _log.error("an error of netfront's own while files were read again", exc_info=error)
+            self._console.refused([Fault("an error of netfront's own", str(error))])
             return
         for listener in opened:
             self._accepting.add(listener)

@@ -20,6 +20,13 @@ NO_TLS = "datagrams are passed on as they come: udp:// has no TLS"
 def plan_target(word: Word, target: TargetArg, kind: str, flags: ServeFlags, faults: Faults) -> TargetPlan:
     """Make the plan of one backend; an option that its kind does not heed is a fault."""
     is_service = target.endpoint.scheme.startswith("srv")
+    if is_service and target.has_port and target.endpoint.port in (80, 443):
+        faults.add(
+            word,
+            "a service has its ports in DNS",
+            f"write {target.endpoint.scheme}://{target.endpoint.host}",
+            word=word,
+        )
     endpoint = _dialled(word, target.endpoint, kind, faults)
     if kind != "http" and not (target.has_port or is_service or endpoint.path is not None):
         why = f"{endpoint.host} has no port, and {kind}:// has no usual one"

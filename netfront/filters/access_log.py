@@ -19,7 +19,7 @@ Format = Callable[[Exchange, "_Stamp"], bytes]
 PassageFormat = Callable[[Passage, str, "_Stamp"], bytes]
 _UNSAFE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
 _NO_WORD = re.compile(rb'[^\x21-\x7e]|["\\]')
-_BARE = re.compile(r'[^\s"=\\]+').fullmatch
+_BARE = re.compile(r'[^\s\x00-\x20\x7f-\x9f"=\\]+').fullmatch
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
 """A traceparent (Trace Context §3.2); its trace-id."""
 _VERSIONS = {b"0": b" HTTP/1.0", b"1": b" HTTP/1.1", b"": b""}

@@ -313,7 +313,7 @@ class _Run:
             fields.append(field(b"Netfront-Missing", names.encode()))
             notes += [f"part {label}: {fault.told}" for label, fault in without]
         if clashes:
-            shown = ", ".join(quote(key[:64]) for key in clashes[:_MOST_CLASHES])
+            shown = ", ".join(quote(key[:64], errors="backslashreplace") for key in clashes[:_MOST_CLASHES])
             fields.append(field(b"Netfront-Clash", shown.encode()))
             notes.append(f"keys of several parts: {shown}")
         if notes:
@@ -400,16 +400,20 @@ class _Run:
         faults: list[PartFault] = []
         indices = iter(range(len(items)))
         ended = Signal(not items)
+        left = most = self._plan.rules.most_part
         working = min(self._plan.rules.each, len(items))
 
         async def work() -> None:
-            nonlocal working
+            nonlocal working, left
             index = 0
             try:
                 for index in indices:
-                    values[index] = await self._have_one(at, (items[index],))
+                    values[index] = value = await self._have_one(at, (items[index],))
                     if faults:
                         return
+                    left -= len(value.piece) if isinstance(value.piece, bytes) else 0
+                    if left < 0:
+                        raise PartFault(502, f"its items have more than {most} bytes together")
             except PartFault as fault:
                 faults.append(fault.of_item(index))
             except Exception as error:

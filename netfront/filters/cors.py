@@ -133,7 +133,8 @@ def cors(
 
 
 def _varies(fields: Fields) -> bool:
-    return any(row.name == b"vary" and b"origin" in row.value.lower() for row in fields.rows)
+    told = b",".join(fields.get_all(b"vary")).lower().split(b",")
+    return any(name.strip(b" \t") in (b"origin", b"*") for name in told)
 
 
 def _preflight(request: Request, rules: CorsRules, origin: bytes, wanted: bytes) -> Response:

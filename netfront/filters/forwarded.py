@@ -83,9 +83,10 @@ def forwarded(
                 client.told = told = tell(request)
             if request.forwarded and trusted(client.facts.peer[0]):
                 came = [row for row in request.forwarded if row.name not in names]
-                rows = _continued(came, told.rows)
+                rows = _continued(came, told.rows, _port(request.public[1], request.public[0]))
                 request.fields = request.fields.edited(Edit(names=names, added=rows))
             else:
+                request.forwarded = ()  # nobody believes it from here on
                 request.fields = request.fields.edited(told.edit)
             if stripped is not None and not isinstance(request.body, bytes):
                 request.body.trailer_edit = stripped
@@ -137,19 +138,20 @@ def _element(address: bytes, authority: bytes, scheme: bytes) -> bytes:
 _LISTED = frozenset({b"x-forwarded-for", b"forwarded"})
 
 
-def _continued(came: Iterable[Field], ours: tuple[Field, ...]) -> tuple[Field, ...]:
-    """Continue what a trusted proxy said: lists are appended to, single values stay as it gave them."""
+def _continued(came: Iterable[Field], ours: tuple[Field, ...], port: bytes) -> tuple[Field, ...]:
+    """Continue what a trusted proxy said: lists are appended to, single values stay as it gave them.
+
+    Args:
+        port: that of the scheme and the host that it tells, where it does not tell it.
+    """
     believed = [row for row in came if b"_" not in row.name]
     said: dict[bytes, list[bytes]] = {}
     for row in believed:
         said.setdefault(row.name, []).append(row.value)
-    scheme, host = (said.get(name, [b""])[0] for name in (b"x-forwarded-proto", b"x-forwarded-host"))
     rows: list[Field] = []
     for row in ours:
         values = said.pop(row.name, None)
-        if values is None and row.name == b"x-forwarded-port" and (scheme or host):
-            told = {one.name: one.value for one in ours}  # ours would be the port of another scheme, or host
-            port = _port(host or told.get(b"x-forwarded-host", b""), scheme or told[b"x-forwarded-proto"])
+        if values is None and row.name == b"x-forwarded-port":
             rows.append(field(b"X-Forwarded-Port", port))
         elif values is None:
             rows.append(row)

@@ -12,7 +12,7 @@ from ipaddress import IPv6Address, ip_address
 from netfront.http.message import Request
 from netfront.policy.claims import claim, texts
 from netfront.policy.networks import bare_address
-from netfront.wire.cookie import cookie_value
+from netfront.wire.cookie import cookie_pairs
 
 __all__ = ["limit_key", "network_of"]
 
@@ -26,6 +26,8 @@ def limit_key(
 ) -> Callable[[Request], bytes]:
     """Make the function that gives a request's key.
 
+    A header or cookie that comes twice is as if not there: which of them a backend heeds is not known.
+
     Args:
         kind: "" (all requests are one), "ip", "route", "header", "cookie", "key", "user" or "claim".
         name: of the header, cookie or claim.
@@ -38,12 +40,12 @@ def limit_key(
         return network_of(address(request) or b"", v4, v6)
 
     def of_header(request: Request) -> bytes:
-        value = request.fields.get(wanted)
-        return by_address(request) if value is None else _of(value)
+        values = request.fields.get_all(wanted)
+        return _of(values[0]) if len(values) == 1 else by_address(request)
 
     def of_cookie(request: Request) -> bytes:
-        value = cookie_value(request.fields, wanted)
-        return by_address(request) if value is None else _of(value)
+        values = [value for name, value in cookie_pairs(request.fields) if name == wanted]
+        return _of(values[0]) if len(values) == 1 else by_address(request)
 
     def of_key(request: Request) -> bytes:
         who = request.identity

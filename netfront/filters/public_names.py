@@ -66,7 +66,7 @@ def _reference(value: bytes, request: Request, member: Member, scope: Scope) -> 
         if not _is_backend(parts.scheme, parts.hostname or "", port, request, member):
             return value
         path = _public_path(parts.path or "/", member, scope)
-        authority = (request.fields.get(b"x-forwarded-host") or request.authority).decode("latin-1")
+        authority = request.public[1].decode("latin-1")
         scheme = (
             _scheme(request) if parts.scheme and authority else ""
         )  # of who gave no host nothing is known
@@ -109,9 +109,8 @@ def _is_backend(scheme: str, host: str, port: int | None, request: Request, memb
 
 
 def _scheme(request: Request) -> str:
-    """Give the scheme that the client sees: what the backend is told of it comes from proxies that are trusted."""
-    told = request.fields.get(b"x-forwarded-proto")
-    return (told if told in (b"http", b"https") else request.scheme).decode("latin-1")
+    """Give the scheme that the client sees."""
+    return request.public[0].decode("latin-1")
 
 
 def _public_path(path: str, member: Member, scope: Scope) -> str:

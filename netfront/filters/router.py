@@ -47,7 +47,8 @@ _Found = tuple[Scope | None, Handler, _Params, Target | None]
 _REMEMBERED = 2048
 _LONGEST_REMEMBERED = 512
 """Bytes: with both numbers, what is remembered stays under 2 MiB."""
-_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MOST_METHODS = 4
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -266,10 +267,12 @@ def _refuse_override(
                     raise BadMessage(400, f"{name} names another target, where rules hold for some")
                 # it would be of the client's path where the backend is asked for another
                 request.fields = request.fields.edited(Edit(names=[row.name]))
-        elif _METHOD(row.value) is None:
-            raise BadMessage(400, f"{name} names no method")
-        elif (method := row.value.upper()) != request.method:
-            own = _met(table, request.method, host, target)
+            continue
+        own = _met(table, request.method, host, target)
+        methods = {found.upper() for found in _METHOD.findall(row.value)} - {request.method}
+        if len(methods) > _MOST_METHODS:
+            raise BadMessage(400, f"{name} names too many methods")
+        for method in methods:
             other = _met(table, method, host, target)
             if (other is not None and other != own) or any(rules.by_method for rules in own or ()):
                 raise BadMessage(400, f"{name} names a method for which other rules hold")

@@ -223,6 +223,8 @@ class BackendConnection:
         """Pass an interim answer on; a 100 only to a client that waits for it (RFC 9110 §15.2)."""
         if interim > _MOST_INTERIM:
             raise BackendError("head", retry_safe=False, why="too many interim answers")
+        if answer.status == 100 and self._upload is not None:
+            self._upload.expects = False
         if answer.status != 100 or request.expects_continue:
             await request.client.interim(answer.status, answer.fields)
 
@@ -243,7 +245,7 @@ class BackendConnection:
         if sent == len(data) and later is None and not self.stream.is_held_up:
             self._upload = None
         else:
-            self._upload = Upload(self.stream, data[sent:], later)
+            self._upload = Upload(self.stream, data[sent:], later, expects=request.expects_continue)
 
     def _parse(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
         try:
@@ -281,10 +283,10 @@ class BackendConnection:
                     continue
                 wait, due = upload.wait()
                 is_clients = upload.waits_for_client
-                got = await first(readable, client.gone, wait, until=due if is_clients else until)
+                got = await first(readable, client.gone, wait, until=due if is_clients else min(until, due))
+                if got is None and (is_clients or clock() < until):
+                    upload.go_on()  # raises: it is the client who is late
                 if is_clients:
-                    if got is None:
-                        upload.go_on()  # raises: it is the client who is late
                     until = clock() + patience
             if got is readable:
                 return

@@ -104,7 +104,10 @@ def forward(
             pool, send, hedging.spawn, hung=hung, goes_on=rules.resets, unwell=rules.statuses, key=key
         )
 
+    answers = 0
+
     async def handle(request: Request) -> Response:
+        nonlocal answers
         exchange = request.exchange
         began = exchange.started
         attempts: Attempts | None = None
@@ -154,10 +157,12 @@ def forward(
         exchange.source = "backend"
         exchange.first = now = clock()
         # of those that may be asked elsewhere: others take their time, and a body is its client's
-        if hung is not None and late < math.inf and (hung.is_young or not pool.requests & _ONE_OF):
-            hung.record(now - exchange.asked, now)
-            if tail is not None:
-                tail.record(now - began, now)
+        if hung is not None and late < math.inf:
+            answers += 1
+            if hung.is_young or not answers & _ONE_OF:
+                hung.record(now - exchange.asked, now)
+                if tail is not None:
+                    tail.record(now - began, now)
         if learns_latency and exchange.backend is not None:
             exchange.backend.answered(now - exchange.asked, now)
         for edit in edits:

@@ -92,7 +92,6 @@ class Hedger:
             return None
         key = self._key(request) if self._key is not None else None
         if self._pool.is_bound(key, lease.backend):
-            self._pool.listen(lease.backend, now)
             return None
         exchange, backend = request.exchange, lease.backend
 
@@ -132,13 +131,6 @@ class Hedger:
         """Tell whether an answer with this status says that its backend cannot answer."""
         return status in _UNWELL or status in self._unwell
 
-    def left(self, request: Request, lease: Lease) -> None:
-        """Heed that the client has left: of one who can be answered by nobody else nothing else would tell."""
-        now = clock()
-        key = self._key(request) if self._key is not None else None
-        if self._pool.is_bound(key, lease.backend):
-            self._pool.given_up_on(lease.backend, now, self._hung.limit(now))
-
     @staticmethod
     def _is_guess(lease: Lease, now: float) -> bool:
         """Tell whether the backend of a lease may be no more than slow."""
@@ -168,7 +160,6 @@ class _Try:
 
     __slots__ = (
         "_asked",
-        "_began",
         "_client",
         "_first",
         "_hung",
@@ -177,6 +168,7 @@ class _Try:
         "_request",
         "_response",
         "_send",
+        "began",
         "over",
     )
 
@@ -202,13 +194,13 @@ class _Try:
         self._outcome = GIVEN_UP
         """Of its lease, where it is given up."""
         self._response: Response | None = None
-        self._began = clock()
+        self.began = clock()
 
     async def stand_by(self, wait: Callable[[Signal, Callable[[], bool]], Awaitable[Lease | None]]) -> None:
         """Wait for a lease, and go on with that."""
         try:
             self._lease = await wait(self._client.gone, self._client.has_left)
-            self._began = clock()
+            self.began = clock()
         except NoBackend:
             pass  # nobody had room in time
         finally:
@@ -254,7 +246,7 @@ class _Try:
         exchange.tried = [self._first, *(one for one in exchange.tried if one is not lease.backend)]
         exchange.backend = lease.backend
         exchange.retried = HEDGED
-        exchange.asked = self._began
+        exchange.asked = self.began
         if isinstance(response.body, ResponseBody):
             response.body.connection.client = request.client
         now = clock()
@@ -270,13 +262,13 @@ class _Try:
     @property
     def late(self) -> float:
         """When it is as late itself as the first was; never, while it stands by."""
-        return inf if self._lease is None else self._began + self._hung.limit(clock())
+        return inf if self._lease is None else self.began + self._hung.limit(clock())
 
     def abandon(self, *, is_beaten: bool = False) -> None:
         """Let it end as if its client had left."""
         if is_beaten and self._lease is not None:
             now = clock()
-            if self._lease.backend.lost(self._began, now, self._hung.limit(now)):
+            if self._lease.backend.lost(self.began, now, self._hung.limit(now)):
                 self._outcome = _SILENT
         self._client.gone.set()
         self._drop()

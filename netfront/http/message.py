@@ -197,6 +197,9 @@ class Exchange:
         self.response_fields = EMPTY
 
 
+_SCHEMES = {b"https": b"https", b"wss": b"https", b"http": b"http", b"ws": b"http"}
+
+
 class Request:
     """One request, as far as possible as it came. A filter writes only the slot it owns.
 
@@ -283,6 +286,21 @@ class Request:
         self.identity: Identity | None = None
         self.route: object = None
         self.params = _NO_PARAMS
+
+    @property
+    def public(self) -> tuple[bytes, bytes]:
+        """The scheme and the authority that the client asked for: as a trusted proxy tells them, else as they came.
+
+        Of a list, which proxies behind one another make, the first is the client's.
+        """
+        if not self.forwarded:
+            return self.scheme, self.authority
+        said = {row.name: row.value for row in reversed(self.forwarded)}
+        scheme, host = (
+            said.get(name, b"").partition(b",")[0].strip(b" \t")
+            for name in (b"x-forwarded-proto", b"x-forwarded-host")
+        )
+        return _SCHEMES.get(scheme.lower(), self.scheme), host or self.authority
 
     def bound_body(self, most: int) -> None:
         """Have its body refused where that says it is longer, or turns out to be (RFC 9110 §15.5.14).

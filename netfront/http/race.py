@@ -31,6 +31,11 @@ class Rival(Protocol):
     """Set when it has an answer, or has failed."""
 
     @property
+    def began(self) -> float:
+        """When (of `clock`)."""
+        ...
+
+    @property
     def status(self) -> int | None:
         """Of its answer; None where it has none."""
         ...
@@ -72,10 +77,6 @@ class Hedge(Protocol):
 
     def is_unwell(self, status: int) -> bool:
         """Tell whether an answer with this status says that its backend cannot answer."""
-        ...
-
-    def left(self, request: Request, lease: Lease) -> None:
-        """Heed that the client has left while the try of this lease was late."""
         ...
 
 
@@ -150,8 +151,6 @@ class Race:
                     return answered
                 self._late = clock()  # there may be one more to ask
             elif client.has_left():
-                if self._hedge is not None:
-                    self._hedge.left(self._request, self._lease)
                 raise ClientGone
 
     async def better(self, status: int) -> Response | None:
@@ -164,11 +163,13 @@ class Race:
         """
         client = self._request.client
         self._late = max((rival.late for rival in self._rivals), default=0.0)
+        is_held_out = False
         while self._rivals and self._is_unwell(status):
             overs = [rival.over for rival in self._rivals]
             got = await first(*overs, client.gone, until=min(self._late, self._hold))
             if got is None:
-                if clock() >= self._hold:
+                is_held_out = clock() >= self._hold
+                if is_held_out:
                     break
                 self._ask()
             elif got is not client.gone:
@@ -178,7 +179,7 @@ class Race:
                 self._ask()  # else there may be nobody left to wait for
             elif client.has_left():
                 raise ClientGone
-        self.abandon(is_beaten=clock() >= self._hold)
+        self.abandon(is_beaten=is_held_out)
         return None
 
     async def outlive(self, *, asks: bool) -> Response | None:
@@ -211,14 +212,15 @@ class Race:
         self.abandon()
         return None
 
-    def abandon(self, *, is_beaten: bool = False) -> None:
+    def abandon(self, *, is_beaten: bool = False, began: float = math.inf) -> None:
         """Want none of the others any longer; idempotent.
 
         Args:
             is_beaten: whether somebody has answered.
+            began: when the try that was answered began: those begun after it have had less time.
         """
         for rival in self._rivals:
-            rival.abandon(is_beaten=is_beaten)
+            rival.abandon(is_beaten=is_beaten and rival.began < began)
         self._rivals.clear()
         if self._kept is not None:
             self._kept.abandon()
@@ -258,5 +260,5 @@ class Race:
         answered, self.silence = rival.take_over(self._request, is_late=clock() >= self._hold)
         if rival is self._kept:
             self._kept = None
-        self.abandon(is_beaten=answered.status < 500)
+        self.abandon(is_beaten=answered.status < 500, began=rival.began)
         return answered

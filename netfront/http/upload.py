@@ -19,14 +19,16 @@ class Upload:
     A failure to send ends it but is not raised: the answer that explains it may be on its way.
     """
 
-    __slots__ = ("_body", "_rest", "_stream", "failed", "moved")
+    __slots__ = ("_body", "_rest", "_stream", "expects", "failed", "moved")
 
-    def __init__(self, stream: Stream, unsent: bytes, body: Body | None) -> None:
+    def __init__(self, stream: Stream, unsent: bytes, body: Body | None, *, expects: bool = False) -> None:
         self._stream = stream
         self._rest: bytes | memoryview = unsent
         self._body = body
         self.failed: OSError | None = None
         self.moved = 0
+        self.expects = expects
+        """Whether the client waits for the backend to ask for the body (RFC 9110 §10.1.1)."""
 
     @property
     def is_finished(self) -> bool:
@@ -41,8 +43,8 @@ class Upload:
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether all that came has left, and there is more to come."""
-        return not (self._rest or self._body is None or self._stream.is_held_up)
+        """Whether all that came has left, and there is more to come of its own accord."""
+        return not (self._rest or self._body is None or self._stream.is_held_up or self.expects)
 
     def go_on(self) -> bool:
         """Move what can be moved without waiting; tell whether there may be more at once.
@@ -66,6 +68,7 @@ class Upload:
             data = self._body.receive_now()
             if data is None:
                 return False
+            self.expects = False
             self._rest = self._framed(self._body, data)
         return True
 

@@ -62,9 +62,9 @@ class Member:
 
     @property
     def name(self) -> bytes:
-        """What tells it from others that are dialled at the same place."""
-        apart = (self.server_name or "", (self.host or b"").decode("latin-1"), self.proxy)
-        return " ".join(map(str, (self.endpoint, *apart))).encode()
+        """What it is drawn and remembered by, the same in every process that has it in its pool."""
+        apart = (self.server_name or "", (self.host or b"").decode("latin-1"), self.proxy or "")
+        return " ".join(map(str, (self.endpoint, *apart))).rstrip().encode()
 
     @property
     def identity(self) -> tuple[Endpoint, str | None, bytes | None, int]:
@@ -76,7 +76,6 @@ class Backend:
     """One server we forward to: a member, and what is known of it. A policy.pick.Candidate."""
 
     __slots__ = (
-        "_elsewhere",
         "_ewma",
         "_silent_at",
         "_silent_since",
@@ -98,7 +97,7 @@ class Backend:
 
     def __init__(self, member: Member, health: Health | None = None) -> None:
         self.member = member
-        self.name = str(member.endpoint).encode()
+        self.name = member.name
         self.health = health or Health(HealthRules(), random.Random())
         self.weight = float(member.weight)
         self.latency = 0.0
@@ -112,7 +111,6 @@ class Backend:
         self.is_suspect = False
         """Whether it has failed since it was last heard of as well: only then is a success news."""
         self._silent_since = self._silent_at = 0.0
-        self._elsewhere = 0
         self.idle: list[object] = []
         """The transport's own: connections not in use, the last used one last."""
         self.addresses: Sequence[object] = ()
@@ -175,32 +173,6 @@ class Backend:
             self._silent_since = asked
         self.is_suspect = True  # so that its next answer is heard of
         if now - self._silent_since < limit or (asked < self._silent_at and now - asked < _LONG_PAUSE):
-            return False
-        self._silent_at = now
-        return True
-
-    def listen(self, now: float, elsewhere: int) -> None:
-        """Note that one waits for it who can be answered by nobody else.
-
-        Args:
-            elsewhere: how much others have answered so far.
-        """
-        if not (self.is_suspect and self._silent_since):
-            self.is_suspect = True
-            self._silent_since = now
-            self._elsewhere = elsewhere
-
-    def is_deaf(self, now: float, limit: float, elsewhere: int) -> bool:
-        """Tell whether it counts against it that such a one has given up.
-
-        Not where something was heard of it meanwhile, nor where the others were as silent; nor one after the other
-        within a pause.
-
-        Args:
-            limit: seconds after which silence is more than a slow answer.
-        """
-        is_deaf = 0.0 < self._silent_since <= now - limit and elsewhere > self._elsewhere
-        if not is_deaf or now - self._silent_at < _LONG_PAUSE:
             return False
         self._silent_at = now
         return True

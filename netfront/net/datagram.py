@@ -36,7 +36,7 @@ from netfront.net.pool import DONE, GIVEN_UP, Lease, Pool
 from netfront.net.stream import Facts, unmapped
 from netfront.policy.retry import TRIES
 
-__all__ = ["Datagrams"]
+__all__ = ["Datagrams", "flows_for"]
 
 _IDLE = 30.0
 _MOST_FLOWS = 8192
@@ -57,6 +57,11 @@ _SWEEP = 1.0
 _NOT_THE_BACKENDS = frozenset({errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM, errno.EPERM})
 _UNHEEDED = Signal(True)
 Control = Sequence[tuple[int, int, bytes]]
+
+
+def flows_for(descriptors: int, listeners: int) -> int:
+    """Tell how many flows each of so many listeners may have: a quarter of what there is of descriptors, in all."""
+    return max(16, min(_MOST_FLOWS, descriptors // 4 // listeners))
 
 
 class Datagrams:

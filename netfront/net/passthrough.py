@@ -342,7 +342,7 @@ class _Tries:
         if wanted == {None}:
             return take(self._tried)
         full: NoBackend | None = None
-        for protocol in (*self._protocols, None):
+        for protocol in (*dict.fromkeys(self._protocols), None):  # a client may name one thousands of times
             if protocol in wanted or protocol is None:
                 try:
                     return take(_Unfit(protocol, self._tried))

@@ -10,7 +10,7 @@ error is a fact.
 
 import math
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -29,7 +29,6 @@ DONE = "done"
 """The outcome of a lease that went well; any other is a few words on what went wrong."""
 GIVEN_UP = "given up"
 """The outcome of a lease whose client left: says nothing of the backend."""
-_DEAF = "silent until who waited for it had left"
 _QUICKEST = 1e-6
 """Seconds: on loopback a connection may be there within one turn of the lane, in no time."""
 _PATIENT = 1.0
@@ -331,21 +330,6 @@ class Pool:
         """Tell whether a request with this key has to be answered by this backend, as long as that is up."""
         return backend.is_up and isinstance(self._picker, Sticky) and self._picker.names(key, backend)
 
-    def listen(self, backend: Backend, now: float) -> None:
-        """Note that one who is bound to a backend waits for it, so that it is heard of what that answers meanwhile."""
-        backend.listen(now, self._served_beside(backend))
-
-    def given_up_on(self, backend: Backend, now: float, limit: float) -> None:
-        """Heed that one who is bound to a backend has left without an answer, after a silence of more than `limit`."""
-        if backend.is_deaf(now, limit, self._served_beside(backend)):
-            was_up = backend.is_up
-            backend.failures += 1
-            backend.health.failed(_DEAF, now, connected=True, trial=False)
-            self._settle(backend, was_up=was_up)
-
-    def _served_beside(self, backend: Backend) -> int:
-        return sum(other.served for other in self.backends if other is not backend)
-
     def _trial(
         self, key: bytes | None, tried: Container[Backend], now: float, may_repeat: bool
     ) -> Backend | None:
@@ -548,7 +532,6 @@ class Pool:
                 rules, failures=1
             )  # it goes on being picked; what changes is what people are told
         self.backends = []
-        alike = Counter(member.endpoint for member in members)
         for member in members:
             backend = known.pop(member.identity, None)
             if backend is None:
@@ -562,7 +545,6 @@ class Pool:
                     backend.generation += 1
                 backend.health.follow(rules)
             backend.member = member
-            backend.name = member.name if alike[member.endpoint] > 1 else str(member.endpoint).encode()
             self.backends.append(backend)
         for backend in known.values():
             if backend not in self.leaving:

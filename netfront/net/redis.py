@@ -61,6 +61,10 @@ _SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local said, key, arg = {}, 0, 1
+if #ARGV == 0 then
+  redis.call('SET', KEYS[1], '', 'PX', 1)
+  redis.call('DEL', KEYS[1])
+end
 while arg <= #ARGV do
   local count = tonumber(ARGV[arg])
   local free, admitted = {}, 1
@@ -85,7 +89,8 @@ end
 return said
 """
 """What Counters.spend does, for each of several requests. In: the number of keys, then interval and largest debt of
-each. Out: whether it is admitted, then the debt of each key. Times are microseconds."""
+each. Out: whether it is admitted, then the debt of each key. Times are microseconds. Of none, it finds out whether
+anything can be written: a replica, and one whose disk or memory is full, answers and refuses that."""
 
 
 @dataclass(frozen=True, slots=True)

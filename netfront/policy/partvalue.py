@@ -36,7 +36,6 @@ STATUS_OF = {"params": 400, "query": 400, "body": 400, "claims": 403}
 _JSON = re.compile(rb"(?:application|text)/(?:[a-z0-9!#$&^_.+-]+\+)?json[ \t]*(?:;(.*))?", re.DOTALL)
 _CHARSET = re.compile(rb"charset[ \t]*=[ \t]*\"?([a-z0-9_.:-]+)")
 _READABLE = frozenset({b"utf-8", b"utf8", b"us-ascii"})
-_FORMS = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
 """What a page may have a browser send to another site without asking that site first."""
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -237,17 +236,16 @@ def names_of(
 def read_body(fields: Fields, data: bytes, *, most: int) -> object:
     """Read the body of the composed request.
 
-    A form's content type, from a page, says that nobody asked us whether that page may send it: no preflight came
-    before it, whatever its bytes look like.
+    A content type that is not JSON's, or none, from a page says that nobody asked us whether that page may send it: no
+    preflight came before it, whatever its bytes look like.
 
     Args:
         most: bytes it may have without its content coding.
     Raises:
         PartFault: it is no JSON.
     """
-    kind = (fields.get(b"content-type") or b"").lower()
-    if kind.startswith(_FORMS) and fields.get(b"origin") is not None:
-        raise PartFault(400, "a body that says it is a form: send Content-Type: application/json")
+    if fields.get(b"origin") is not None and not _is_json(fields):
+        raise PartFault(400, "a body that does not say it is JSON: send Content-Type: application/json")
     try:
         codings = codings_of(fields)
         return parse(decode(data, codings, most=most) if codings else data)

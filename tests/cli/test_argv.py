@@ -133,6 +133,7 @@ def test_word_of_a_file_knows_its_place_and_its_folder():
         ("3000\n@other", "f:2: @other: a file names no other file"),
         ("\n\n--quite", "f:3: --quite: no such flag\n  did you mean --quiet?"),
         ("--listen", "f:1: --listen: it needs a value"),
+        ("3000\n--cert x\0\0", "f:2: a line: it holds a control character\n  the file may be half written"),
         ("--quiet yes", "f:1: --quiet=yes: a switch takes no value\n  write --quiet alone"),
     ],
 )

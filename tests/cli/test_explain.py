@@ -338,7 +338,7 @@ def test_bytes_and_datagrams_are_told_without_what_is_said_of_requests():
     assert explain_plan(made) == (
         "listen        tcp://localhost:5432, reached from this machine, passes bytes on\n"
         "listen        udp://localhost:53, reached from this machine, passes datagrams on\n"
-        "time-outs     handshake 10s, connect 3s, stream 1h, udp 30s\n"
+        "time-outs     connect 3s, stream 1h, udp 30s\n"
         "limits        connections by descriptors, 200 of one address\n"
         "route         datagrams on udp://localhost:53\n"
         "  pick        by hash of the client's address; nobody gets 1.25 times its share\n"

@@ -227,6 +227,23 @@ def test_without_flags_nothing_stands_there():
         ({"allow": ["claims.x =="], "basic": ["@a"]}, "--allow claims.x ==: column 12: "),
         ({"ip": ["10.0.0.1/8"]}, "--ip 10.0.0.1/8: not a network\n  did you mean 10.0.0.0/8?"),
         ({"ip": ["10.0.0.0/8,"]}, "--ip"),
+        (
+            {"ip": ["10.0.0.0/8", "192.168.0.0/16"]},
+            "--ip '/: 192.168.0.0/16': nobody passes it and --ip '/: 10.0.0.0/8': each of them has to be passed\n"
+            "  of one scope name all networks in one: 10.0.0.0/8,192.168.0.0/16",
+        ),
+        (
+            {"ip": ["10.0.0.0/8", "/a/x: ::1"]},
+            "--ip '/a/x: ::1/128': nobody passes it and --ip '/: 10.0.0.0/8'",
+        ),
+        (
+            {"auth_url": ["http://:1", "http://:2"]},
+            "--auth-url 'http://:2': --auth-url 'http://:1' is asked first",
+        ),
+        (
+            {"oidc": [f"https://{name}.test,client-id=a" for name in "xy"]},
+            "--oidc 'https://y.test,client-id=a': --oidc 'https://x.test,client-id=a' is asked first",
+        ),
         ({"pass_identity": ["X-User=sub"]}, "--pass-identity X-User=sub: no authentication there"),
         ({"pass_identity": ["X-User=region"], "basic": ["@a"]}, "--pass-identity X-User=region: no auth"),
         (

@@ -213,6 +213,13 @@ FORWARDING = {
 }  # fmt: skip
 
 
+def test_settings_of_forwarding_where_nothing_is_forwarded_are_refused_without_a_scope_too():
+    told = refused(respond=["/h: 200"], lb=["least"], header=["A: b"], timeout=["5s"])
+    for flag in ("--lb 'least'", "--header 'A: b'", "--timeout '5s'"):
+        assert f"{flag}: it has no effect\n  every route is answered by ourselves" in told
+    assert "timeout" not in explain_plan(plan(respond=["/h: 200"])).partition("route")[2]
+
+
 OF_URLS = {"compose": ["/h = x:http://x/y"]}
 
 

@@ -72,7 +72,13 @@ def test_argument_is_read(text, scope, port, endpoints):
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("/api", ["/api: a path without targets\n  write /api=TARGET, as in /api=:8000"]),
+        (
+            "/api",
+            [
+                "/api: a path without targets\n"
+                "  write /api=TARGET, as in /api=:8000; of a socket unix:/api; of a request 'GET /api'"
+            ],
+        ),
         (
             "x.test/v2",
             [

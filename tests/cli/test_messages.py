@@ -46,7 +46,7 @@ HEAVY = ("trio", "rich", "ssl", "cryptography", "trustme", "pydantic", "asyncio"
         (
             ["proxy", "GET", "/x=3000"],
             "netfront proxy: GET: a method without a path\n"
-            "  a route with a method is one word, in quotes: 'GET /api=:8000'\n",
+            "  a route or request with a method is one word, in quotes: 'GET /api=:8000', 'GET /x'\n",
         ),
         (
             ["proxy", "3000", "-H", "Foo bar", "-H", "X: y\nz"],
@@ -108,7 +108,7 @@ def test_all_mistakes_of_a_line_are_told_at_once():
         "netfront proxy: --cert /nowhere: no such file or directory",
         "netfront proxy: 99999: no such port as 99999",
         "netfront proxy: /api: a path without targets",
-        "netfront proxy: --listen x: a listen address needs a port",
+        "netfront proxy: --listen x: x is not an address of this machine",
         "netfront proxy: --timeout 5: a duration needs a unit: ms, s, m, h or d",
         "netfront proxy: --max-line 0: too small",
         "netfront proxy: --access-log -: stdout carries the events of --json",

@@ -196,6 +196,8 @@ def test_a_way_to_a_backend_that_nothing_guards_is_open():
         (["/=:1", "/p=:1/"], {"ip": ["/: ::1"], "mtls": ["/admin"]}, "/p/admin as /admin"),
         # it goes by the routes that really serve, and as they send it
         (["a.test=:1", "/api=:1/"], {"ip": ["a.test/admin: ::1"]}, None),
+        (["*.a.test=:1", "*.a.test/p=:1/"], {"ip": ["/admin: ::1"]}, "x.a.test/p/admin as /admin"),
+        (["/=:1", "/p=:1/caf%C0/"], {"ip": ["/admin: ::1"]}, None),
         (["/=:1", "/{x}/y=:1/b/"], {"ip": ["/b/admin: ::1"]}, "/{x}/y/admin as /b/admin"),
         (["/=:1", "/p=:1/"], {"ip": ["/admin: ::1"], "rewrite": ["/p/{x}: /pub/{x}"]}, None),
         (["/=:1", "/internal=:2", "/admin=:1/internal/"], {"basic": ["/admin: @x"]}, None),

@@ -156,6 +156,23 @@ REFUSED = [
     (("-l", "unix:/x", ":1", "--accept-proxy", "--trust-proxy", "::1"), "--accept-proxy: it has no effect\n"),
     (("-l", "unix:/x", ":1", "--trust-proxy", "::1"), "--trust-proxy: it has no effect\n  who comes to a unix: socket"),
     ((":1", "--handshake-timeout", "5s"), "--handshake-timeout: it has no effect\n  neither TLS nor a PROXY line"),
+    (("https://u:hunter2@h",), "https://…@h: an address has no credentials\n"),
+    (("/a=http://u:hunter2@h:80/",), "/a=http://…@h:80/: http://…@h:80/: an address has no credentials\n"),
+    (("u:hunter2@h:80",), "…@h:80: an address has no credentials\n"),
+    (("http://unix:/run/x.sock:/v1",), "http://unix:/run/x.sock:/v1: not how a socket is named\n  write unix:FILE"),
+    (("unix//run/x.sock",), "unix//run/x.sock: not how a socket is named\n"),
+    (("8080:3000",), "8080:3000: 8080 is no host\n  to serve 3000 on 8080 write 3000 -l :8080"),
+    ((":1", "-l", "tcp://5432"), "--listen tcp://5432: a listen address starts with a colon or a host\n  write tcp://:"),
+    ((":1", "-l", "h.test"), "--listen h.test: h.test is not an address of this machine\n"),
+    (("h.test:8080=:1",), "h.test:8080=:1: a route's host has neither scheme nor port, which belong to --listen\n"),
+    (("http://h.test/x=:1",), "http://h.test/x=:1: a route's host has neither scheme nor port, which belong"),
+    (("*=:1",), "*=:1: '*' is no host\n  of every host write /=:1"),
+    ((":1", "weight=3"), "weight=3: an option stands behind its target\n  write it there: TARGET+weight=3"),
+    ((":1", "-H", "X-A: 1", "-H", "-X-A"), "--header -X-A: it is set and removed in one scope\n"),
+    (("https://h+insecure+ca=x.pem",), "https://h+ca=x.pem: +ca has no effect\n"),
+    ((":1+max=2", ":2", "--queue", "0", "--queue-timeout", "1s"), "--queue-timeout: it has no effect\n"),
+    (("srv://_http._tcp.x:80",), "srv://_http._tcp.x:80: a service has its ports in DNS\n"),
+    ((*TCP, ":1", "--handshake-timeout", "5s"), "--handshake-timeout: it has no effect\n"),
     (("https://h+sni=.x",), "https://h+sni=.x: +sni=.x: not a host name\n"),
     (("https://h+sni=a:9",), "https://h+sni=a:9: +sni=a:9: not a host name\n"),
     (("http://h+host=a:99999",), "http://h+host=a:99999: +host=a:99999: no such port as 99999\n"),
@@ -218,6 +235,7 @@ def test_it_is_refused_with_its_reason(args, words, capsys):
     said = capsys.readouterr()
     assert f"netfront balance: {words}" in said.err
     assert "no route belongs to it" not in said.err
+    assert "hunter2" not in said.err
     assert said.out == ""
 
 

@@ -159,6 +159,19 @@ def test_a_slow_body_is_a_408():
 
 
 @pytest.mark.usefixtures("modes")
+def test_a_backend_that_asks_for_no_body_is_late_and_not_its_client():
+    """Who waits for a 100 does not pause."""
+    with (
+        origin(silent) as behind,
+        running("proxy", behind.url, "-q", "--timeout", "400ms", "--body-timeout", "20s") as front,
+        connect(front.port) as client,
+    ):
+        head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+        client.send(head)
+        assert client.read_answer().status == 504
+
+
+@pytest.mark.usefixtures("modes")
 def test_a_client_that_pauses_its_upload_is_waited_for_and_its_backend_is_not_blamed():
     """The time of an answer begins when the backend has all that is there of the request."""
     with (

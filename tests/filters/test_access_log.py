@@ -61,6 +61,7 @@ def test_who_asked_is_one_word(user, written):
 def test_json_and_logfmt_say_why():
     assert json.loads(line("json", status=400, outcome="no Host field"))["outcome"] == "no Host field"
     assert b'outcome="no Host field"' in line("logfmt", status=400, outcome="no Host field")
+    assert b'outcome="a\\u001b[2Jb"' in line("logfmt", status=400, outcome="a\x1b[2Jb")
 
 
 def test_backend_tries_and_why_there_were_more_are_told():

@@ -293,7 +293,10 @@ def test_a_form_of_another_page_is_no_json():
     form = (b"Content-Type", b"text/plain"), (b"Origin", b"https://elsewhere.test")
     stage = Stage("POST /h = a:POST /a < {b: body}", {"/a": Says(b"1")})
     assert stage.run(*form, method=b"POST", body=b"{}").status == 400
+    assert stage.run(form[1], method=b"POST", body=b"{}").status == 400  # as a page can send it too, unasked
     assert stage.run(form[0], method=b"POST", body=b"{}").status == 200
+    json = (b"Content-Type", b"application/json; charset=utf-8")
+    assert stage.run(json, form[1], method=b"POST", body=b"{}").status == 200
 
 
 # -- what fails -----------------------------------------------------------------------------------------------

@@ -118,6 +118,11 @@ def test_what_the_backend_says_is_replaced():
     assert fields.get_all(b"vary") == [b"Accept, Origin"]
 
 
+@pytest.mark.parametrize(("said", "vary"), [(b"X-Original-Host", 2), (b"Accept,ORIGIN", 1), (b"*", 1)])
+def test_an_answer_says_that_it_differs_by_origin_unless_it_did(said, vary):
+    assert len(read_by(b"https://app.example", ONE, (b"Vary", said)).get_all(b"vary")) == vary
+
+
 def test_without_rules_the_backend_speaks_for_itself():
     handler = cors(by_method)(answering((b"Access-Control-Allow-Origin", b"*")))
     assert through(handler, asking(APP)).fields.get_all(b"access-control-allow-origin") == [b"*"]

@@ -5,21 +5,19 @@ from types import SimpleNamespace
 import pytest
 
 from netfront.filters.forwarded import forwarded
+from netfront.http.message import Exchange, Request
 from netfront.net.stream import Facts
 from netfront.wire.fields import EMPTY, REQUEST_KINDS, FieldMemory
+from netfront.wire.target import parse_target
 
 
 def told(*lines, scheme=b"http", authority=b"app.test", peer="10.0.0.1"):
     """Give what the backend hears, of these fields of a proxy that is trusted."""
-    request = SimpleNamespace(
-        client=SimpleNamespace(facts=Facts((peer, 1), ("10.0.0.9", 80)), told=None),
-        forwarded=FieldMemory(REQUEST_KINDS).fields(list(lines)),
-        fields=EMPTY,
-        scheme=scheme,
-        authority=authority,
-        version=b"1",
-        body=b"",
-    )
+    client = SimpleNamespace(facts=Facts((peer, 1), ("10.0.0.9", 80)), told=None)
+    exchange = Exchange(0.0, client, b"GET", b"/", b"1")
+    target = parse_target(b"GET", b"/")
+    request = Request(b"GET", target, b"1", scheme, authority, EMPTY, b"", client, exchange)
+    request.forwarded = tuple(FieldMemory(REQUEST_KINDS).fields(list(lines)))
     forwarded(trusted=lambda _: True, via=False)(lambda request: None)(request)
     return {row.name: row.value for row in request.fields}
 
@@ -33,6 +31,8 @@ def told(*lines, scheme=b"http", authority=b"app.test", peer="10.0.0.1"):
         ([b"X-Forwarded-Host: shop.test"], b"80"),
         ([b"X-Forwarded-Proto: https", b"X-Forwarded-Port: 4443"], b"4443"),
         ([b"X-Forwarded-For: 192.0.2.7"], b"80"),
+        ([b"X-Forwarded-Proto: HTTPS, http", b"X-Forwarded-Host: shop.test:8443, b.internal:80"], b"8443"),
+        ([b"X-Forwarded-Proto: wss"], b"443"),
     ],
 )
 def test_the_port_is_that_of_what_a_trusted_proxy_says(lines, port):

@@ -189,6 +189,13 @@ def test_who_lacks_a_key_goes_by_address(kind, name, identity, key):
     assert limit_key(kind, name, lambda _: b"192.0.2.1")(request) == key
 
 
+@pytest.mark.parametrize(("kind", "name"), [("cookie", "s"), ("header", "X-A")])
+def test_what_comes_twice_is_no_key(kind, name):
+    """Which of them a backend heeds is not known: by another one before it a limit would be dodged."""
+    request = asking((b"Cookie", b"s=1; s=2"), (b"X-A", b"2"), (b"X-A", b"3"))
+    assert limit_key(kind, name, lambda _: b"192.0.2.1")(request) == network_of(b"192.0.2.1")
+
+
 def test_a_value_that_looks_like_an_address_is_no_address():
     assert limit_key("header", "x", lambda _: b"")(asking((b"X", b"192.0.2.1"))) != network_of(b"192.0.2.1")
 

@@ -1,27 +1,25 @@
 """What names the backend comes to name us."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from netfront.endpoint import Endpoint
 from netfront.filters.public_names import public_names
-from netfront.http.message import Response
+from netfront.http.message import Exchange, Request, Response
 from netfront.net.backend import Backend, Member
 from netfront.policy.route import parse_scope
-from netfront.wire.fields import RESPONSE_KINDS, FieldMemory, Fields
+from netfront.wire.fields import EMPTY, REQUEST_KINDS, RESPONSE_KINDS, FieldMemory, Fields
+from netfront.wire.target import parse_target
 
 MEMBER = Member(Endpoint("http", "localhost", 8000, base="/v2/"), "a", b"localhost:8000", base=b"/v2/")
 
 
-def rewritten(line, *, scheme=b"http", authority=b"pub.test:81", fields=()):
-    request = SimpleNamespace(
-        exchange=SimpleNamespace(backend=Backend(MEMBER)),
-        route=parse_scope("/api"),
-        scheme=scheme,
-        authority=authority,
-        fields=Fields.of(*fields),
-    )
+def rewritten(line, *, scheme=b"http", authority=b"pub.test:81", forwarded=()):
+    exchange = Exchange(0.0, None, b"GET", b"/", b"1")
+    exchange.backend = Backend(MEMBER)
+    target = parse_target(b"GET", b"/")
+    request = Request(b"GET", target, b"1", scheme, authority, EMPTY, b"", None, exchange)
+    request.route = parse_scope("/api")
+    request.forwarded = tuple(FieldMemory(REQUEST_KINDS).fields(list(forwarded)))
     response = Response(302, fields_of(line), b"")
     public_names(request, response)
     return b"".join(response.fields.rendered.splitlines())
@@ -75,8 +73,9 @@ def test_reference_that_the_backend_made_of_host_does_too(said, told):
     ],
 )
 def test_reference_leads_to_where_a_trusted_proxy_was_asked(said, told):
-    fields = [(b"X-Forwarded-Proto", b"https"), (b"X-Forwarded-Host", b"shop.test")]
-    assert rewritten(said, fields=fields) == told
+    for scheme, host in ((b"https", b"shop.test"), (b"HTTPS, http", b"shop.test, b.internal:8080")):
+        forwarded = [b"X-Forwarded-Proto: " + scheme, b"X-Forwarded-Host: " + host]
+        assert rewritten(said, forwarded=forwarded) == told
 
 
 def test_reference_for_who_gave_no_host_is_a_path():

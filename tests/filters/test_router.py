@@ -292,7 +292,10 @@ OVERRIDES = [
     (b"POST", b"/split", b"X-HTTP-Method-Override: PUT", 400),  # another route, and its rule
     (b"POST", b"/open", b"X-HTTP-Method-Override: PUT", "/"),  # another route, and no rule
     (b"POST", b"/api", b"X-HTTP-Method-Override: DELETE, x", 400),
-    (b"POST", b"/x", b"X-HTTP-Method-Override: a b", 400),
+    (b"POST", b"/x", b"X-HTTP-Method-Override: a b", "/"),
+    (b"POST", b"/x", b"X-HTTP-Method-Override: ", "/"),
+    (b"POST", b"/x", b"X-HTTP-Method-Override: a b c d e", 400),
+    (b"POST", b"/api", b"X-HTTP-Method-Override: \xa0DELETE", 400),
     (b"POST", b"/pub/..%2fapi", b"X-HTTP-Method-Override: DELETE", 400),
     (b"GET", b"/admin/../x", b"X-Original-URL: /admin/../x", 400),
     (b"GET", b"/admin/../x", b"X-Original-URL: /x", "/"),

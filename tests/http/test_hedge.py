@@ -16,8 +16,6 @@ from netfront.net.backend import Member
 from netfront.net.lane import Signal, deadline
 from netfront.net.pool import DONE, Pool
 from netfront.net.stream import Facts
-from netfront.policy.pick import make_picker
-from netfront.policy.sticky import Sticky
 from netfront.wire.fields import EMPTY
 from netfront.wire.head import HeadLimits
 from netfront.wire.target import parse_target
@@ -51,16 +49,14 @@ class Client:
 class Rig:
     """Three backends with a kept connection each, one request at a time, and everybody stepped by hand."""
 
-    def __init__(self, steps, *, backends=3, quantile=0.0, patience=60.0, bound=False):
+    def __init__(self, steps, *, backends=3, quantile=0.0, patience=60.0):
         self.steps = steps
         self.hands = []
         members = [
             Member(Endpoint("http", "", 0, f"/nowhere/{number}"), f"b{number}", b"b")  # a new one is refused
             for number in range(backends)
         ]
-        rng = random.Random(1)
-        picker = Sticky(make_picker("rr", rng), lambda name: name) if bound else None
-        self.pool = Pool("pool", members, rng=rng, picker=picker)
+        self.pool = Pool("pool", members, rng=random.Random(1))
         self.transport = Transport(idle=1e9, limits=HeadLimits())
         self.streams = []
         for backend in self.pool.backends:
@@ -73,7 +69,6 @@ class Rig:
             dialling=Dialling(3.0, lambda request, member: b"", random.Random(0)),
             patience=Patience(patience, 60.0, 60.0),
             hedging=Hedging(self._spawn, quantile),
-            key=(lambda request: self.pool.backends[0].name) if bound else None,
         )
         self.client = None
         self.body = b""
@@ -480,42 +475,27 @@ def test_where_all_but_one_are_silent_until_that_ones_503_is_taken_their_silence
     assert rig.is_clean()
 
 
-def test_who_is_bound_to_a_hung_backend_and_leaves_tells_of_it_once_others_have_answered():
-    with Steps() as steps:
-        rig = Rig(steps, bound=True)
-        hung, *others = rig.pool.backends
-        for turn in range(4):
-            others[0].served += turn > 0  # before that nobody has answered anything
-            rig.ask()
-            assert rig.asked == [0]
-            rig.go_on(3.0)
-            others[0].served += turn > 0
-            rig.client.leave()
-            rig.go_on()
-            assert hung.failures == turn
-            rig.forget()
-        assert not hung.is_up
-        rig.ask()
-        assert rig.asked != [0]
-        rig.client.leave()
-        rig.go_on()
-        assert rig.is_clean()
+def test_what_is_slow_everywhere_counts_against_nobody_however_slow(rig):
+    one, *_ = late(rig)
+    for _ in range(48):
+        rig.go_on(0.25)
+    one.feed(OK % b"one")
+    rig.go_on()
+    assert (rig.status, [backend.failures for backend in rig.pool.backends]) == (200, [0, 0, 0])
+    assert rig.is_clean()
 
 
-def test_who_is_bound_and_leaves_says_nothing_of_a_backend_that_was_heard_of_meanwhile():
-    with Steps() as steps:
-        rig = Rig(steps, bound=True)
-        slow, other, _ = rig.pool.backends
-        for _ in range(4):
-            rig.ask()
-            rig.go_on(2.0)
-            other.served += 1
-            rig.pool._lease(slow).done(DONE)  # as one of another kind would be
-            rig.go_on(1.5)
-            rig.client.leave()
-            rig.go_on()
-            rig.forget()
-        assert slow.failures == 0
+def test_who_was_asked_after_the_one_that_answered_has_had_less_time(rig):
+    _, other, third = hung_twice(rig)
+    rig.go_on(1.0)
+    other.feed(OK % b"two")
+    rig.go_on()
+    places = {id(stream): place for place, stream in enumerate(rig.streams)}
+    failures = [backend.failures for backend in rig.pool.backends]
+    assert rig.status == 200
+    assert failures[places[id(third)]] == 0
+    assert sum(failures) == 1  # that of the first
+    assert rig.is_clean()
 
 
 def test_it_is_taken_as_soon_as_the_first_is_known_to_be_down():

@@ -1,6 +1,7 @@
 """JSON that goes on as it came, and what is refused of it."""
 
 import json
+import tracemalloc
 
 import msgspec
 import pytest
@@ -188,3 +189,16 @@ def test_a_name_that_comes_twice_among_many_costs_no_more_than_reading_them():
     with pytest.raises(ValueError) as caught:
         parse(b"{%b}" % names.encode())
     assert str(caught.value) == 'it has the name "k199999" twice in one object'
+
+
+@pytest.mark.parametrize("text", [b"A" * 300_000, b"\\n" * 150_000], ids=["plain", "escapes"])
+def test_a_long_string_costs_no_memory_of_its_own(text):
+    """To look for depth is to pass over strings: what could be gone back to was remembered, 117 bytes for each."""
+    data = b'[%b,"%b"]' % (b",".join([b"{}"] * 101), text)
+    parse(data)  # what is made once
+    tracemalloc.start()
+    try:
+        check(data)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(data)
+    finally:
+        tracemalloc.stop()

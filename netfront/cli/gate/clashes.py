@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from netfront.cli.faults import Faults
 from netfront.cli.gate.auth import place_of
+from netfront.cli.gate.auth_url import AuthUrlPlan
 from netfront.cli.gate.guards import gates_as_written
+from netfront.cli.gate.oidc import OidcPlan
 from netfront.cli.gate.restrictions import ApiKeyPlan, AuthGroup, BasicPlan, MethodPlan
 from netfront.cli.gate.tokens import JwtPlan
 from netfront.cli.plan import RoutePlan, Settings
@@ -64,12 +66,18 @@ def _looks_alike(one: MethodPlan, other: MethodPlan) -> bool:
         return one.field == other.field
     if isinstance(one, JwtPlan) and isinstance(other, JwtPlan):
         return one.said == other.said or "" in (one.said, other.said)
-    return isinstance(one, BasicPlan) and isinstance(other, BasicPlan)
+    return any(
+        isinstance(one, kind) and isinstance(other, kind) for kind in (BasicPlan, AuthUrlPlan, OidcPlan)
+    )
 
 
 def _instead(method: MethodPlan) -> str:
     if isinstance(method, BasicPlan):
         return "put all users in one file"
+    if isinstance(method, AuthUrlPlan):
+        return "it answers for every request: have the one ask the other"
+    if isinstance(method, OidcPlan):
+        return "give it a scope of its own: a browser is sent to the first"
     if isinstance(method, ApiKeyPlan):
         return "put all keys in one file, or have these come in another field: header=NAME"
     return "name all audiences in one, as in aud=shop|web; of files say whose tokens they are for: iss=NAME"

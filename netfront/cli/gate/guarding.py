@@ -36,11 +36,13 @@ from netfront.filters.basic import Basic
 from netfront.filters.hide_credentials import Hidden, hide_credentials, hide_of_whole
 from netfront.filters.mtls import Mtls
 from netfront.filters.pass_identity import pass_identity, spellings
+from netfront.filters.router import host_of
 from netfront.http.message import Filter, Request
 from netfront.net.lane import clock
 from netfront.policy.claims import Identity
 from netfront.policy.expression import Expression
 from netfront.policy.networks import within
+from netfront.policy.scope import Scope
 from netfront.wire.certificate import client_names
 
 __all__ = [
@@ -153,9 +155,20 @@ def authorization(plan: GatePlan, address_of: AddressOf) -> tuple[Filter | None,
 
 
 def authorization_again(plan: GatePlan, address_of: AddressOf) -> Filter | None:
-    """Make the filter of the rules that ask for the target, behind one that has changed that."""
-    rules = [_rule(rule, address_of) for rule in plan.asked_again]
+    """Make the filter of the rules that ask for the target, behind one that has changed that: where they are for it."""
+    rules = [_where(rule.scope, _rule(rule, address_of)) for rule in plan.asked_again]
     return authorize(rules) if rules else None
+
+
+def _where(scope: Scope, rule: Rule) -> Rule:
+    """Have a rule asked in a scope alone."""
+    matches = scope.caseless.matcher()
+
+    def asked(request: Request) -> str | None:
+        is_there = matches(request.method, host_of(request.authority), request.target.normalised)
+        return rule(request) if is_there else None
+
+    return asked
 
 
 def told_by_us(plan: ServePlan) -> list[bytes]:

@@ -14,6 +14,7 @@ from netfront.cli.gate.unguarded import place_of
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.scoped import Policy
 from netfront.cli.tables import table_of
+from netfront.errors import BadMessage
 from netfront.filters.router import Served
 from netfront.policy.route import Match, Table
 from netfront.policy.scope import Near, Scope, is_text, with_head
@@ -40,14 +41,16 @@ class _Lead(NamedTuple):
 def open_ways(plan: ServePlan) -> list[str]:
     """Tell of each such way in a line."""
     guards = [rule for rule in plan.rules if _says_who(rule)]
+    if not guards:
+        return []
     routes = [route for route in plan.routes if route.kind == "http"]
     by_place: dict[object, list[_Lead]] = {}
     for route in routes:
         for target in plan.targets(route):
-            base = canonical(target.endpoint.base.encode()).decode() if target.endpoint.base else None
-            lead = _Lead(route, _path(route.scope.prefix), _path(base) if base is not None else None)
+            base = _base(target.endpoint.base) if target.endpoint.base else None
+            lead = _Lead(route, _path(route.scope.prefix), base)
             by_place.setdefault(place_of(target), []).append(lead)
-    if not guards or not any(lead.base is not None for leads in by_place.values() for lead in leads):
+    if not any(lead.base is not None for leads in by_place.values() for lead in leads):
         return []
     table = table_of(routes, lambda route, settings: (route, settings))
     pairs = (
@@ -94,7 +97,7 @@ def _within(scope: Scope, other: Scope) -> Scope:
     methods = scope.methods or other.methods
     if scope.methods and other.methods:
         methods = tuple(sorted(with_head(scope.methods) & with_head(other.methods)))
-    host = max(scope.host, other.host, key=lambda host: (not host.startswith("*"), len(host)))
+    host = max(scope.host, other.host, key=lambda host: (bool(host), not host.startswith("*"), len(host)))
     return Scope(methods, host.replace("*", "x"), segments)
 
 
@@ -115,6 +118,13 @@ def _says_who(rule: Policy) -> bool:
     """Tell whether a rule says who may come in; limits do not."""
     gate = rule.apply(Settings()).gate
     return bool(gate.auth or gate.rules or gate.public)
+
+
+def _base(text: str) -> _Path:
+    try:
+        return _path(canonical(text.encode()).decode())
+    except BadMessage:  # no request has such a path
+        return _path(text)
 
 
 def _path(text: str) -> _Path:

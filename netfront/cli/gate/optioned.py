@@ -26,7 +26,8 @@ def read_options(
     for part in rest:
         name, equals, value = part.partition("=")
         if name not in known and name not in switches:
-            raise UsageError.of(f",{name}", "no such option", nearest(name, (*known, *switches)))
+            likely = known if equals else (*known, *switches)
+            raise UsageError.of(f",{name}", "no such option", nearest(name, likely))
         if bool(equals) is (name in switches) or (equals and not value):
             raise UsageError.of(f",{name}", "not how it is written", hint)
         if name in options:

@@ -87,12 +87,16 @@ _REDIS_HINT = (
 def _parse_place(text: str, given: str, port: int) -> tuple[str, int]:
     match = _PLACE.fullmatch(given)
     if match is None or not 0 < int(match[3] or port) < 65536:
-        raise UsageError.of(_without_password(text), f"{given!r} is no host and port", _REDIS_HINT)
+        is_told = (
+            "?" not in given and "@" not in text.partition("//")[2].partition("/")[2]
+        )  # else it may be a password
+        why = f"{given!r} is no host and port" if is_told else "it has no host and port"
+        raise UsageError.of(_without_password(text), why, _REDIS_HINT)
     return match[1] or match[2], int(match[3] or port)
 
 
 def _without_password(text: str) -> str:
-    return re.sub(r"//([^:/@]*):.*@", r"//\1:…@", text)
+    return re.sub(r"\?.*", "?…", re.sub(r"//([^:/@]*):.*@", r"//\1:…@", text))
 
 
 def explain_redis(plan: RedisPlan | None, down: str) -> Iterator[tuple[str, str]]:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from ipaddress import ip_network
 
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import gates, methods_of, place_of, with_scope
+from netfront.cli.gate.guards import gates_as_written
 from netfront.cli.gate.own_fields import is_own, one_spelling
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import (
@@ -59,6 +61,7 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
                     faults.add(f"{_flag(rule)} '{rule.scope}: …'", why, hint)
     _check_edits(routes, faults)
     _check_params(routes, faults)
+    _check_networks(routes, faults)
     keys = {one_spelling(method.field) for method in methods_of(routes) if isinstance(method, ApiKeyPlan)}
     for passed in dict.fromkeys(one for gate in gates(routes) for one in gate.passed):
         if one_spelling(passed.name) in keys:
@@ -70,6 +73,31 @@ def check_rules(routes: Sequence[RoutePlan], faults: Faults) -> None:
             faults.add(
                 what, f"no authentication there gives the claim {passed.claim}", "add one, as in --jwt"
             )
+
+
+def _check_networks(routes: Sequence[RoutePlan], faults: Faults) -> None:
+    """Refuse networks that add up to none: who is in one of them is not in the other."""
+    for rules in dict.fromkeys(gate.rules for _, gate in gates_as_written(routes)):
+        held = [rule for rule in rules if isinstance(rule, AddressPlan)]
+        for at, one in enumerate(held):
+            for other in held[:at]:
+                if not any(_share(mine, theirs) for mine in one.networks for theirs in other.networks):
+                    mine, theirs = (",".join(rule.networks) for rule in (one, other))
+                    why = (
+                        f"nobody passes it and --ip '{other.scope}: {theirs}': each of them has to be passed"
+                    )
+                    hint = (
+                        f"of one scope name all networks in one: {theirs},{mine}"
+                        if one.scope == other.scope
+                        else ""
+                    )
+                    faults.add(f"--ip '{one.scope}: {mine}'", why, hint)
+
+
+def _share(one: str, other: str) -> bool:
+    """Tell whether an address lies in both networks."""
+    mine, theirs = ip_network(one), ip_network(other)
+    return mine.version == theirs.version and mine.overlaps(theirs)
 
 
 def _check_params(routes: Iterable[RoutePlan], faults: Faults) -> None:
