@@ -118,7 +118,7 @@ _netfront_gateway() {
         '--debug[show tracebacks]' \
         '*--match=[a route beside the plain one of its scope, for requests that carry something\: '\''/api\: header\:X-Version=2 => \:3002'\'', likewise cookie\: and query\:, without a value for any; several are tried in the order given]:value: ' \
         '*--rewrite=[the path that is sent in place of the scope'\''s\: '\''/old/{id}\: /new/{id}'\''. What follows it and the query stay, a final $ drops what follows; a target'\''s path stands before it; it is not routed again, and 403 where it falls under a rule that the request did not pass]:value: ' \
-        '*--redirect=[send clients elsewhere\: '\''/x/{id}\: 301 https\://new.example/{id}'\'', default 308. The scope is exact; a query goes along unless the URL has one]:value: ' \
+        '*--redirect=[send clients elsewhere\: '\''/x/{id}\: 301 https\://new.example/{id}'\'', default 308. The scope is exact, or ends with /**, which {**} stands for in the URL; a query goes along unless the URL has one]:value: ' \
         '*--respond=[answer by ourselves\: '\''/down\: 503 back soon'\''. The scope is exact; JSON and HTML are told as what they are]:value: ' \
         '*--public=[here no authentication or authorization of a wider scope applies; none may stand inside it]:value: ' \
         '*--basic=[user and password, by a file as htpasswd makes it (bcrypt, apr1, SHA); with '\'',hide'\'' the backend does not see them]:value: ' \

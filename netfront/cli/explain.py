@@ -160,7 +160,7 @@ def _served(
             dialled = [("answer", f"403: the path it is rewritten to is restricted: {path}")]
         elif settings.gate.asked_again:
             dialled.insert(0, ("allow", "once more, of what it is rewritten to"))
-    answer = explain_answer(route, params, settings)
+    answer = explain_answer(route, params, settings, target)
     return [*_settings(plan, route, settings), *_backends(plan, route), *answer, *dialled]
 
 

@@ -23,7 +23,6 @@ from netfront.cli.plan import (
 from netfront.cli.policies import settle
 from netfront.cli.scoped import Policy
 from netfront.cli.targets import NO_TLS, is_spoken_over_tls, plan_target
-from netfront.endpoint import Endpoint
 from netfront.errors import UsageError
 from netfront.policy.condition import Condition
 from netfront.policy.route import goes_first
@@ -158,12 +157,12 @@ def _tell_cookies_apart(pools: Iterable[PoolPlan]) -> tuple[PoolPlan, ...]:
     stay as they are where another comes behind them.
     """
     told = []
-    owners: dict[str, dict[frozenset[Endpoint], str]] = {}
+    owners: dict[str, dict[frozenset[object], str]] = {}
     for pool in pools:
         lb = pool.balance.lb
         if lb.policy == "sticky":
             names = owners.setdefault(lb.key, {})
-            backends = frozenset(target.endpoint for target in pool.targets)
+            backends = frozenset(target.identity for target in pool.targets)
             added = f"-{sha256(pool.name.encode()).hexdigest()[:8]}" if names else ""
             key = names.setdefault(backends, lb.key + added)
             pool = replace(pool, balance=replace(pool.balance, lb=replace(lb, key=key)))

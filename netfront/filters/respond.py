@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from netfront.http.message import Handler, Request, Response
 from netfront.wire.fields import Fields
+from netfront.wire.target import Target
 
 __all__ = ["respond", "send_elsewhere"]
 
@@ -17,15 +18,15 @@ def respond(status: int, fields: Fields, body: bytes) -> Handler:
     return handle
 
 
-def send_elsewhere(status: int, place: Callable[[Mapping[str, bytes]], bytes]) -> Handler:
+def send_elsewhere(status: int, place: Callable[[Target, Mapping[str, bytes]], bytes]) -> Handler:
     """Make the handler that redirects (RFC 9110 §15.4). A query goes along unless the place brings its own.
 
     Args:
-        place: gives the URL by the parameters of the route.
+        place: gives the URL by the target and the parameters of the route.
     """
 
     async def handle(request: Request) -> Response:
-        location, query = place(request.params), request.target.query
+        location, query = place(request.target, request.params), request.target.query
         if query is not None and b"?" not in location:
             head, mark, fragment = location.partition(b"#")
             location = head + b"?" + query + mark + fragment

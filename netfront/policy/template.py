@@ -1,7 +1,8 @@
 """Templates: a path or URL with `{name}` in it, which a request's parameters fill.
 
 A parameter comes percent-encoded, as paths are for decisions. In a path it stands as it is: it holds no slash, question
-mark or hash of its own. Behind a `?` what means something there is encoded too.
+mark or hash of its own, but for `{**}`, which is all that a `**` stands for. Behind a `?` what means something there is
+encoded too.
 """
 
 import re
@@ -11,7 +12,7 @@ from netfront.errors import UsageError
 
 __all__ = ["Template"]
 
-_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*|\*\*)\}")
 _ALLOWED = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]#]*")
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _IN_QUERIES = re.compile(rb"[^A-Za-z0-9\-._~%]")

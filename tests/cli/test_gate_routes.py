@@ -104,6 +104,8 @@ def test_text_is_told_by_what_it_is(text, kind):
         ([], {"redirect": ["/x: /x"]}, "it leads back to where it came from"),
         ([], {"redirect": ["app.test/x/{id}: 301 /x/{id}?y=1"]}, "it leads back to where it came from"),
         ([], {"redirect": ["POST /x: /x"]}, "it leads back to where it came from"),
+        ([], {"redirect": ["/x/**: /x/{**}"]}, "it leads back to where it came from"),
+        ([], {"redirect": ["/x/{id}: /{**}"]}, "no {**} in its scope\n  the names there are: {id}"),
         (["/=:1"], {"rewrite": ["/a: /b", "/a: /c"]}, "--rewrite '/a: /b' holds there already"),
         (
             [],

@@ -108,6 +108,8 @@ def test_redirects_and_answers_need_no_backend():
         "gateway",
         *("--redirect", "/x/{id}: 302 https://e.test/{id}?id={id}"),
         *("--redirect", "GET /moved: /there"),
+        *("--redirect", "www.site.test/**: 301 https://site.test/{**}"),
+        *("--redirect", "/all/{id}/**: /{id}/of/{**}"),
         *("--respond", "/down: 503 back soon"),
         *("--respond", '/mock: 200 {"a": 1}'),
         *("--respond", "/gone/**: 410"),
@@ -119,6 +121,16 @@ def test_redirects_and_answers_need_no_backend():
         assert (status, fields["Location"], body) == (302, "https://e.test/a&b%23c?id=a%26b%23c", b"")
         status, fields, _ = ask(front, "GET", "/moved?q=1")
         assert (status, fields["Location"]) == (308, "/there?q=1")
+        for target, place in (
+            ("/", "/"),
+            ("/a/b%2Fc/?q=1", "/a/b%2Fc/?q=1"),
+            ("//evil.test/x", "/evil.test/x"),
+            ("/\\evil.test", "/%5Cevil.test"),
+        ):
+            status, fields, _ = ask(front, "GET", target, Host="www.site.test")
+            assert (status, fields["Location"]) == (301, f"https://site.test{place}")
+        assert ask(front, "GET", "/all/7/x/y")[1]["Location"] == "/7/of/x/y"
+        assert ask(front, "GET", "/all/7")[1]["Location"] == "/7/of/"
         status, fields, body = ask(front, "GET", "/down")
         assert (status, fields["Retry-After"], body) == (503, "30", b"back soon")
         assert fields["Content-Type"] == "text/plain; charset=utf-8"

@@ -73,7 +73,7 @@ def _answerer(plan: AnswerPlan, settings: Settings, composing: Composing) -> Han
     if plan.compose is not None:
         return composing.handler(plan.compose, settings)
     if plan.redirect is not None:
-        return send_elsewhere(plan.redirect.status, plan.redirect.url.fill)
+        return send_elsewhere(plan.redirect.status, plan.redirect.place)
     assert plan.respond is not None
     text = plan.respond.text.encode(errors="surrogateescape")
     fields = Fields.of((b"Content-Type", plan.respond.content_type.encode())) if text else Fields()

@@ -6,6 +6,7 @@ from netfront.cli.gate.compose import explain_composition
 from netfront.cli.gate.guards import guarded, guarded_hosts
 from netfront.cli.gate.open_ways import open_ways
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
+from netfront.wire.target import Target
 
 __all__ = ["explain_answer", "explain_guarded", "is_guarded"]
 
@@ -27,13 +28,16 @@ def explain_guarded(plan: ServePlan) -> Iterator[tuple[str, str]]:
 
 
 def explain_answer(
-    route: RoutePlan, params: Mapping[str, bytes] | None = None, settings: Settings | None = None
+    route: RoutePlan,
+    params: Mapping[str, bytes] | None = None,
+    settings: Settings | None = None,
+    target: Target | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Tell what we answer by ourselves.
 
     Args:
         settings: those that hold; None for those of the route.
-        params: of the request, where there is one.
+        params, target: of the request, where there is one.
     """
     answer = route.answer
     if answer is None:
@@ -46,5 +50,7 @@ def explain_answer(
         yield from explain_composition(answer.compose, settings or route.settings)
     if answer.redirect is not None:
         url = answer.redirect.url
-        place = url.text if params is None else url.fill(params).decode("latin-1")
+        place = url.text
+        if params is not None and target is not None:
+            place = answer.redirect.place(target, params).decode("latin-1")
         yield "answer", f"{answer.redirect.status}: to {place}"

@@ -34,8 +34,8 @@ Redirect = Annotated[
     flag(
         "--redirect",
         ROUTING,
-        "send clients elsewhere: '/x/{id}: 301 https://new.example/{id}', default 308. The scope is exact; a query "
-        "goes along unless the URL has one",
+        "send clients elsewhere: '/x/{id}: 301 https://new.example/{id}', default 308. The scope is exact, or ends "
+        "with /**, which {**} stands for in the URL; a query goes along unless the URL has one",
         "SCOPE: [STATUS ]URL",
     ),
 ]

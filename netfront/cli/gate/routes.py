@@ -147,9 +147,11 @@ def _parse_redirect(scope: Scope, value: str) -> AnswerPlan:
     place = url.partition("?")[0].partition("#")[0]
     # a GET that follows a POST may well ask for the same path
     comes_again = not scope.methods or "GET" in scope.methods or status in (307, 308)
-    if comes_again and place == replace(scope, is_exact=False).path:
+    if comes_again and place.replace("{**}", "**") == replace(scope, is_exact=False).path:
         raise UsageError.of(value, "it leads back to where it came from, for ever", "name another path")
-    return AnswerPlan(redirect=RedirectPlan(status, Template(url, names_in(scope))))
+    has_rest = scope.segments[-1:] == ("**",)
+    names = (*names_in(scope), "**") if has_rest else names_in(scope)
+    return AnswerPlan(redirect=RedirectPlan(status, Template(url, names), len(scope.segments) - has_rest))
 
 
 def _parse_respond(scope: Scope, value: str) -> AnswerPlan:
