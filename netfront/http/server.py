@@ -166,7 +166,7 @@ class _Connection:
             return True
         body = self._body
         since = self._whole_since if body is None else body.whole_since
-        if since is None or clock() - since < _HALF_CLOSED:
+        if since is None or self.stream.ended_at - since < _HALF_CLOSED:
             self.stream.hung.clear()
             return False
         return True

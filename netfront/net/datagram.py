@@ -109,6 +109,7 @@ class _Flow:
         "answered_at",
         "control",
         "drained",
+        "ended_at",
         "generation",
         "has_ended",
         "heard",
@@ -147,6 +148,7 @@ class _Flow:
         self.is_answered = True
         self.tried: list[Backend] = []
         self.is_due = self.has_ended = self.is_lost = self.is_marked = False
+        self.ended_at = 0.0
         self.readable = Signal()
         self.readable.add(self)
         self.drained = Signal()
@@ -171,6 +173,7 @@ class _Ear:
         self.readable.add(self)
         self.drained = Signal()
         self.has_ended = self.is_lost = self.is_marked = False
+        self.ended_at = 0.0
 
     def wake(self) -> None:
         """Have the service look at it."""

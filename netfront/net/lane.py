@@ -463,6 +463,7 @@ class Watched(Protocol):
     writable: Signal
     hung: Signal
     has_ended: bool
+    ended_at: float
     is_lost: bool
     is_marked: bool
     """Whether urgent data has ever come: reads stop before it, though there is more (RFC 6093 §2)."""
@@ -653,11 +654,13 @@ class Lane:
                     stream.is_marked = True
                 if event & _LOST:
                     stream.has_ended = stream.is_lost = True
+                    stream.ended_at = self.now
                     stream.hung.set()
                 elif (
                     event & _HUNG and not stream.has_ended
                 ):  # an end is told again with whatever comes behind it
                     stream.has_ended = True
+                    stream.ended_at = self.now
                     stream.hung.set()
             if event & _IN:
                 signal = stream.readable

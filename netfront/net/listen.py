@@ -239,6 +239,7 @@ class _Ear:
         self.writable = Signal(True)
         self.hung = Signal()
         self.has_ended = False
+        self.ended_at = 0.0
         self.is_lost = False
         self.is_marked = False
 

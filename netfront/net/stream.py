@@ -11,7 +11,7 @@ from typing import Protocol
 
 import trio
 
-from netfront.net.lane import Lane, Signal, breathe, lane, ready
+from netfront.net.lane import Lane, Signal, breathe, clock, lane, ready
 
 __all__ = ["CHUNK", "Facts", "SocketStream", "Stream", "unmapped"]
 
@@ -68,6 +68,11 @@ class Stream(Protocol):
 
         Whoever has seen to it may clear it; it is set again when more befalls the connection.
         """
+        ...
+
+    @property
+    def ended_at(self) -> float:
+        """When (of `clock`) the end was there, at the latest known; once `hung` is set."""
         ...
 
     @property
@@ -152,10 +157,12 @@ class SocketStream:
         "_fd",
         "_held",
         "_lane",
+        "_open_at",
         "_recv",
         "_send",
         "_socket",
         "_turn",
+        "ended_at",
         "facts",
         "has_ended",
         "hung",
@@ -175,9 +182,12 @@ class SocketStream:
         self._failure: OSError | None = None
         self.facts = facts
         self.has_ended = False
+        self.ended_at = 0.0
         self.is_lost = False
         self.is_marked = False
         self._turn: trio.Lock | None = None
+        self._open_at = 0.0
+        """When nothing was known of an end; without a lane alone, where nobody looks as long as nobody waits."""
         if self._lane is not None:
             self.readable = Signal(is_readable)
             self.writable = Signal(True)
@@ -217,19 +227,24 @@ class SocketStream:
                 raise
 
     async def _wait_hung(self) -> None:
-        while not self.has_ended:
-            await self._wait_readable()
+        if self.has_ended:
+            await trio.sleep_forever()
+        has_waited = False
+        while True:
             try:
                 self.has_ended = not self._recv(1, socket.MSG_PEEK)
             except BlockingIOError:
+                self._open_at = clock()
+                await self._wait_readable()
+                has_waited = True
                 continue
             except OSError as error:
                 self._failure = error  # the kernel tells of it once, and of an end from then on
                 self.has_ended = self.is_lost = True
             if self.has_ended:
+                self.ended_at = clock() if has_waited else self._open_at  # it may have been there since
                 return
-            break
-        await trio.sleep_forever()
+            await trio.sleep_forever()  # bytes that nobody wants yet stand before an end
 
     def receive_now(self, max_bytes: int = CHUNK) -> bytes | None:
         """Give what is there: bytes, b"" at the end, or None when one would have to wait."""

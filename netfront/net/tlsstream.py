@@ -109,6 +109,11 @@ class TlsStream:
         return self._stream.hung
 
     @property
+    def ended_at(self) -> float:
+        """See Stream."""
+        return self._stream.ended_at
+
+    @property
     def is_lost(self) -> bool:
         """As of the stream below."""
         return self._stream.is_lost

@@ -102,6 +102,7 @@ class Watched:
     def __init__(self):
         self.readable, self.writable, self.hung = Signal(), Signal(), Signal()
         self.has_ended = self.is_lost = False
+        self.ended_at = 0.0
 
 
 async def test_a_descriptor_that_is_somebody_elses_by_now_is_not_forgotten():

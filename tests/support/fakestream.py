@@ -14,6 +14,7 @@ class FakeStream:
         self.readable = Signal()
         self.writable = Signal(True)
         self.hung = Signal()
+        self.ended_at = 0.0
         self.is_lost = False
         self.is_held_up = False
         self.is_closed = False

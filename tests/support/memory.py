@@ -2,7 +2,7 @@
 
 import trio
 
-from netfront.net.lane import Signal, ready
+from netfront.net.lane import Signal, clock, ready
 from netfront.net.stream import CHUNK, Facts
 
 
@@ -16,6 +16,7 @@ class TrioStream:
         self._told = False
         self.facts = facts
         self.is_lost = False
+        self.ended_at = 0.0
         self.readable = Signal(False, self._fill)
         self._unsent = b""
         self.writable = Signal(True, self._drain)
@@ -32,6 +33,7 @@ class TrioStream:
         self._held += data
         if not data:
             self._ended = True
+            self.ended_at = clock()
             self.hung.is_set = True
 
     async def _fill_to_end(self) -> None:
