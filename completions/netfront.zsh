@@ -89,7 +89,7 @@ _netfront_gateway() {
         '*--slow-start=[how long a backend that came back takes to get its whole share (default 0s)]:value: ' \
         '*--queue=[requests, or connections of tcp\://, that wait while every backend has its +max; more are 503, or reset (default 100)]:value: ' \
         '*--queue-timeout=[how long each of them waits (default 5s)]:value: ' \
-        '*--retry-on=[what is tried elsewhere if the method may be repeated\: statuses, reset (no answer came) or none (default reset)]:value: ' \
+        '*--retry-on=[what is tried elsewhere if the method may be repeated\: statuses, reset (no answer, or none in time) or none (default reset)]:value: ' \
         '*--retry-body=[most of a request'\''s body that is kept to be sent again (default 64KiB)]:value: ' \
         '*--hedge=[when a GET that has no answer yet is tried elsewhere too\: slower than pN of those before, or none (default\: four times p99)]:value: ' \
         '--resolver=[ask this DNS server for names, not the system'\''s]:value: ' \
@@ -210,7 +210,7 @@ _netfront_proxy() {
         '*--slow-start=[how long a backend that came back takes to get its whole share (default 0s)]:value: ' \
         '*--queue=[requests, or connections of tcp\://, that wait while every backend has its +max; more are 503, or reset (default 100)]:value: ' \
         '*--queue-timeout=[how long each of them waits (default 5s)]:value: ' \
-        '*--retry-on=[what is tried elsewhere if the method may be repeated\: statuses, reset (no answer came) or none (default reset)]:value: ' \
+        '*--retry-on=[what is tried elsewhere if the method may be repeated\: statuses, reset (no answer, or none in time) or none (default reset)]:value: ' \
         '*--retry-body=[most of a request'\''s body that is kept to be sent again (default 64KiB)]:value: ' \
         '*--hedge=[when a GET that has no answer yet is tried elsewhere too\: slower than pN of those before, or none (default\: four times p99)]:value: ' \
         '--resolver=[ask this DNS server for names, not the system'\''s]:value: ' \
@@ -295,7 +295,7 @@ _netfront_balance() {
         '*--slow-start=[how long a backend that came back takes to get its whole share (default 0s)]:value: ' \
         '*--queue=[requests, or connections of tcp\://, that wait while every backend has its +max; more are 503, or reset (default 100)]:value: ' \
         '*--queue-timeout=[how long each of them waits (default 5s)]:value: ' \
-        '*--retry-on=[what is tried elsewhere if the method may be repeated\: statuses, reset (no answer came) or none (default reset)]:value: ' \
+        '*--retry-on=[what is tried elsewhere if the method may be repeated\: statuses, reset (no answer, or none in time) or none (default reset)]:value: ' \
         '*--retry-body=[most of a request'\''s body that is kept to be sent again (default 64KiB)]:value: ' \
         '*--hedge=[when a GET that has no answer yet is tried elsewhere too\: slower than pN of those before, or none (default\: four times p99)]:value: ' \
         '--resolver=[ask this DNS server for names, not the system'\''s]:value: ' \

@@ -78,7 +78,7 @@ def explain_request(plan: ServePlan, text: str) -> str:
     match = _REQUEST.fullmatch(text)
     if match is None:
         raise UsageError.of(text, "not a request", "write a method and a path or URL: 'GET /api/x'")
-    method, place = match[1].upper().encode(), match[2].encode(errors="surrogateescape")
+    method, place = match[1].encode(), match[2].encode(errors="surrogateescape")
     try:
         target = parse_target(method, place)
         authority = target.authority or b""

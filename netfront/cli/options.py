@@ -268,7 +268,7 @@ RetryOn = Annotated[
     flag(
         "--retry-on",
         BALANCING,
-        "what is tried elsewhere if the method may be repeated: statuses, reset (no answer came) or none "
+        "what is tried elsewhere if the method may be repeated: statuses, reset (no answer, or none in time) or none "
         "(default reset)",
         "[SCOPE: ]WHAT,...",
     ),

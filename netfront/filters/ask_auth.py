@@ -102,9 +102,9 @@ class AskAuth:
             claims[self._scopes.decode()] = scopes.decode("latin-1")
         user = "anyone"
         if self._user is not None:
-            said = told.get(self._user)
+            said = told.get(self._user) if len(told.get_all(self._user)) == 1 else None
             if not said:
-                raise Refusal(503, f"--auth-url: its answer has no {self._user.decode()}")
+                raise Refusal(503, f"--auth-url: its answer has no {self._user.decode()}, or several")
             user = said.decode("latin-1")
             claims[self._user.decode()] = user
         words = scopes.decode("latin-1").replace(",", " ").split()

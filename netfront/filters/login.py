@@ -311,7 +311,7 @@ class Login:
         if not hmac.compare_digest(said.get("state", "").encode(), state.encode()) or self._wall() >= until:
             return None
         metadata = await self._metadata(request)
-        if metadata.names_itself and said.get("iss") != metadata.issuer:
+        if said.get("iss", None if metadata.names_itself else metadata.issuer) != metadata.issuer:
             raise Refusal(403, "login: the answer is of another issuer")
         if "error" in said or not said.get("code"):
             raise Refusal(403, f"login: the issuer says {said.get('error', 'nothing')!r}"[:200])

@@ -5,6 +5,7 @@ request they were taken before all routes (see filters/forwarded), in every spel
 same (CGI and WSGI read X_User as X-User). `strip_fields` does that for requests that are no client's own.
 """
 
+import re
 from collections.abc import Awaitable, Iterable, Sequence
 from itertools import product
 
@@ -19,9 +20,9 @@ _REMEMBERED = 1024
 
 
 def spellings(name: str) -> list[bytes]:
-    """Give the names, in lower case, that a backend may take for this one: each dash may be an underscore."""
-    parts = name.lower().replace("_", "-").split("-")
-    joints = product("-_", repeat=len(parts) - 1)
+    """Give the names, in lower case, that a backend may take for this one: each dash may be an underscore or a dot."""
+    parts = re.split("[-_.]", name.lower())
+    joints = product("-_.", repeat=len(parts) - 1)
     return ["".join(map("".join, zip(parts, (*joint, ""), strict=True))).encode() for joint in joints]
 
 

@@ -259,7 +259,7 @@ def _refuse_override(
         if row.kind != OVERRIDE:
             continue
         name = row.name.decode()
-        if row.name.endswith((b"-url", b"_url")):
+        if row.name.endswith((b"url", b"uri")):
             own = _met(table, request.method, host, target)
             if (guarded is not None and guarded(host)) or any(rules.by_query for rules in own or ()):
                 settled = target.settled()

@@ -33,6 +33,7 @@ from netfront.wire.head import ResponseHead, ResponseHeads
 __all__ = ["BackendConnection", "Patience", "ResponseBody"]
 
 _MOST_INTERIM = 32
+_LATE = "no answer in time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,8 @@ class BackendConnection:
             self._send(request, head)
             while True:
                 if self._upload is not None:
-                    await self.wait_readable(patience.answer)
+                    retry_safe = request.method in IDEMPOTENT and not interim
+                    await self.wait_readable(patience.answer, retry_safe=retry_safe)
                 elif not stream.readable.is_set:
                     due = client.due
                     due.at = clock() + patience.answer
@@ -198,7 +200,8 @@ class BackendConnection:
             self._break_off(request)
             if error.which != "answer":
                 raise
-            raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
+            retry_safe = request.method in IDEMPOTENT and not interim
+            raise BackendError("head", retry_safe=retry_safe, why=_LATE, timed_out=True) from error
         except BaseException:
             self._break_off(request)
             raise
@@ -253,7 +256,7 @@ class BackendConnection:
         except BadMessage as error:
             raise BackendError("head", retry_safe=False, why=error.why) from error
 
-    async def wait_readable(self, patience: float) -> None:
+    async def wait_readable(self, patience: float, *, stage: str = "head", retry_safe: bool = False) -> None:
         """Wait until the backend has sent something; meanwhile the upload goes on, and the client may leave.
 
         Raises:
@@ -291,7 +294,7 @@ class BackendConnection:
             if got is readable:
                 return
             if got is None and clock() >= until:
-                raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True)
+                raise BackendError(stage, retry_safe=retry_safe, why=_LATE, timed_out=True)
             if got is client.gone and client.has_left():
                 raise ClientGone
 
@@ -440,7 +443,7 @@ class ResponseBody:
         """Give the next bytes; b"" is the end."""
         while (data := self.receive_now()) is None:
             try:
-                await self.connection.wait_readable(self._patience)
+                await self.connection.wait_readable(self._patience, stage="body")
             except BaseException as error:
                 self.abort(error)
                 raise

@@ -13,7 +13,7 @@ from netfront.policy.merge import Piece
 from netfront.policy.reference import Missing
 from netfront.wire.coding import codings_of, decode
 from netfront.wire.fields import Field, Fields, field
-from netfront.wire.jsontext import check, has_numbers, parse, render
+from netfront.wire.jsontext import TooMany, check, has_numbers, parse, render
 
 __all__ = [
     "CREDENTIALS",
@@ -29,6 +29,8 @@ __all__ = [
     "read_body",
 ]
 
+_MOST_OF_BODY = 100_000
+"""Values in the body of a composed request: anybody may send one, and reading it holds up all others meanwhile."""
 CREDENTIALS = frozenset({b"www-authenticate", b"retry-after"})
 """Fields of a part's 4xx that go with its status where that is passed on."""
 STATUS_OF = {"params": 400, "query": 400, "body": 400, "claims": 403}
@@ -248,7 +250,9 @@ def read_body(fields: Fields, data: bytes, *, most: int) -> object:
         raise PartFault(400, "a body that does not say it is JSON: send Content-Type: application/json")
     try:
         codings = codings_of(fields)
-        return parse(decode(data, codings, most=most) if codings else data)
+        return parse(decode(data, codings, most=most) if codings else data, most=_MOST_OF_BODY)
+    except TooMany as error:
+        raise PartFault(413, f"the body is too much to be read: {error}") from error
     except ValueError as error:
         why = "there is no body, and a part takes it" if not data else f"the body is no JSON: {error}"
         raise PartFault(400, why) from error

@@ -65,7 +65,8 @@ LITERAL = frozenset({HOST, CODING, CONNECTION, EXPECT, UPGRADE, TE})
 _HOP_BY_HOP = (b"keep-alive", b"proxy-connection", b"http2-settings")
 _IDS = (b"x-request-id", b"x_request_id")
 _OVERRIDES = (
-    b"x-original-url", b"x-rewrite-url", b"x-http-method-override", b"x-http-method", b"x-method-override",
+    b"x-original-url", b"x-rewrite-url", b"x-override-url", b"x-original-uri", b"x-waws-unencoded-url",
+    b"unencoded-url", b"x-http-destinationurl", b"x-http-method-override", b"x-http-method", b"x-method-override",
 )  # fmt: skip
 REQUEST_KINDS: Mapping[bytes, int] = {
     b"host": HOST,

@@ -301,3 +301,19 @@ def test_answers_that_are_slow_everywhere_fail_nobody(pair):
         assert client.read_answer().status == 200
         assert sent(pair)[b"GET"] == 2
         assert "is down" not in front.stderr
+
+
+@pytest.mark.parametrize("method", [b"PUT", b"DELETE", b"GET"])
+def test_what_may_be_repeated_is_asked_elsewhere_once_its_time_is_over(method):
+    with named(2) as (hangs, well):
+        hangs.play(silent)
+        with (
+            running(
+                "balance", hangs.place, well.place, "--lb", "first", "--hedge", "none", "--timeout", "300ms"
+            ) as front,
+            connect(front.port) as client,
+        ):
+            client.send(method + b" / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            assert client.read_answer(method).body == b"b"
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            assert client.read_answer(b"POST").status == 504

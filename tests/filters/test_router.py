@@ -278,6 +278,9 @@ OVERRIDES = [
     (b"GET", b"/x", b"X-Original-URL: /admin", 400),
     (b"GET", b"/x", b"x_original_url: /admin", 400),
     (b"GET", b"/x", b"X-Rewrite-Url: http://app.test/admin", 400),
+    (b"GET", b"/x", b"X-Original-URI: /admin", 400),
+    (b"GET", b"/x", b"X_WAWS_Unencoded_URL: /admin", 400),
+    (b"GET", b"/x", b"X-HTTP-DestinationURL: /admin", 400),
     (b"GET", b"/x", b"X-Rewrite-Url: /y", 400),  # where a backend takes that for is not known
     (b"GET", b"/x?a=b", b"X-Original-URL: /x?a=b", "/"),
     (b"GET", b"/x?a=b", b"X-Original-URL: /x", "/"),

@@ -19,5 +19,5 @@ def is_own(name: str) -> bool:
 
 
 def one_spelling(name: str) -> str:
-    """Give the spelling of all that a backend may take for the same field: CGI reads X_User as X-User."""
-    return name.lower().replace("_", "-")
+    """Give the spelling of all that a backend may take for the same field: CGI reads X_User, and X.User, as X-User."""
+    return name.lower().replace("_", "-").replace(".", "-")
