@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from netfront.errors import BackendError, NoBackend
+from netfront.errors import BackendError, ClientGone, NoBackend
 from netfront.http.attempts import Attempts, Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.hedge import Hedger, Spawn
@@ -147,9 +147,12 @@ def forward(
                     raise
                 attempts = tries_of(request, late)
                 response = await attempts.after(error, lease)
-            except BaseException:
+            except BaseException as error:
                 if attempts is None:
                     lease.done(GIVEN_UP)
+                if hung is not None and isinstance(error, ClientGone) and exchange.backend is not None:
+                    now = clock()
+                    pool.left_by(exchange.backend, exchange.asked, now, hung.limit(now))
                 raise
         if repeats and response.status in rules.statuses:
             attempts = attempts or tries_of(request, late)
@@ -157,6 +160,8 @@ def forward(
         exchange.source = "backend"
         exchange.first = now = clock()
         # of those that may be asked elsewhere: others take their time, and a body is its client's
+        if hung is not None and exchange.backend is not None:
+            exchange.backend.heard_at = now
         if hung is not None and late < math.inf:
             answers += 1
             if hung.is_young or not answers & _ONE_OF:

@@ -83,6 +83,7 @@ class Backend:
         "failures",
         "generation",
         "health",
+        "heard_at",
         "idle",
         "in_flight",
         "is_drained",
@@ -111,6 +112,8 @@ class Backend:
         self.is_suspect = False
         """Whether it has failed since it was last heard of as well: only then is a success news."""
         self._silent_since = self._silent_at = 0.0
+        self.heard_at = 0.0
+        """When it last began an answer, where there are others to be asked."""
         self.idle: list[object] = []
         """The transport's own: connections not in use, the last used one last."""
         self.addresses: Sequence[object] = ()
@@ -173,6 +176,21 @@ class Backend:
             self._silent_since = asked
         self.is_suspect = True  # so that its next answer is heard of
         if now - self._silent_since < limit or (asked < self._silent_at and now - asked < _LONG_PAUSE):
+            return False
+        self._silent_at = now
+        return True
+
+    def is_left(self, asked: float, now: float, limit: float) -> bool:
+        """Tell whether it counts against it that a client has left without an answer while others gave some.
+
+        Not where something was heard of it since it was asked, and of several that leave within a pause one counts.
+
+        Args:
+            asked: when it was asked.
+            limit: seconds after which silence is more than a slow answer.
+        """
+        is_deaf = now - asked >= max(limit, _LONG_PAUSE) and self.heard_at < asked
+        if not is_deaf or now - self._silent_at < _LONG_PAUSE:
             return False
         self._silent_at = now
         return True

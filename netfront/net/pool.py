@@ -29,6 +29,7 @@ DONE = "done"
 """The outcome of a lease that went well; any other is a few words on what went wrong."""
 GIVEN_UP = "given up"
 """The outcome of a lease whose client left: says nothing of the backend."""
+_LEFT = "silent until its clients left"
 _QUICKEST = 1e-6
 """Seconds: on loopback a connection may be there within one turn of the lane, in no time."""
 _PATIENT = 1.0
@@ -329,6 +330,18 @@ class Pool:
     def is_bound(self, key: bytes | None, backend: Backend) -> bool:
         """Tell whether a request with this key has to be answered by this backend, as long as that is up."""
         return backend.is_up and isinstance(self._picker, Sticky) and self._picker.names(key, backend)
+
+    def left_by(self, backend: Backend, asked: float, now: float, limit: float) -> None:
+        """Heed that a client has left without an answer of this backend: what may not be asked twice tells so alone.
+
+        It says nothing where the others were as silent meanwhile.
+        """
+        others = any(other.heard_at > asked for other in self.backends if other is not backend)
+        if others and backend.is_up and backend.is_left(asked, now, limit):
+            backend.failures += 1
+            backend.is_suspect = True
+            backend.health.failed(_LEFT, now, connected=True, trial=False)
+            self._settle(backend, was_up=True)
 
     def _trial(
         self, key: bytes | None, tried: Container[Backend], now: float, may_repeat: bool

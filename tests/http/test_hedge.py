@@ -886,6 +886,53 @@ def test_the_limit_is_learnt_and_silence_beyond_a_quantile_is_not_yet_a_failure(
         assert rig.is_clean()
 
 
+def answered(rig, place):
+    """Have a backend heard of."""
+    rig.pool.backends[place].heard_at = rig.steps.now
+
+
+def test_clients_that_leave_a_silent_backend_tell_of_it_while_others_answer(rig):
+    """What must not be sent twice is not hedged: nothing else would tell before its time is over."""
+    hung, *others = rig.pool.backends
+    counted = 0
+    while hung.is_up:
+        rig.ask(b"POST")
+        if rig.asked == [0]:
+            for _ in range(40):
+                rig.go_on(0.05)
+            answered(rig, 1)
+            rig.client.leave()
+            rig.go_on()
+            counted += 1
+            assert hung.failures == counted
+        else:
+            rig.streams[rig.asked[0]].feed(OK % b"one")
+            rig.go_on()
+        rig.forget()
+    assert counted == 3
+    assert all(other.failures == 0 for other in others)
+    assert rig.is_clean()
+
+
+@pytest.mark.parametrize("how", ["all are silent", "heard of", "soon"])
+def test_clients_that_leave_say_nothing_of_a_backend_that_is_no_more_than_slow(rig, how):
+    slow = rig.pool.backends[0]
+    for _ in range(12):
+        rig.ask(b"POST")
+        if rig.asked == [0]:
+            for _ in range(10 if how == "soon" else 40):
+                rig.go_on(0.05)
+            if how != "all are silent":
+                answered(rig, 1)
+            if how == "heard of":
+                answered(rig, 0)
+        rig.client.leave()
+        rig.go_on()
+        rig.forget()
+    assert slow.failures == 0
+    assert rig.is_clean()
+
+
 @pytest.mark.parametrize("method", [b"POST", b"PUT"])
 def test_what_is_never_asked_elsewhere_tells_nothing_of_when_an_answer_is_late(rig, method):
     for turn in range(100):
