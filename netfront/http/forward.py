@@ -24,6 +24,7 @@ __all__ = ["Hedging", "KeyOf", "ResponseEdit", "forward"]
 
 _ONE_OF = 7
 """A mask: of many answers one of eight is learnt from; recording one costs 0.25 us."""
+_NEVER = math.inf
 _BASES = 64
 """Paths of members that are kept ready; members come and go."""
 _LEAST = 0.001
@@ -111,7 +112,7 @@ def forward(
         exchange = request.exchange
         began = exchange.started
         attempts: Attempts | None = None
-        late = math.inf
+        late = _NEVER
         if most_body is not None and request.body:
             request.bound_body(most_body)
         pool.requests += 1
@@ -119,8 +120,8 @@ def forward(
             stands = limit.stands
             late = began + (stands if stands < half else half)
         try:
-            may_repeat = request.method in IDEMPOTENT
-            lease = pool.take(key(request) if key is not None else None, (), began, may_repeat=may_repeat)
+            may_repeat = not pool.has_trials or request.method in IDEMPOTENT
+            lease = pool.take(key(request) if key is not None else None, (), began, may_repeat)
         except NoBackend as error:
             attempts = tries_of(request, late)
             if error.is_full:
@@ -160,14 +161,16 @@ def forward(
         exchange.source = "backend"
         exchange.first = now = clock()
         # of those that may be asked elsewhere: others take their time, and a body is its client's
-        if hung is not None and exchange.backend is not None:
-            exchange.backend.heard_at = now
-        if hung is not None and late < math.inf:
-            answers += 1
-            if hung.is_young or not answers & _ONE_OF:
-                hung.record(now - exchange.asked, now)
-                if tail is not None:
-                    tail.record(now - began, now)
+        if hung is not None:
+            heard = exchange.backend
+            if heard is not None:
+                heard.heard_at = now
+            if late is not _NEVER:
+                answers += 1
+                if hung.is_young or not answers & _ONE_OF:
+                    hung.record(now - exchange.asked, now)
+                    if tail is not None:
+                        tail.record(now - began, now)
         if learns_latency and exchange.backend is not None:
             exchange.backend.answered(now - exchange.asked, now)
         for edit in edits:

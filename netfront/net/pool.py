@@ -122,6 +122,7 @@ class Pool:
     Attributes:
         budget: of tries after the first.
         follows: whether each lease's end is news to the pool, and not failures alone.
+        has_trials: whether one that is down waits for a request to be tried by.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class Pool:
         self.leaving: list[Backend] = []
         """Those that are no longer picked, and have leases or connections left."""
         self.follows = False
+        self.has_trials = False
         self._notice = notice
         self._rng = rng or random.Random()
         self._picker: Picker[Backend] = picker or make_picker(self.rules.lb, self._rng)
@@ -182,8 +184,8 @@ class Pool:
         key: bytes | None,
         tried: Container[Backend],
         now: float,
-        *,
         may_repeat: bool = True,
+        *,
         has_waited: bool = False,
     ) -> Lease:
         """Pick a backend.
@@ -499,6 +501,7 @@ class Pool:
 
     def _look_what_counts(self) -> None:
         """Work out whether anything but the picker decides who is picked."""
+        self.has_trials = bool(self._trials)
         self._quick = None if self.follows or self._trials else self._picker.pick
 
     # -- who is in it ---------------------------------------------------------------------------------------
