@@ -208,7 +208,7 @@ def parse_listen(text: str) -> Endpoint:
     if not port and is_ours:
         raise UsageError.of(text, "a listen address needs a port", f"write {text.rstrip(':')}:8443")
     number = _port(text, port or "0", least=0)
-    if host not in ("", "*", "localhost") and not _is_address(host):
+    if not is_ours:
         raise UsageError.of(
             text,
             f"{host} is not an address of this machine",

@@ -25,6 +25,7 @@ __all__ = ["Hedging", "KeyOf", "ResponseEdit", "forward"]
 _ONE_OF = 7
 """A mask: of many answers one of eight is learnt from; recording one costs 0.25 us."""
 _NEVER = math.inf
+"""Seconds: when a request that may not be asked elsewhere is late. Known by identity."""
 _BASES = 64
 """Paths of members that are kept ready; members come and go."""
 _LEAST = 0.001
@@ -160,11 +161,11 @@ def forward(
             response = await attempts.instead_of(response)
         exchange.source = "backend"
         exchange.first = now = clock()
-        # of those that may be asked elsewhere: others take their time, and a body is its client's
         if hung is not None:
             heard = exchange.backend
             if heard is not None:
                 heard.heard_at = now
+            # of those that may be asked elsewhere: others take their time, and a body is its client's
             if late is not _NEVER:
                 answers += 1
                 if hung.is_young or not answers & _ONE_OF:

@@ -38,7 +38,6 @@ STATUS_OF = {"params": 400, "query": 400, "body": 400, "claims": 403}
 _JSON = re.compile(rb"(?:application|text)/(?:[a-z0-9!#$&^_.+-]+\+)?json[ \t]*(?:;(.*))?", re.DOTALL)
 _CHARSET = re.compile(rb"charset[ \t]*=[ \t]*\"?([a-z0-9_.:-]+)")
 _READABLE = frozenset({b"utf-8", b"utf8", b"us-ascii"})
-"""What a page may have a browser send to another site without asking that site first."""
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _MOST_QUERY = 1000
