@@ -22,8 +22,6 @@ from netfront.policy.retry import IDEMPOTENT, SAFE, LearntLimit
 
 __all__ = ["Hedging", "KeyOf", "ResponseEdit", "forward"]
 
-_ONE_OF = 7
-"""A mask: of many answers one of eight is learnt from; recording one costs 0.25 us."""
 _NEVER = math.inf
 """Seconds: when a request that may not be asked elsewhere is late. Known by identity."""
 _BASES = 64
@@ -80,8 +78,6 @@ def forward(
     limit: LearntLimit | None = None
     tail: LearntLimit | None = None
     hedger: Hedger | None = None
-    half = patience.answer / 2
-    """Seconds after which an answer is late in any case: who answers in its place has as long again."""
 
     @lru_cache(maxsize=_BASES)
     def mount(base: bytes) -> Mount:
@@ -99,17 +95,15 @@ def forward(
         return await tries_of(request).once(lease)
 
     if hedging is not None:
-        hung = limit = LearntLimit()
+        half = patience.answer / 2  # late in any case: who answers in its place has as long again
+        hung = limit = LearntLimit(most=half)
         if hedging.quantile:
-            limit = tail = LearntLimit(quantile=hedging.quantile, factor=1.0, least=_LEAST)
+            limit = tail = LearntLimit(quantile=hedging.quantile, factor=1.0, least=_LEAST, most=half)
         hedger = Hedger(
             pool, send, hedging.spawn, hung=hung, goes_on=rules.resets, unwell=rules.statuses, key=key
         )
 
-    answers = 0
-
     async def handle(request: Request) -> Response:
-        nonlocal answers
         exchange = request.exchange
         began = exchange.started
         attempts: Attempts | None = None
@@ -118,8 +112,7 @@ def forward(
             request.bound_body(most_body)
         pool.requests += 1
         if limit is not None and not request.body and request.method in SAFE:
-            stands = limit.stands
-            late = began + (stands if stands < half else half)
+            late = began + limit.stands
         try:
             may_repeat = not pool.has_trials or request.method in IDEMPOTENT
             lease = pool.take(key(request) if key is not None else None, (), began, may_repeat)
@@ -166,12 +159,10 @@ def forward(
             if heard is not None:
                 heard.heard_at = now
             # of those that may be asked elsewhere: others take their time, and a body is its client's
-            if late is not _NEVER:
-                answers += 1
-                if hung.is_young or not answers & _ONE_OF:
-                    hung.record(now - exchange.asked, now)
-                    if tail is not None:
-                        tail.record(now - began, now)
+            if late is not _NEVER and now >= hung.listens:
+                hung.record(now - exchange.asked, now)
+                if tail is not None:
+                    tail.record(now - began, now)
         if learns_latency and exchange.backend is not None:
             exchange.backend.answered(now - exchange.asked, now)
         for edit in edits:

@@ -22,6 +22,7 @@ from netfront.policy.health import Health, HealthRules
 from netfront.policy.pick import Picker, make_picker
 from netfront.policy.retry import RetryBudget
 from netfront.policy.sticky import Sticky
+from netfront.policy.turns import RoundRobin
 
 __all__ = ["DONE", "GIVEN_UP", "Lease", "Pool", "PoolRules"]
 
@@ -159,10 +160,10 @@ class Pool:
         self._keeps_full = isinstance(self._picker, Hashed)
         """Whether those that are full stay arranged, and are passed over when somebody picks: to work out who owns
         which key takes milliseconds, and they fill and empty with each request."""
-        self._quick: Callable[[bytes | None, Container[Backend], float], Backend | None] | None = None
-        """Picks, where nothing but whose turn it is has to be looked at."""
-        self._only: Backend | None = None
-        """Where there is but one, and it takes any number of requests, nothing is to be decided."""
+        self._turns: RoundRobin[Backend] | None = None
+        """Whose turn it is, where nothing else has to be looked at for a request that has been nowhere yet."""
+        self._lone: RoundRobin[Backend] | None = None
+        """The turns of one alone, where it takes any number of requests: nothing is to be decided."""
         self._follows_load = False
         self._has_max = False
         self._has_room = True
@@ -198,12 +199,9 @@ class Pool:
         Raises:
             NoBackend: there is none, or all were tried, or all are full: then `is_full`, and `wait_for_lease` helps.
         """
-        only = self._only
-        if only is not None and only not in tried:
-            return Lease(self, only)
-        quick = self._quick
-        if quick is not None:
-            picked = quick(key, tried, now)
+        turns = self._turns
+        if turns is not None and not tried:
+            picked = turns.next_one()
             if picked is not None:
                 return Lease(self, picked)
         if self._waiting and not has_waited:
@@ -502,7 +500,10 @@ class Pool:
     def _look_what_counts(self) -> None:
         """Work out whether anything but the picker decides who is picked."""
         self.has_trials = bool(self._trials)
-        self._quick = None if self.follows or self._trials else self._picker.pick
+        picker = self._picker
+        self._turns = self._lone
+        if self._lone is None and isinstance(picker, RoundRobin) and not (self.follows or self._trials):
+            self._turns = picker
 
     # -- who is in it ---------------------------------------------------------------------------------------
 
@@ -582,7 +583,9 @@ class Pool:
         self._follows_load = self._picker.follows_load
         self.follows = self._follows_load or self._has_max
         is_lone = len(backends) == 1 and len(usable) == 1 and not self._has_max
-        self._only = backends[0] if is_lone else None
+        self._lone = RoundRobin() if is_lone else None
+        if self._lone is not None:
+            self._lone.arrange(backends)
         self._look_what_counts()
         self._has_room = bool(free) or not arranged  # where nobody is left there is nothing to wait for
         self._let_one_go_on()

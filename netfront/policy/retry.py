@@ -28,6 +28,10 @@ _MANY = 500
 """Answers after which a limit is no longer young."""
 _STANDS = 0.5
 """Seconds for which a limit that was worked out stands: it takes 40 us, and is asked at every request."""
+_LISTENS = 0.002
+"""Seconds after an answer in which none is learnt from, once there are many: to record one costs 0.5 us. By time and
+not by count, which would meet the same backend again and again where they take turns; of a fast and a slow one the
+slow one is always heard, so that what is learnt is rather too much."""
 
 
 class RetryBudget:
@@ -101,10 +105,11 @@ class LearntLimit:
         least: seconds; a limit is never under this.
         before: the limit while there are too few answers.
         answers: how many make a past.
+        most: seconds that `stands` never exceeds.
     """
 
-    __slots__ = ("_answers", "_before", "_current", "_factor", "_least", "_percent", "_previous",
-                 "_stands_until", "_started", "is_young", "stands")  # fmt: skip
+    __slots__ = ("_answers", "_before", "_current", "_factor", "_least", "_most", "_percent", "_previous", "_stands",
+                 "_stands_until", "_started", "listens", "stands")  # fmt: skip
 
     def __init__(
         self,
@@ -114,6 +119,7 @@ class LearntLimit:
         least: float = 0.05,
         before: float = 1.0,
         answers: int = 20,
+        most: float = inf,
     ) -> None:
         self._percent = quantile * 100.0
         self._factor = factor
@@ -123,11 +129,13 @@ class LearntLimit:
         self._previous = Histogram()
         self._current = Histogram()
         self._started = -inf
-        self.stands = before
-        """The limit as it was worked out last, at an answer: what every request looks at."""
-        self.is_young = True
-        """Whether each answer counts; of a limit that stands on many, one of several is enough."""
+        self._most = most
+        self._stands = before
         self._stands_until = -inf
+        self.stands = min(before, most)
+        """The limit as it was worked out last, at an answer: what every request looks at."""
+        self.listens = -inf
+        """From when on (of `clock`) the next answer is worth recording; while there are few, all are."""
 
     def record(self, seconds: float, now: float) -> None:
         """Learn how long an answer took to begin."""
@@ -136,16 +144,18 @@ class LearntLimit:
         elif now >= self._started + _GENERATION:
             self._turn(now)
         self._current.record(seconds)
+        if self._current.count + self._previous.count >= _MANY:
+            self.listens = now + _LISTENS
         if now >= self._stands_until:
             self.limit(now)
-            self.is_young = self._current.count + self._previous.count < _MANY
 
     def limit(self, now: float) -> float:
         """Tell after how many seconds an answer that has not begun is late."""
         if now >= self._stands_until:
-            self.stands = self._learnt(now)
+            self._stands = self._learnt(now)
             self._stands_until = now + _STANDS
-        return self.stands
+            self.stands = min(self._stands, self._most)
+        return self._stands
 
     def _learnt(self, now: float) -> float:
         if now >= self._started + _GENERATION:

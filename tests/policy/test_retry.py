@@ -167,6 +167,38 @@ def test_a_limit_stands_for_half_a_second():
     assert limit.limit(10.6) < 0.42
 
 
+def test_every_answer_is_worth_hearing_until_there_are_many():
+    limit = LearntLimit()
+    learn(limit, 0.1, 499, 0.0, 1.0)
+    assert limit.listens < 0.0
+    limit.record(0.1, 2.0)
+    assert 2.0 < limit.listens <= 2.005
+
+
+def test_where_a_quick_one_and_a_slow_one_take_turns_both_are_heard():
+    limit = LearntLimit()
+    learn(limit, 0.001, 500, 0.0, 1.0)
+    now, heard = 1.0, {0.001: 0, 0.06: 0}
+    for turn in range(4000):
+        seconds = (0.001, 0.06)[turn % 2]
+        now += seconds
+        if now >= limit.listens:
+            limit.record(seconds, now)
+            heard[seconds] += 1
+    assert heard[0.06] == 2000
+    assert limit.limit(now + 1.0) > 0.2
+
+
+def test_what_every_request_looks_at_is_at_most_so_much_and_the_limit_is_what_was_learnt():
+    limit = LearntLimit(most=0.5)
+    assert (limit.stands, limit.limit(0.0)) == (0.5, 1.0)
+    learn(limit, 1.0, 20, 1.0, 2.0)
+    assert limit.limit(2.0) == pytest.approx(4.0)
+    assert limit.stands == 0.5
+    learn(limit, 0.02, 6000, 2.0, 3.0)
+    assert limit.limit(3.0) == limit.stands < 0.5
+
+
 def test_old_answers_fade():
     limit = LearntLimit()
     learn(limit, 2.0, 1000, 0.0, 20.0)

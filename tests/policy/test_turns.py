@@ -38,6 +38,26 @@ def test_turns_are_taken_in_this_order(weights, picks):
     assert sequence(arranged(candidates), candidates, len(picks)) == picks
 
 
+def test_the_quick_way_takes_the_turns_of_the_other_and_leaves_those_of_weights_to_it():
+    candidates = fakes(1, 1, 1)
+    picker = arranged(candidates)
+    a, b, c = candidates
+    assert [picker.next_one(), picker.pick(None, (), 0.0), picker.next_one(), picker.next_one()] == [
+        a,
+        b,
+        c,
+        a,
+    ]
+    assert picker.pick(None, (b,), 0.0) is c  # b was passed over, and is next
+    assert [picker.next_one() for _ in range(4)] == [b, a, c, b]
+    picker.arrange([a, c])
+    assert [picker.next_one() for _ in range(3)] == [a, c, a]
+    b.weight = 2
+    picker.arrange(candidates)
+    assert picker.next_one() is None
+    assert arranged([]).next_one() is None
+
+
 @pytest.mark.parametrize(
     "weights", [(1, 1), (5, 1, 1), (256, 1), (3, 7, 11), (1, 2, 3, 4, 5), (0.1, 1, 1), (256,) * 9 + (1,)]
 )
