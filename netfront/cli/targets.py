@@ -20,7 +20,7 @@ NO_TLS = "datagrams are passed on as they come: udp:// has no TLS"
 def plan_target(word: Word, target: TargetArg, kind: str, flags: ServeFlags, faults: Faults) -> TargetPlan:
     """Make the plan of one backend; an option that its kind does not heed is a fault."""
     is_service = target.endpoint.scheme.startswith("srv")
-    if is_service and target.has_port and target.endpoint.port in (80, 443):
+    if is_service and target.has_port:
         faults.add(
             word,
             "a service has its ports in DNS",
@@ -102,8 +102,6 @@ def _dialled(word: Word, endpoint: Endpoint, kind: str, faults: Faults) -> Endpo
         faults.add(word, why, f"a target is {forms[kind]}", word=word)
         spoken = plain
     if is_service:
-        if endpoint.port not in (0, 80, 443):
-            faults.add(word, "a service has its ports in DNS", f"write {scheme}://{endpoint.host}", word=word)
         return replace(endpoint, scheme=spoken or plain, port=0)
     if kind == "http" and endpoint.is_demo:
         return endpoint

@@ -444,7 +444,7 @@ class Login:
         return cookies
 
     def _cookie(self, request: Request, name: bytes, value: bytes, age: int) -> Field:
-        is_secure = _scheme(request) == b"https"
+        is_secure = request.public[0] == b"https"
         row = field(
             b"Set-Cookie",
             b"%bnetfront-%b%b=%b; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%b"
@@ -462,7 +462,7 @@ class Login:
 
     def _values(self, request: Request) -> dict[bytes, bytes]:
         """Give our cookies of a request, by what follows our name."""
-        ours = (b"__Host-" if _scheme(request) == b"https" else b"") + b"netfront-" + self.rules.name
+        ours = (b"__Host-" if request.public[0] == b"https" else b"") + b"netfront-" + self.rules.name
         found: dict[bytes, bytes] = {}
         for name, value in cookie_pairs(request.fields):
             if name.startswith(ours):
@@ -598,17 +598,11 @@ def _navigates(request: Request) -> bool:
     )
 
 
-def _scheme(request: Request) -> bytes:
-    """Give the scheme that the client sees: what is told the backend of it comes from proxies that are trusted."""
-    told = request.fields.get(b"x-forwarded-proto")
-    return told if told in (b"http", b"https") else request.scheme
-
-
 def _base(request: Request) -> str:
     """Give the scheme and authority that the client sees. Raises BadMessage: there is none."""
-    authority = request.fields.get(b"x-forwarded-host") or request.authority
+    scheme, authority = request.public
     parse_authority(authority)
-    return f"{_scheme(request).decode()}://{authority.decode('latin-1')}"
+    return f"{scheme.decode()}://{authority.decode('latin-1')}"
 
 
 def _redirect(location: str, cookies: Sequence[Field]) -> Response:

@@ -11,6 +11,7 @@ import math
 from typing import cast
 
 from netfront.errors import AnswerTooLong, BackendError, Overdue
+from netfront.http.client import LATE
 from netfront.http.message import Answer, Body, Client, Exchange, Handler, Request
 from netfront.net.lane import Deadline, Signal, clock, deadline
 from netfront.net.stream import Facts
@@ -110,7 +111,7 @@ async def collect(handler: Handler, request: Request, *, most: int, until: float
             raise AnswerTooLong(most)
         return Answer(response.status, response.fields, whole)
     except Overdue as error:
-        raise BackendError("head", retry_safe=False, why="no answer in time", timed_out=True) from error
+        raise BackendError("head", retry_safe=False, why=LATE, timed_out=True) from error
     finally:
         own.at, own.which = before
         if response is not None and not isinstance(response.body, bytes):

@@ -30,10 +30,11 @@ from netfront.wire.framing import (
 )
 from netfront.wire.head import ResponseHead, ResponseHeads
 
-__all__ = ["BackendConnection", "Patience", "ResponseBody"]
+__all__ = ["LATE", "BackendConnection", "Patience", "ResponseBody"]
 
 _MOST_INTERIM = 32
-_LATE = "no answer in time"
+LATE = "no answer in time"
+"""What is wrong with a backend that is too slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ class BackendConnection:
             if error.which != "answer":
                 raise
             retry_safe = request.method in IDEMPOTENT and not interim
-            raise BackendError("head", retry_safe=retry_safe, why=_LATE, timed_out=True) from error
+            raise BackendError("head", retry_safe=retry_safe, why=LATE, timed_out=True) from error
         except BaseException:
             self._break_off(request)
             raise
@@ -294,7 +295,7 @@ class BackendConnection:
             if got is readable:
                 return
             if got is None and clock() >= until:
-                raise BackendError(stage, retry_safe=retry_safe, why=_LATE, timed_out=True)
+                raise BackendError(stage, retry_safe=retry_safe, why=LATE, timed_out=True)
             if got is client.gone and client.has_left():
                 raise ClientGone
 

@@ -96,6 +96,23 @@ def test_a_browser_logs_in_and_comes_back_to_the_page_it_asked_for(method):
         assert browser.get(front.url, fields=script)[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("more", "back", "cookie"),
+    [
+        (("--trust-proxy", "127.0.0.1"), "https://www.example.test/-/oidc/callback", "__Host-netfront-"),
+        ((), "http://{place}/-/oidc/callback", "netfront-"),
+    ],
+)
+def test_where_a_login_comes_back_to_is_what_a_trusted_proxy_says_and_nobody_else(more, back, cookie):
+    told = {"X-Forwarded-Proto": "https, http", "X-Forwarded-Host": "www.example.test, inner.test"}
+    with guarded(*more) as (_, _, front):
+        status, fields, _ = Browser().get(front.url, fields={**PAGE, **told})
+        asked = dict(parse_qsl(urlsplit(fields["Location"]).query))
+        assert (status, asked["redirect_uri"]) == (302, back.format(place=urlsplit(front.url).netloc))
+        assert fields["Set-Cookie"].startswith(cookie)
+        assert ("; Secure" in fields["Set-Cookie"]) is (more != ())
+
+
 def test_scripts_get_401_and_no_login_page():
     with guarded() as (_, behind, front):
         for method, fields in (

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
-from netfront.cli.gate.unguarded import place_of
+from netfront.cli.gate.unguarded import asks_who, place_of
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.scoped import Policy
 from netfront.cli.tables import table_of
@@ -40,7 +40,9 @@ class _Lead(NamedTuple):
 
 def open_ways(plan: ServePlan) -> list[str]:
     """Tell of each such way in a line."""
-    guards = [rule for rule in plan.rules if _says_who(rule)]
+    gates = [(rule, rule.apply(Settings()).gate) for rule in plan.rules]
+    public = {rule for rule, gate in gates if gate.public}
+    guards = [rule for rule, gate in gates if asks_who(gate) or gate.public]
     if not guards:
         return []
     routes = [route for route in plan.routes if route.kind == "http"]
@@ -58,7 +60,7 @@ def open_ways(plan: ServePlan) -> list[str]:
         for leads in by_place.values()
         if len(leads) > 1
         for rule in guards
-        if rule.scope is not None and not rule.apply(Settings()).gate.public
+        if rule.scope is not None and rule not in public
         for guarded in leads
         if rule.scope.meets(guarded.route.scope)
         for way in leads
@@ -112,12 +114,6 @@ def _serves(table: _Table, route: RoutePlan, scope: Scope) -> bool:
     served: Sequence[Served[tuple[RoutePlan, Settings]]] = [*others, found.value]
     reached = [one.at(method, host, (path,)) for one in served if one.handler is not None]
     return any(there is route and settings.gate.rewrite is None for there, settings in reached)
-
-
-def _says_who(rule: Policy) -> bool:
-    """Tell whether a rule says who may come in; limits do not."""
-    gate = rule.apply(Settings()).gate
-    return bool(gate.auth or gate.rules or gate.public)
 
 
 def _base(text: str) -> _Path:

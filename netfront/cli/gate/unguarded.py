@@ -14,7 +14,7 @@ from netfront.cli.scoped import Policy
 from netfront.endpoint import is_loopback_name
 from netfront.policy.scope import Scope
 
-__all__ = ["check_unguarded", "place_of"]
+__all__ = ["asks_who", "check_unguarded", "place_of"]
 
 _ELSEWHERE = "serve that {kind}:// by another netfront, if it is to be open"
 
@@ -28,7 +28,7 @@ def check_unguarded(
         return
     read = [route.scope for route in routes if route.kind == "http"]
     for policy in policies:
-        if not _admits_some(policy.apply(Settings()).gate):
+        if not asks_who(policy.apply(Settings()).gate):
             continue
         if policy.scope is None:
             why = f"it cannot guard {blind[0].kind}://, whose bytes nobody reads"
@@ -44,7 +44,7 @@ def _check_places(routes: Sequence[RoutePlan], pools: Iterable[PoolPlan], faults
     targets = {pool.name: pool.targets for pool in pools}
     guarded: dict[object, RoutePlan] = {}
     for route, gate in gates_as_written(routes):
-        if _admits_some(gate):
+        if asks_who(gate):
             for target in targets.get(route.pool or "", ()):
                 guarded.setdefault(place_of(target), route)
     for target in (one for route in routes if route.kind == "tcp" for one in targets[route.pool or ""]):
@@ -54,7 +54,7 @@ def _check_places(routes: Sequence[RoutePlan], pools: Iterable[PoolPlan], faults
             faults.add(target.label, why, _ELSEWHERE.format(kind="tcp"))
 
 
-def _admits_some(gate: GatePlan) -> bool:
+def asks_who(gate: GatePlan) -> bool:
     """Tell whether it asks who comes. Limits do not count: they are of requests, and say so."""
     return bool(gate.auth or gate.rules)
 
