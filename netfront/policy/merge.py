@@ -55,11 +55,7 @@ def merge(parts: Iterable[tuple[str | None, Piece]]) -> tuple[bytes, list[str]]:
 
 def tells(sections: Iterable[Fields]) -> bool:
     """Tell whether any of the answers says something of caching, or sets a cookie: mostly none does."""
-    for section in sections:
-        for row in section.rows:
-            if row.name in _TELLING:
-                return True
-    return False
+    return any(section.has_any(_TELLING) for section in sections)
 
 
 def strictest(sections: Sequence[Fields]) -> bytes:

@@ -178,11 +178,12 @@ class Edit:
 class Layout:
     """Which parts of a head of known shape make up a section: (place among the parts, a row like the one there)."""
 
-    __slots__ = ("_found", "_narrowed", "kinds", "places", "take")
+    __slots__ = ("_found", "_narrowed", "kinds", "names", "places", "take")
 
     def __init__(self, places: Sequence[tuple[int, Field]]) -> None:
         self.places = places
         self.kinds = _kinds([row for _, row in places])
+        self.names = frozenset([row.name for _, row in places])
         self.take: Callable[[tuple[bytes, ...]], Iterable[bytes]]
         if len(places) > 1:
             self.take = itemgetter(*[at for at, _ in places])
@@ -306,6 +307,15 @@ class Fields:
             if row.name == name:
                 values.append(row.value)
         return values
+
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Tell whether there is a field of any of these names (lower case); takes nothing apart."""
+        rows = self._rows
+        if rows is None:
+            if not names.isdisjoint(self._layout.names):
+                return True
+            rows = self._added
+        return any(row.name in names for row in rows)
 
     def plus(self, *added: Field) -> "Fields":
         """Give the section with these fields at its end."""

@@ -25,6 +25,8 @@ def test_what_is_asked_for_is_found_without_taking_it_apart(pairs, added):
         for name in (b"a", b"authorization", b"x-key", b"cookie", b"none"):
             assert section.get(name) == plain.get(name)
             assert section.get_all(name) == plain.get_all(name)
+            assert section.has_any(frozenset({name})) is (plain.get(name) is not None)
+        assert section.has_any(frozenset({b"a", b"none"})) is plain.has_any(frozenset({b"a", b"none"}))
     assert section._rows is None  # reading it has not made it dear
     assert [(row.name, row.value) for row in section] == [(row.name, row.value) for row in plain]
     assert section.get(b"a") == plain.get(b"a")
@@ -36,6 +38,7 @@ def test_so_is_what_an_edit_leaves(pairs, added, name):
     section, plain = laid_out(pairs, added).edited(edit), Fields.of(*pairs, *added).edited(edit)
     for asked in (b"a", b"authorization", b"x-key", b"cookie", b"x-new"):
         assert section.get_all(asked) == plain.get_all(asked)
+        assert section.has_any(frozenset({asked})) is plain.has_any(frozenset({asked}))
     assert section.rendered == plain.rendered
 
 
