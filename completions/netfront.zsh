@@ -37,8 +37,8 @@ _netfront_trust() {
 
 _netfront_gateway() {
     _arguments -s -S \
-        '*--listen=[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
-        '*-l+[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
+        '*--listen=[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that, in balance and gateway (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
+        '*-l+[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that, in balance and gateway (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
         '--redirect-http=[listen here too, and send clients on to the first https\:// listener]:value: ' \
         '--accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
         '--no-accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
@@ -143,7 +143,7 @@ _netfront_gateway() {
         '*--compose-each=[of a part for each item, requests at once (default 16)]:value: ' \
         '*--compose-status=[pass\: a part'\''s own 4xx becomes the answer'\''s]:value: ' \
         '*--compose-timeout=[for all parts together (default 30s)]:value: ' \
-        '*--compose-part=[most bytes of a part (default 8MiB)]:value: ' \
+        '*--compose-part=[most bytes of a part, all items of a name\[\] together (default 8MiB)]:value: ' \
         '*--compose-cookie=[let this cookie of a part through to the client]:value: ' \
         '--server-timing[tell what each part took in Server-Timing]' \
         '--no-server-timing[tell what each part took in Server-Timing]' \
@@ -158,8 +158,8 @@ _netfront_gateway() {
 
 _netfront_proxy() {
     _arguments -s -S \
-        '*--listen=[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
-        '*-l+[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
+        '*--listen=[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that, in balance and gateway (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
+        '*-l+[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that, in balance and gateway (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
         '--redirect-http=[listen here too, and send clients on to the first https\:// listener]:value: ' \
         '--accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
         '--no-accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
@@ -243,8 +243,8 @@ _netfront_proxy() {
 
 _netfront_balance() {
     _arguments -s -S \
-        '*--listen=[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
-        '*-l+[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
+        '*--listen=[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that, in balance and gateway (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
+        '*-l+[where to listen; again for more places. No host is loopback, * every address, port 0 any free one; tcp\:// and udp\:// pass bytes on, tls\:// ends TLS before that, in balance and gateway (default https\://localhost\:8443; of balance http\://localhost\:8080)]:value: ' \
         '--redirect-http=[listen here too, and send clients on to the first https\:// listener]:value: ' \
         '--accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \
         '--no-accept-proxy[connections of --trust-proxy peers begin with a PROXY line, v1 or v2]' \

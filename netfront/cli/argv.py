@@ -25,6 +25,9 @@ _OTHERS = {
     "--backend": "--to", "--target": "--to", "--algorithm": "--lb", "--balance": "--lb", "--policy": "--lb",
 }  # fmt: skip
 """What other tools call a flag of ours, where the likeness of the words would lead elsewhere."""
+_FLAG_WITHIN = re.compile(r"(?<=\s)(--?[A-Za-z][A-Za-z-]*)(?=[\s=]|$)")
+_QUOTED = re.compile(r"'[^']*'")
+"""In double quotes may stand what is meant so, as in --health-body."""
 _SEPARATOR = re.compile(r"[ \t=]")
 
 
@@ -172,8 +175,14 @@ class _Splitter:
                 self._fault(argument, argument, "a file names no other file")
             elif argument.startswith("-"):
                 self._line(argument)
+            elif (more := self._flag_within(argument)) is not None:
+                self._fault(argument, argument, "a line is one argument", f"give {more} a line of its own")
             elif argument:
                 self.parsed.words.append(argument)
+
+    def _flag_within(self, line: str) -> str | None:
+        """Find a flag that stands behind something else on a line."""
+        return next((flag for flag in _FLAG_WITHIN.findall(line) if flag in self._flags), None)
 
     def _line(self, line: Word) -> None:
         """A flag in a file: all after the first space or "=" is its value."""
@@ -181,6 +190,10 @@ class _Splitter:
         match = _SEPARATOR.search(line)
         if match:
             opt, separator, value = line.part(line[: match.start()]), "=", line[match.end() :].lstrip()
+        if _QUOTED.fullmatch(value):
+            why = "a line is taken as it stands, and needs no quotes"
+            self._fault(line, line, why, f"write {opt} {value[1:-1]}")
+            return
         self._flag(line.part(f"{opt}{separator}{value}"), deque())
 
     def _flag(self, word: Word, rest: deque[Word]) -> None:

@@ -65,8 +65,8 @@ Listen = Annotated[
         "--listen -l",
         LISTENING,
         "where to listen; again for more places. No host is loopback, * every address, port 0 any free one; "
-        "tcp:// and udp:// pass bytes on, tls:// ends TLS before that (default https://localhost:8443; of "
-        "balance http://localhost:8080)",
+        "tcp:// and udp:// pass bytes on, tls:// ends TLS before that, in balance and gateway (default "
+        "https://localhost:8443; of balance http://localhost:8080)",
         "ADDRESS",
     ),
 ]

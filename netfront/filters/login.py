@@ -331,9 +331,6 @@ class Login:
             given = claims.get("nonce")
             if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
                 raise TokenRefused("its nonce is another")
-            party = claims.get("azp")
-            if party is not None and party != self.rules.client_id:
-                raise TokenRefused("made for another party")
         except TokenRefused as error:
             raise Refusal(403, f"login: bad id token: {error.why}") from error
         except _DOWN as error:
@@ -403,7 +400,15 @@ class Login:
         if not isinstance(token, str) or not token.isascii():
             raise TokenRefused("there is none")
         found = self._verify(token.encode(), client)
-        return (found if isinstance(found, Identity) else await found).claims
+        claims = (found if isinstance(found, Identity) else await found).claims
+        party, audience = claims.get("azp"), claims.get("aud")
+        if party is None and isinstance(audience, list) and set(audience) != {self.rules.client_id}:
+            raise TokenRefused(
+                "for several, and it does not say who asked for it"
+            )  # OpenID Connect Core §3.1.3.7
+        if party is not None and party != self.rules.client_id:
+            raise TokenRefused("made for another party")
+        return claims
 
     def _session(
         self, claims: Mapping[str, object], tokens: Mapping[str, object], before: _Session | None
@@ -546,6 +551,7 @@ def login_pages(logins: Sequence[tuple[Callable[[bytes], bool], Login]]) -> Filt
                 host = parse_authority(request.authority)[0].removesuffix(b".") if request.authority else b""
                 mine = [login for is_for, login in logins if is_for(host)]
                 if mine:
+                    request.exchange.target = path  # what follows it is a code, which no log is to hold
                     return await (_come_back(request, mine) if path == CALLBACK else _leave(request, mine))
             response = await then(request)
             if request.cookies:

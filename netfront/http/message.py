@@ -206,7 +206,8 @@ class Request:
     Args:
         authority: of Host or the absolute-form target, as it came (case and port kept), already validated.
         fields: the end-to-end fields without Host.
-        forwarded: the X-Forwarded-*, X-Real-IP and Forwarded lines as they came; dropped unless trusted.
+        forwarded: the X-Forwarded-*, X-Real-IP and Forwarded lines as they came. Anybody's words: to be believed only
+            behind the filter `forwarded`, which leaves those of trusted proxies alone.
         upgrade: the protocol asked for, when Connection named Upgrade; h2c is gone.
         expects_continue: the client waits for a 100 before it sends its body.
         is_framed: it says how long its body is, be that 0.
@@ -217,8 +218,7 @@ class Request:
     `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
     one has, and is not counted under them again. `depth` is of how many compositions, one in another, it is a part.
     `hides` is what no backend sees of a part: the credentials that the whole was asked for. `cors` is for the filter of
-    that name. `cookies` are lines of Set-Cookie that authentication has
-    the client keep.
+    that name. `cookies` are lines of Set-Cookie that authentication has the client keep.
     """
 
     __slots__ = (

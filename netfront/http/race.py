@@ -113,7 +113,7 @@ class Race:
         readable: Signal,
         hedge: Hedge | None,
         late: float,
-        patience: float = math.inf,
+        patience: float,
     ) -> None:
         self._request = request
         self._lease = lease

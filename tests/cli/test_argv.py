@@ -135,10 +135,22 @@ def test_word_of_a_file_knows_its_place_and_its_folder():
         ("--listen", "f:1: --listen: it needs a value"),
         ("3000\n--cert x\0\0", "f:2: a line: it holds a control character\n  the file may be half written"),
         ("--quiet yes", "f:1: --quiet=yes: a switch takes no value\n  write --quiet alone"),
+        (
+            "--cert 'site.pem'",
+            "f:1: --cert 'site.pem': a line is taken as it stands, and needs no quotes\n  write --cert site.pem",
+        ),
+        ("/a=:1 --quiet", "f:1: /a=:1 --quiet: a line is one argument\n  give --quiet a line of its own"),
     ],
 )
 def test_fault_in_a_file_is_told_with_its_line(text, message):
     assert [str(fault) for fault in split("@f", files={"f": text}).faults] == [message]
+
+
+def test_what_only_looks_like_quotes_or_a_flag_is_a_value():
+    text = """--cert "ok"\n--cert 'a' 'b'\n--cert x --quiet\nGET /a --no-such=:1\n"""
+    parsed = split("@f", files={"f": text})
+    assert parsed.faults == []
+    assert (parsed.values, parsed.words) == ({"cert": "x --quiet"}, ["GET /a --no-such=:1"])
 
 
 def test_missing_file_is_told():

@@ -156,7 +156,6 @@ def test_routes_of_a_listener_come_first_and_belong_to_it_alone():
         ("3000+host=target", None, "localhost:3000"),
         ("3000+host=a.test", False, "a.test"),
         ("unix:/x", True, "localhost"),
-        ("demo:", True, None),
         ("demo:+host=a.test", None, "a.test"),
     ],
 )

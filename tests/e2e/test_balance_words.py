@@ -212,6 +212,12 @@ REFUSED = [
     (("127.0.0.1:3001+all",), "127.0.0.1:3001+all: +all has no effect\n"),
     (("/a=:3001", "--lb", "/b: least"), "--lb '/b: least': its scope meets no route\n  the routes are /a"),
     ((":3001", "--hedge", "p95"), "--hedge: it has no effect\n  / has one backend alone"),
+    (("demo:", "--change-host-header"), "--change-host-header: it has no effect\n  demo: has no name"),
+    (("demo:", "--no-change-host-header"), "--no-change-host-header: it has no effect\n  demo: has no name"),
+    (
+        ("https://a.test+sni=b.test", "--backend-name", "c.test"),
+        "--backend-name: it has no effect\n  every target has a +sni of its own",
+    ),
     ((":3001", "--retry-on", "503"), "--retry-on: it has no effect\n  / has one backend alone"),
     ((":3001", "--retry-on", "reset"), "--retry-on: it has no effect\n"),
     ((":3001", "--retry-body", "1M"), "--retry-body: it has no effect\n"),

@@ -372,6 +372,8 @@ def test_flags_that_nothing_heeds_are_refused():
     assert refused.stderr.count("there is no --compose") == 2
     refused = run("gateway", "/users=:3001", "--compose", "/h = a:/users", "--compose-each", "/users: 3")
     assert "nothing is composed there" in refused.stderr
+    refused = run("gateway", "/users=:3001", "--compose", "/h = a:/users", "--compose-each", "3")
+    assert "--compose-each: it has no effect\n  no part is asked for each item" in refused.stderr
 
 
 def test_a_clash_that_can_be_seen_is_told_at_start(shop):

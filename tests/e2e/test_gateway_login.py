@@ -113,6 +113,15 @@ def test_where_a_login_comes_back_to_is_what_a_trusted_proxy_says_and_nobody_els
         assert ("; Secure" in fields["Set-Cookie"]) is (more != ())
 
 
+def test_no_log_holds_the_code_of_a_login(tmp_path):
+    log = tmp_path / "log"
+    with guarded("--access-log", str(log)) as (_, _, front):
+        assert Browser().go(front.url)[1] == 200
+        until(lambda: log.read_text().count("GET / ") == 2)
+        assert '"GET /-/oidc/callback HTTP/1.1" 302' in log.read_text()
+        assert "code" not in log.read_text() + front.stderr
+
+
 def test_scripts_get_401_and_no_login_page():
     with guarded() as (_, behind, front):
         for method, fields in (
@@ -149,6 +158,7 @@ def test_what_comes_back_must_be_what_was_sent():
             {"iss": "x"},
             {"exp": 1},
             {"azp": "else"},
+            {"aud": ["web", "else"]},
         ):
             ident.spoilt = spoilt
             assert Browser().go(front.url)[1] == 403, spoilt

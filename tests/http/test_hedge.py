@@ -423,6 +423,19 @@ def test_where_the_first_cannot_answer_the_second_is_waited_for(rig):
     assert rig.is_clean()
 
 
+def do_no_better(rig, other, how, lateness):
+    """Have the second try fare so, where the first could not answer."""
+    if how == "fails":
+        other.break_off()
+    elif how == "cannot answer either":
+        other.feed(UNWELL.replace(b"503", b"502"))
+    elif how == "is late":
+        rig.go_on(lateness)
+    else:
+        rig.client.leave()
+    rig.go_on()
+
+
 @pytest.mark.parametrize("how", ["fails", "cannot answer either", "is late", "client leaves"])
 def test_where_the_first_cannot_answer_and_the_second_does_no_better_that_is_the_answer(how):
     with Steps() as steps:
@@ -430,15 +443,7 @@ def test_where_the_first_cannot_answer_and_the_second_does_no_better_that_is_the
         one, other, *_ = late(rig)
         one.feed(UNWELL)
         rig.go_on()
-        if how == "fails":
-            other.break_off()
-        elif how == "cannot answer either":
-            other.feed(UNWELL.replace(b"503", b"502"))
-        elif how == "is late":
-            rig.go_on(10.0)
-        else:
-            rig.client.leave()
-        rig.go_on()
+        do_no_better(rig, other, how, 10.0)
         if how == "client leaves":
             assert isinstance(rig.main.error, ClientGone)
         else:
@@ -451,13 +456,7 @@ def test_where_the_first_cannot_answer_and_the_second_does_no_better_the_third_i
     one, other, *_ = late(rig)
     one.feed(UNWELL)
     rig.go_on()
-    if how == "fails":
-        other.break_off()
-    elif how == "cannot answer either":
-        other.feed(UNWELL.replace(b"503", b"502"))
-    else:
-        rig.go_on(1.0)
-    rig.go_on()
+    do_no_better(rig, other, how, 1.0)
     [third] = [stream for stream in rig.streams if stream not in (one, other)]
     third.feed(OK % b"tri")
     rig.go_on()

@@ -91,6 +91,10 @@ def check_compositions(
             if getattr(flags, name):
                 faults.add(flag_of(name), "it has no effect", "there is no --compose")
         return
+    if flags.compose_each and not any(part.is_each for one in composed for part in _composition(one).parts):
+        faults.add(
+            "--compose-each", "it has no effect", "no part is asked for each item: name[]:/path/{other[].id}"
+        )
     own = tuple(flag_of(name) for name in _SETTINGS)
     for policy in policies:
         scope = policy.scope

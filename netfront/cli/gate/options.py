@@ -253,7 +253,7 @@ ComposePart = Annotated[
     flag(
         "--compose-part",
         COMPOSING,
-        f"most bytes of a part (default {render_size(USUAL.most_part)})",
+        f"most bytes of a part, all items of a name[] together (default {render_size(USUAL.most_part)})",
         "[SCOPE: ]SIZE",
     ),
 ]
