@@ -12,7 +12,9 @@ A circuit, in two states:
     closed    requests ask; any error, or the first that has waited in vain, opens it, and all others that wait are
               let go at once
     open      requests ask nobody and go by `down`. The task waits for the call that is under way a while longer, and
-              then connects again, soon and each second at most; the first answer closes it
+              then connects again, soon and each second at most; the first answer that a request would have waited for
+              closes it. One that is late is asked again at once, as it may have been a moment's pause, and then each
+              second: a server that is slow for good holds up nobody
 
 What the server said last of a key is noted in our own counters, so that counting by ourselves goes on from there. A
 silent server is found without requests too: where none has come for `_QUIET`, it is pinged.
@@ -186,10 +188,10 @@ class SharedCounters:
             try:
                 with trio.CancelScope(deadline=trio.current_time() + _CONNECT) as connecting:
                     async with self._open() as ask:
-                        await ask([], [])
+                        await ask([], [])  # has the script loaded: two round trips
                         connecting.deadline = math.inf
-                        self._close()
                         pause = _FIRST_PAUSE
+                        self._wanted.set()
                         await self._answer(ask)
                 if connecting.cancelled_caught:
                     self._fail(_why(trio.TooSlowError()))
@@ -209,6 +211,7 @@ class SharedCounters:
             if self._asked:
                 self._wanted.set()
             keys = [_TAG + key for one in batch for key in one.keys]
+            began = trio.current_time()
             try:
                 with trio.fail_after(_CALL):
                     said = await ask(keys, _arguments(batch))
@@ -216,7 +219,12 @@ class SharedCounters:
                 self._fail(_why(error))  # at once: to leave the connection may take a while
                 raise
             if not self.is_closed:
-                self._close()
+                if trio.current_time() - began < _PATIENCE:
+                    self._close()
+                elif batch:
+                    self._wanted.set()
+                else:
+                    self._fail(_why(trio.TooSlowError()))
             at = 0
             for one in batch:
                 end = at + 1 + len(one.keys)

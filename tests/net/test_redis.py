@@ -105,6 +105,34 @@ async def test_a_short_pause_costs_no_connection_and_no_word(autojump_clock):
         assert (shared.is_closed, told) == (True, [])
 
 
+@pytest.mark.parametrize("delay", [0.045, 0.1, 0.28, 0.4])
+async def test_a_server_that_is_slow_for_good_holds_up_one_request_and_is_told_of_once(autojump_clock, delay):
+    server = Server()
+    async with sharing(server) as (shared, told):
+        server.delay = delay
+        waits = []
+        for _ in range(100):
+            began = trio.current_time()
+            await spend(shared, "a", rate=Rate(0.1, 1000))
+            waits.append(trio.current_time() - began)
+            await trio.sleep(0.1)
+        assert [round(wait, 3) for wait in waits if wait] == [0.044]
+        assert told == ["redis: it does not answer in time; each process counts by itself"]
+        server.delay = 0.0
+        await trio.sleep(3)
+        assert told[1:] == ["redis: it answers again, limits are shared"]
+        assert shared.is_closed
+
+
+async def test_one_that_is_slow_from_the_start_is_told_of_too(autojump_clock):
+    server = Server()
+    server.delay = 0.1
+    async with sharing(server) as (shared, told):
+        assert (await spend(shared, "a")).admitted
+        await trio.sleep(10)
+        assert told == ["redis: it does not answer in time; each process counts by itself"]
+
+
 @pytest.mark.parametrize("down", ["local", "allow", "refuse"])
 async def test_while_it_is_down_requests_go_by_what_was_said(autojump_clock, down):
     server = Server()
