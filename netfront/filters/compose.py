@@ -24,7 +24,7 @@ from urllib.parse import quote
 import msgspec
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
-from netfront.http.message import Answer, Client, Handler, Request, Response
+from netfront.http.message import Allowance, Answer, Client, Handler, Request, Response
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.compose import Part
 from netfront.policy.merge import Piece, cookies_of, merge, strictest, tells, varying
@@ -52,6 +52,9 @@ too (RFC 8259 §8.2), which is looked at again."""
 DEEPEST = 4
 """Compositions within one another: what is deeper is a circle that could not be seen at start."""
 _MOST_ITEMS = 100
+_MOST_ASKED = 3_200
+"""Requests that may come of one, those of compositions within it too: what 32 parts for each of 100 items make. Where
+a path that a client names leads to another composition, each level would multiply them."""
 _MOST_CLASHES = 20
 _ENTITY_TAG = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -156,6 +159,8 @@ def compose(parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: Com
     )
 
     async def handle(request: Request) -> Response:
+        if request.allowance is None:
+            request.allowance = Allowance(_MOST_ASKED)
         if request.depth >= DEEPEST:
             raise Refusal(508, "compositions that are parts of one another in a circle")
         try:
@@ -258,7 +263,10 @@ class _Run:
             elif client.has_left():
                 raise ClientGone
         if self._error is not None:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                self._error = None
 
     def stop(self) -> None:
         """End what is still out."""
@@ -355,7 +363,7 @@ class _Run:
             value = await (self._have_each(at) if part.is_each else self._have_one(at, None))
         except PartFault as fault:
             self._took[at] = clock() - began
-            self._faults[at] = fault
+            self._faults[at] = _kept(fault)
             self._clients[at].stop()
             if not part.is_optional:
                 if self._failed is None:
@@ -408,9 +416,9 @@ class _Run:
             index = 0
             try:
                 for index in indices:
-                    values[index] = value = await self._have_one(at, (items[index],))
                     if faults:
                         return
+                    values[index] = value = await self._have_one(at, (items[index],))
                     left -= len(value.piece) if isinstance(value.piece, bytes) else 0
                     if left < 0:
                         raise PartFault(502, f"its items have more than {most} bytes together")
@@ -424,6 +432,8 @@ class _Run:
                     ended.set()
 
         for _ in range(working):
+            if faults:
+                break  # the first was refused at once: the others are not to be asked for
             self._begin(at, work)
         await first(ended)
         if faults:
@@ -437,6 +447,11 @@ class _Run:
         """Ask for a part once. Raises PartFault."""
         plan = self._plan
         part = plan.parts[at]
+        allowance = self._request.allowance
+        assert allowance is not None
+        if not allowance.left:
+            raise PartFault(502, f"more than {_MOST_ASKED:,} requests would come of one")
+        allowance.left -= 1
 
         def value_of(reference: Reference) -> object:
             if item is not None and reference.inner is not None:
@@ -488,6 +503,12 @@ async def _receive(request: Request, most: int) -> bytes:
     while data := await body.receive_some():
         pieces.append(data)
     return b"".join(pieces)
+
+
+def _kept(fault: PartFault) -> PartFault:
+    """Have a fault that is kept forget where it was raised: the frames there hold the parts, and the fault them."""
+    fault.__traceback__ = fault.__cause__ = fault.__context__ = None
+    return fault
 
 
 def _unanswered(part: Part, error: Exception) -> PartFault:

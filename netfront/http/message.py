@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from netfront.wire.target import Target
 
 __all__ = [
+    "Allowance",
     "Answer",
     "Answered",
     "AnsweringBody",
@@ -200,6 +201,15 @@ class Exchange:
 _SCHEMES = {b"https": b"https", b"wss": b"https", b"http": b"http", b"ws": b"http"}
 
 
+class Allowance:
+    """How many requests may still come of one that is composed of others."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
 class Request:
     """One request, as far as possible as it came. A filter writes only the slot it owns.
 
@@ -216,12 +226,14 @@ class Request:
     `lines` and `answer_lines` are field lines that are others each time, such as an id: written behind the fields of
     the request and of whatever answer it gets. To edit a section costs more, as what was remembered of it is lost.
     `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
-    one has, and is not counted under them again. `depth` is of how many compositions, one in another, it is a part.
+    one has, and is not counted under them again. `depth` is of how many compositions, one in another, it is a part, and
+    `allowance` is what all of them may still ask for.
     `hides` is what no backend sees of a part: the credentials that the whole was asked for. `cors` is for the filter of
     that name. `cookies` are lines of Set-Cookie that authentication has the client keep.
     """
 
     __slots__ = (
+        "allowance",
         "answer_lines",
         "authority",
         "body",
@@ -280,6 +292,7 @@ class Request:
         self.answer_lines = b""
         self.counted: frozenset[bytes] = frozenset()
         self.depth = 0
+        self.allowance: Allowance | None = None
         self.cookies: tuple[Field, ...] = ()
         self.cors: object = None
         self.hides: Edit | None = None

@@ -235,6 +235,11 @@ class _Connection:
                 raise
             try:
                 response = await server.handler(request)
+            except ClientGone:
+                request.exchange.outcome = "the client left"
+                request.exchange.status = 499
+                self._observe(request.exchange)
+                raise  # not within a call: its frame and the error would hold each other, and all that it knows
             except Exception as error:
                 response = self._failed(request, error)
             body = response.body
@@ -269,13 +274,8 @@ class _Connection:
             raise
 
     def _failed(self, request: Request, error: Exception) -> Response:
-        """Deal with a handler that raised: the client left, or the fault is our own."""
+        """Make the answer where a handler raised: what came was none of a request's, or the fault is our own."""
         exchange = request.exchange
-        if isinstance(error, ClientGone):
-            exchange.outcome = "the client left"
-            exchange.status = 499
-            self._observe(exchange)
-            raise error
         if isinstance(error, BadMessage):
             exchange.outcome = error.why
             request.keeps_alive = False

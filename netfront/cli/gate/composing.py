@@ -85,6 +85,7 @@ class Composing:
             request.exchange.id = whole.exchange.id
             request.lines = whole.lines
             request.depth = whole.depth + 1
+            request.allowance = whole.allowance
             request.hides = hides = whole.hides
             if hidden is not None and whole.identity is not None:
                 own = hidden.edit(whole.identity)
