@@ -35,8 +35,11 @@ DEEPEST = 100
 """Levels of arrays and objects in each other. Each takes a turn of the parser's and the renderer's own stack, of which
 Python gives a thousand."""
 MOST_VALUES = 1_000_000
-_LONGEST_WHOLE = 300
+_LONGEST_WHOLE = 40
 """Digits of a whole number that is kept as one: reading and writing it takes quadratic time."""
+_LITTLE = 16384
+"""Bytes of a text in which not even that takes a millisecond."""
+_LONG = re.compile(rb"(?<![0-9])[0-9]{%d}" % (_LONGEST_WHOLE + 1)).search
 _BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(rb"[0-9](?:[.eE]|(?<=-0))|(?<![0-9])[0-9]{%d}" % _LONGEST_WHOLE).search
 """Finds numbers whose text says more than their value; also such text in strings, which costs time and no more."""
@@ -85,7 +88,7 @@ def parse(data: bytes, *, most: int = MOST_VALUES) -> object:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise ValueError("it is not UTF-8") from error
-    if b"-0" not in data:
+    if b"-0" not in data and (len(data) <= _LITTLE or _LONG(data) is None):
         try:
             return _decode(_QUICK, text)
         except _NotJson:
