@@ -32,6 +32,7 @@ from netfront.errors import BadMessage, UsageError, words
 from netfront.filters.access_log import access_log, passage_log
 from netfront.filters.pages import Explanation, error_page
 from netfront.filters.redirect import plain_on_tls
+from netfront.filters.request_key import request_key
 from netfront.filters.router import METHODS
 from netfront.http.attempts import Dialling
 from netfront.http.message import Observer, Response
@@ -117,6 +118,8 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         observers = observers.and_also(figures)
     for line in (*compose_notes(plan), *token_notes(plan)):
         console.note(line)
+    trusted = within(plan.tell.trust_proxy)
+    address_of = request_key("ip", trusted=trusted if plan.tell.trust_proxy else None)
     parts = Parts(
         plan,
         services,
@@ -125,9 +128,9 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         pipes=kept.pipes if kept is not None else Pipes(),
         heads=heads,
         memory=request_memory(),
-        trusted=within(plan.tell.trust_proxy),
+        trusted=trusted,
         outward=outward,
-        logging_in=logging_in(plan, tokens),
+        logging_in=logging_in(plan, tokens, address_of, limiting),
         makers=makers_of(credentials) | token_makers(tokens, outward),
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,

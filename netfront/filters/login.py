@@ -21,6 +21,7 @@ import hmac
 import json
 import logging
 from base64 import b64encode, urlsafe_b64encode
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +32,7 @@ from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Refusal
 from netfront.filters.pages import preferred
-from netfront.http.message import Answer, Answered, Client, Filter, Handler, Request, Response
+from netfront.http.message import Answer, Answered, Client, Filter, Handler, Request, Response, stack
 from netfront.net.lane import Deadline, Signal, first
 from netfront.net.stream import Facts
 from netfront.policy.claims import Identity
@@ -42,9 +43,10 @@ from netfront.wire.cookie import cookie_pairs
 from netfront.wire.fields import COOKIE, Edit, Field, Fields, field
 from netfront.wire.target import parse_authority
 
-__all__ = ["CALLBACK", "LOGOUT", "Login", "LoginMethod", "LoginRules", "login_pages"]
+__all__ = ["CALLBACK", "LOGOUT", "Login", "LoginMethod", "LoginPage", "LoginRules", "login_pages"]
 
 _log = logging.getLogger("netfront")
+_NONE_BEGUN = "login: none is under way with that state, or it took too long"
 CALLBACK, LOGOUT = b"/-/oidc/callback", b"/-/oidc/logout"
 _LOGIN_TIME = 600
 """Seconds that a login may take."""
@@ -60,7 +62,8 @@ _AGAIN = 30.0
 _KEPT = 60.0
 """Seconds for which a renewed session is given to who comes with the old one."""
 _MOST_KEPT = 4096
-_MOST_AT_ONCE = 64
+_MOST_AT_ONCE, _MOST_OF_ONE = 64, 16
+"""Logins that wait for the issuer, and those of one address."""
 _LEAST_LIFE, _USUAL_LIFE, _MOST_LIFE = 60.0, 3600.0, 86_400.0
 """Seconds until a session is renewed: as long as its access token says it lives, within bounds."""
 _PROTOCOL = frozenset(
@@ -297,19 +300,29 @@ class Login:
         request.exchange.outcome = "no session: sent to the issuer"
         return _redirect(location, cookies)
 
-    async def come_back(self, request: Request) -> Response | None:
-        """Answer a browser that comes from the issuer; None where no login of ours is under way with its state."""
-        said = dict(parse_qsl((request.target.query or b"").decode("latin-1"), keep_blank_values=True))
-        name = _login_name(said.get("state", ""))
-        sealed = self._values(request).get(name)
-        if sealed is None:
-            return None
-        value = self._sealer.open(b"login " + self.rules.name, sealed)
+    def has_begun(self, request: Request) -> bool:
+        """Tell whether a login of ours is under way with the state that a browser brings from the issuer."""
+        return self._begun(request, _said(request)) is not None
+
+    def _begun(self, request: Request, said: Mapping[str, str]) -> tuple[str, str, str, str] | None:
+        """Give what was kept of a login: nonce, verifier, whence it came and where it goes back to."""
+        sealed = self._values(request).get(_login_name(said.get("state", "")))
+        value = self._sealer.open(b"login " + self.rules.name, sealed) if sealed is not None else None
         if not isinstance(value, list) or len(value) != 6:
             return None
         state, nonce, verifier, base, back, until = value
         if not hmac.compare_digest(said.get("state", "").encode(), state.encode()) or self._wall() >= until:
             return None
+        return nonce, verifier, base, back
+
+    async def come_back(self, request: Request) -> Response:
+        """Answer a browser that comes from the issuer."""
+        said = _said(request)
+        begun = self._begun(request, said)
+        if begun is None:
+            raise Refusal(400, _NONE_BEGUN)
+        nonce, verifier, base, back = begun
+        name = _login_name(said.get("state", ""))
         metadata = await self._metadata(request)
         if said.get("iss", None if metadata.names_itself else metadata.issuer) != metadata.issuer:
             raise Refusal(403, "login: the answer is of another issuer")
@@ -537,22 +550,67 @@ class LoginMethod:
         return identity
 
 
-def login_pages(logins: Sequence[tuple[Callable[[bytes], bool], Login]]) -> Filter:
+@dataclass(frozen=True, slots=True)
+class LoginPage:
+    """A login whose pages stand on some hosts.
+
+    Args:
+        guards: filters of what holds wherever it is asked for: addresses, and limits on those.
+    """
+
+    login: Login
+    is_for: Callable[[bytes], bool]
+    guards: tuple[Filter | None, ...]
+
+
+def login_pages(pages: Sequence[LoginPage], address_of: Callable[[Request], bytes | None]) -> Filter:
     """Make the filter that answers where logins end and begin, ahead of all routes, and has browsers keep sessions.
 
     Args:
-        logins: by the host that they are for.
+        address_of: tells a client's address: one has a share of the logins that may wait for the issuer.
     """
+    waiting: Counter[bytes] = Counter()
+
+    def coming_back(login: Login) -> Handler:
+        async def come_back(request: Request) -> Response:
+            address = address_of(request) or b""
+            if waiting[address] >= _MOST_OF_ONE:
+                raise Refusal(503, "login: too many of one address at once", [(b"Retry-After", b"5")])
+            waiting[address] += 1
+            try:
+                return await login.come_back(request)
+            finally:
+                waiting[address] -= 1
+                if not waiting[address]:
+                    del waiting[address]
+
+        return come_back
+
+    ends = [stack(*page.guards, then=coming_back(page.login)) for page in pages]
+
+    def end(request: Request, host: bytes) -> Awaitable[Response]:
+        if request.method != b"GET":
+            raise Refusal(405, "a login comes back by GET", [(b"Allow", b"GET")])
+        for page, handler in zip(pages, ends, strict=True):
+            if page.is_for(host) and page.login.has_begun(request):
+                return handler(request)
+        raise Refusal(400, _NONE_BEGUN)
+
+    def leave(request: Request, mine: Sequence[LoginPage]) -> Awaitable[Response]:
+        async def left(request: Request) -> Response:
+            return _leave(request, [page.login for page in mine])
+
+        return stack(*(guard for page in mine for guard in page.guards), then=left)(request)
 
     def around(then: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             path = request.target.path
             if path in (CALLBACK, LOGOUT):
                 host = parse_authority(request.authority)[0].removesuffix(b".") if request.authority else b""
-                mine = [login for is_for, login in logins if is_for(host)]
+                mine = [page for page in pages if page.is_for(host)]
                 if mine:
                     request.exchange.target = path  # what follows it is a code, which no log is to hold
-                    return await (_come_back(request, mine) if path == CALLBACK else _leave(request, mine))
+                    return await (end(request, host) if path == CALLBACK else leave(request, mine))
             response = await then(request)
             if request.cookies:
                 # RFC 9111 §7.3: a Set-Cookie keeps no cache from storing it, and giving the session to others
@@ -565,17 +623,11 @@ def login_pages(logins: Sequence[tuple[Callable[[bytes], bool], Login]]) -> Filt
     return around
 
 
-async def _come_back(request: Request, logins: Sequence[Login]) -> Response:
-    if request.method != b"GET":
-        raise Refusal(405, "a login comes back by GET", [(b"Allow", b"GET")])
-    for login in logins:
-        response = await login.come_back(request)
-        if response is not None:
-            return response
-    raise Refusal(400, "login: none is under way with that state, or it took too long")
+def _said(request: Request) -> dict[str, str]:
+    return dict(parse_qsl((request.target.query or b"").decode("latin-1"), keep_blank_values=True))
 
 
-async def _leave(request: Request, logins: Sequence[Login]) -> Response:
+def _leave(request: Request, logins: Sequence[Login]) -> Response:
     if request.method not in (b"GET", b"POST"):
         raise Refusal(405, "a logout is a GET or a POST", [(b"Allow", b"GET, POST")])
     if request.fields.get(b"sec-fetch-site") == b"cross-site":

@@ -62,16 +62,25 @@ class Browser:
 
 
 @contextmanager
-def guarded(*more, options="", method="client_secret_basic", **environment):
+def guarded(*more, routes=(), options="", method="client_secret_basic", **environment):
     """Run a gateway behind a login; give the issuer, the origin and the gateway.
 
     Args:
+        routes: more of them.
         method: how the issuer has clients say who they are; set before the gateway may read it.
     """
     with issuer() as ident, origin(answering(OK)) as behind:
         ident.auth_method = method
         value = f"/: {ident.url},client-id=web,client-secret=env:SECRET{options}"
-        line = (f"/={behind.url}", "--oidc", value, "--pass-identity", "X-User=sub,X-Groups=groups", *more)
+        line = (
+            f"/={behind.url}",
+            *(f"{route}={behind.url}" for route in routes),
+            "--oidc",
+            value,
+            "--pass-identity",
+            "X-User=sub,X-Groups=groups",
+            *more,
+        )
         with running("gateway", *line, SECRET="s:cret", **environment) as front:
             yield ident, behind, front
 
@@ -111,6 +120,28 @@ def test_where_a_login_comes_back_to_is_what_a_trusted_proxy_says_and_nobody_els
         assert (status, asked["redirect_uri"]) == (302, back.format(place=urlsplit(front.url).netloc))
         assert fields["Set-Cookie"].startswith(cookie)
         assert ("; Secure" in fields["Set-Cookie"]) is (more != ())
+
+
+def test_the_pages_of_a_login_stand_behind_the_addresses_and_limits_of_all_that_it_is_for():
+    for rules in (
+        ("--ip", "/: 10.0.0.0/8"),
+        ("--ip", "/other: 10.0.0.0/8"),
+        ("--limit", "/: 3/h:ip,burst=3"),
+        ("--limit", "/: 3/h:user,burst=3"),
+    ):
+        with guarded(*rules, routes=("/other",)) as (_, _, front):
+            forged = [Browser().get(f"{front.url}/-/oidc/callback?state=x&code=y")[0] for _ in range(4)]
+            assert forged == [400] * 4  # where no login is under way nobody is asked, and nothing counted
+            browser = Browser()
+            status, fields, _ = browser.get(front.url)
+            if status == 403:
+                assert Browser().get(f"{front.url}/-/oidc/logout")[0] == 403
+                continue
+            state = dict(parse_qsl(urlsplit(fields["Location"]).query))["state"]
+            seen = [browser.get(f"{front.url}/-/oidc/callback?code=x&state={state}")[0] for _ in range(5)]
+            is_limited = rules[1].endswith("ip,burst=3")
+            assert seen == ([403, 403, 429, 429, 429] if is_limited else [403] * 5)
+            assert Browser().get(f"{front.url}/-/oidc/logout")[0] == (429 if is_limited else 302)
 
 
 def test_no_log_holds_the_code_of_a_login(tmp_path):

@@ -1,13 +1,15 @@
 """The methods that ask others. What goes by signed tokens is made only where a plan has it: its library takes 75 ms."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from netfront.cli.gate.auth import gates, methods_of
 from netfront.cli.gate.auth_url import AuthUrlPlan
-from netfront.cli.gate.guarding import Makers
+from netfront.cli.gate.guarding import AddressOf, Makers, admission
+from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.oidc import OidcPlan
 from netfront.cli.gate.outward import Outward
+from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import MethodPlan
 from netfront.cli.gate.tokens import JwtPlan
 from netfront.cli.plan import ServePlan
@@ -58,20 +60,36 @@ def token_makers(tokens: "Tokens | None", outward: Outward) -> Makers:
     return makers
 
 
-def logging_in(plan: ServePlan, tokens: "Tokens | None") -> Filter | None:
+def logging_in(
+    plan: ServePlan, tokens: "Tokens | None", address_of: AddressOf, limiting: Limiting
+) -> Filter | None:
     """Make the filter that answers where logins end and begin; None where there are none."""
-    groups = [group for gate in gates(plan.routes) for group in gate.auth]
-    pairs = {
-        (group.scope.host, method): None
-        for group in groups
-        for method in group.methods
-        if isinstance(method, OidcPlan)
-    }
-    if tokens is None or not pairs:
+    asking: dict[tuple[str, OidcPlan], list[GatePlan]] = {}
+    for gate in gates(plan.routes):
+        for group in gate.auth:
+            for method in group.methods:
+                if isinstance(method, OidcPlan):
+                    asking.setdefault((group.scope.host, method), []).append(gate)
+    if tokens is None or not asking:
         return None
-    from netfront.filters.login import login_pages  # and the library that seals
+    from netfront.filters.login import LoginPage, login_pages  # and the library that seals
 
-    return login_pages([(_is_at(host.encode()), tokens.login(method)) for host, method in pairs])
+    pages = []
+    for (host, method), asked in asking.items():
+        held = _of_all(asked)
+        guards = (admission(held, address_of), *limiting.filters(held, address_of, early=True))
+        pages.append(LoginPage(tokens.login(method), _is_at(host.encode()), guards))
+    return login_pages(pages, address_of)
+
+
+def _of_all(asked: Sequence[GatePlan]) -> GatePlan:
+    """Give what holds wherever a login is asked for, of all that may hold before it is known who comes."""
+    first, *others = asked
+    return GatePlan(
+        rules=tuple(rule for rule in first.rules if all(rule in gate.rules for gate in others)),
+        limits=tuple(one for one in first.limits if all(one in gate.limits for gate in others)),
+        seats=tuple(one for one in first.seats if all(one in gate.seats for gate in others)),
+    )
 
 
 def hiding_sessions(plan: ServePlan) -> Filter | None:
