@@ -128,7 +128,7 @@ _netfront_gateway() {
         '*--oidc=[have browsers log in at this issuer\: client-id=NAME, client-secret=SECRET, scope=A|B (default openid|profile|email), session=TIME (default 8h), leeway=, insecure; it sends them back to /-/oidc/callback, and /-/oidc/logout ends a session]:value: ' \
         '--session-key=[seals the sessions of --oidc; of several lines the first seals and all open (default\: one of the data directory)]:secret:_files' \
         '*--mtls=[a client certificate, verified by --client-ca, is demanded here and not elsewhere]:value: ' \
-        '*--auth-url=[ask another service whether a request may pass\: fields=A|B of its answer go to the backend, user= and scopes= name those that say who asks, timeout=TIME (default 5s), open lets requests in while it is down]:value: ' \
+        '*--auth-url=[ask another service whether a request may pass\: fields=A|B of its answer go to the backend, user= and scopes= name those that say who asks, timeout=TIME (default 5s), open lets requests in while it is down (no answer, or 5xx)]:value: ' \
         '*--token-scope=[scopes that a token or key must have, all of them]:value: ' \
         '*--claim=[a claim that must have this value, or hold it if it is an array; a.b is b within a]:value: ' \
         '*--ip=[networks that clients may come from, behind --trust-proxy their own]:value: ' \

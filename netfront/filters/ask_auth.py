@@ -2,13 +2,16 @@
 
 It gets a GET with the fields of the request, and in fields of their own the method, the host and the target: it sees
 what the backend would, but for the body. With 2xx the request passes, and fields of the answer go to the backend and
-say who asks. Its 401 or 403 is the client's answer. All else means that it cannot be told now.
+say who asks. Its 401 or 403 is the client's answer. All else means that it cannot be told now, and nobody passes; only
+where requests may pass while the service is down do they do so, and down is one that is not reached, gives no answer
+in time or says so itself (5xx). A redirect, another 4xx or what is no answer may be of the very request: who sends one
+that the service chokes on must not pass for it.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
-from netfront.errors import BackendError, BadMessage, NoBackend, Refusal
+from netfront.errors import AnswerTooLong, BackendError, BadMessage, NoBackend, Refusal
 from netfront.http.message import Answer, Answered, Request, Response
 from netfront.policy.claims import Identity
 from netfront.wire.fields import HIDDEN, ID, Edit, Fields, field
@@ -71,16 +74,16 @@ class AskAuth:
         try:
             answer = await self._ask(request, Fields(rows))
         except (BackendError, NoBackend, BadMessage, Refusal) as error:
-            return self._while_down(getattr(error, "why", "") or str(error))
+            return self._untold(getattr(error, "why", "") or str(error), is_down=_is_down(error))
         if 200 <= answer.status < 300:
             return self._passed(request, answer.fields)
         if answer.status in (401, 403):
             request.exchange.outcome = f"--auth-url answers {answer.status}"
             raise Answered(Response(answer.status, answer.fields.edited(_OUTSIDERS), answer.body))
-        return self._while_down(f"it answers {answer.status}")
+        return self._untold(f"it answers {answer.status}", is_down=answer.status >= 500)
 
-    def _while_down(self, why: str) -> Identity:
-        if self._is_open:
+    def _untold(self, why: str, *, is_down: bool) -> Identity:
+        if self._is_open and is_down:
             return Identity("auth-url", "anyone", {"sub": "anyone"})
         raise Refusal(503, f"--auth-url: {why}", [(b"Retry-After", b"1")])
 
@@ -109,3 +112,8 @@ class AskAuth:
             claims[self._user.decode()] = user
         words = scopes.decode("latin-1").replace(",", " ").split()
         return Identity("auth-url", user, {**claims, "sub": user}, frozenset(words))
+
+
+def _is_down(error: Exception) -> bool:
+    """Tell whether that is of the service, and not of what a request has had it say."""
+    return not (isinstance(error, (BadMessage, AnswerTooLong)) or isinstance(error.__cause__, BadMessage))

@@ -7,6 +7,7 @@ and a Host, and appended to every section: a section that comes again costs one 
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
+from netfront.filters.request_key import request_key
 from netfront.http.message import Client, Filter, Handler, Request, Response
 from netfront.wire.fields import Edit, Field, field
 
@@ -56,6 +57,7 @@ def forwarded(
     names = frozenset(without)
     stripped = Edit(names=names) if names else None
     known: _Known = {}
+    address_of = request_key("ip", trusted=trusted)
 
     def tell(request: Request) -> _Told:
         """Give what is told of this client; remembered by address for its next connection."""
@@ -83,7 +85,8 @@ def forwarded(
                 client.told = told = tell(request)
             if request.forwarded and trusted(client.facts.peer[0]):
                 came = [row for row in request.forwarded if row.name not in names]
-                rows = _continued(came, told.rows, _port(request.public[1], request.public[0]))
+                port = _port(request.public[1], request.public[0])
+                rows = _continued(came, told.rows, port, address_of(request) or b"")
                 request.fields = request.fields.edited(Edit(names=names, added=rows))
             else:
                 request.forwarded = ()  # nobody believes it from here on
@@ -138,11 +141,14 @@ def _element(address: bytes, authority: bytes, scheme: bytes) -> bytes:
 _LISTED = frozenset({b"x-forwarded-for", b"forwarded"})
 
 
-def _continued(came: Iterable[Field], ours: tuple[Field, ...], port: bytes) -> tuple[Field, ...]:
+def _continued(
+    came: Iterable[Field], ours: tuple[Field, ...], port: bytes, address: bytes
+) -> tuple[Field, ...]:
     """Continue what a trusted proxy said: lists are appended to, single values stay as it gave them.
 
     Args:
         port: that of the scheme and the host that it tells, where it does not tell it.
+        address: the client's, as it is told in X-Forwarded-For, where X-Real-IP is not told.
     """
     believed = [row for row in came if b"_" not in row.name]
     said: dict[bytes, list[bytes]] = {}
@@ -153,6 +159,8 @@ def _continued(came: Iterable[Field], ours: tuple[Field, ...], port: bytes) -> t
         values = said.pop(row.name, None)
         if values is None and row.name == b"x-forwarded-port":
             rows.append(field(b"X-Forwarded-Port", port))
+        elif values is None and row.name == b"x-real-ip" and address:
+            rows.append(field(b"X-Real-IP", address))
         elif values is None:
             rows.append(row)
         elif row.name in _LISTED:

@@ -36,7 +36,8 @@ _USUAL, _SHORTEST, _LONGEST = 300.0, 60.0, 3600.0
 withdrawn is not to be believed for a day, and an issuer not to be asked all the time."""
 _HELD = 12.0
 """Seconds that a request waits for keys: a pause, and an answer of usual speed."""
-_MOST_HELD = 256
+_MOST_HELD = 4096
+"""Requests that wait for keys: more than a few addresses may have connections, as anybody may invent a key's name."""
 _MOST_MISSED = 1024
 _FAILURES = (BackendError, NoBackend, BadMessage, Refusal, OSError, ValueError)
 

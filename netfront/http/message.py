@@ -226,8 +226,8 @@ class Request:
     `lines` and `answer_lines` are field lines that are others each time, such as an id: written behind the fields of
     the request and of whatever answer it gets. To edit a section costs more, as what was remembered of it is lost.
     `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
-    one has, and is not counted under them again. `depth` is of how many compositions, one in another, it is a part, and
-    `allowance` is what all of them may still ask for.
+    one has, and is not counted under them again. `within` are the compositions, one in another, that it is a part of,
+    and `allowance` is what all of them may still ask for.
     `hides` is what no backend sees of a part: the credentials that the whole was asked for. `cors` is for the filter of
     that name. `cookies` are lines of Set-Cookie that authentication has the client keep.
     """
@@ -241,7 +241,6 @@ class Request:
         "cookies",
         "cors",
         "counted",
-        "depth",
         "exchange",
         "expects_continue",
         "fields",
@@ -259,6 +258,7 @@ class Request:
         "target",
         "upgrade",
         "version",
+        "within",
     )
 
     def __init__(
@@ -291,7 +291,7 @@ class Request:
         self.lines = b""
         self.answer_lines = b""
         self.counted: frozenset[bytes] = frozenset()
-        self.depth = 0
+        self.within: tuple[object, ...] = ()
         self.allowance: Allowance | None = None
         self.cookies: tuple[Field, ...] = ()
         self.cors: object = None

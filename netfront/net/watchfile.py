@@ -18,7 +18,7 @@ _MOMENT = 3
 _MOST_SETTLING = 20
 """Looks after which a file that goes on changing is told of all the same."""
 
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int]
 
 
 class FileWatch:
@@ -95,4 +95,4 @@ def _stamp(path: str) -> Stamp | str:
             os.close(descriptor)
     except OSError as error:
         return words(error)
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode  # who may write it counts too

@@ -66,7 +66,8 @@ _HOP_BY_HOP = (b"keep-alive", b"proxy-connection", b"http2-settings")
 _IDS = (b"x-request-id", b"x_request_id")
 _OVERRIDES = (
     b"x-original-url", b"x-rewrite-url", b"x-override-url", b"x-original-uri", b"x-waws-unencoded-url",
-    b"unencoded-url", b"x-http-destinationurl", b"x-http-method-override", b"x-http-method", b"x-method-override",
+    b"unencoded-url", b"x-http-destinationurl", b"x-original-path", b"x-rewrite-path", b"x-http-path-override",
+    b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method",
 )  # fmt: skip
 REQUEST_KINDS: Mapping[bytes, int] = {
     b"host": HOST,
@@ -437,12 +438,14 @@ class FieldMemory:
 
 
 def _kind_of_spelling(lower: bytes) -> int:
-    """Tell the kind of a request field whose name only some backends read as another (CGI: `_` is `-`)."""
-    dashed = lower.replace(b"_", b"-")
+    """Tell the kind of a request field whose name some backends read as another (CGI: `_` is `-`, for some `.` is)."""
+    dashed = lower.replace(b"_", b"-").replace(b".", b"-")
     if dashed.startswith(b"x-forwarded-"):
         return FORWARDED
     kind = REQUEST_KINDS.get(dashed, PLAIN) if dashed is not lower else PLAIN
-    return _LOOKALIKE if kind in (LENGTH, CODING, HOST) else kind
+    if kind in (LENGTH, CODING, HOST):
+        return _LOOKALIKE if b"_" in lower else PLAIN
+    return kind
 
 
 def trailer_fields(pairs: Iterable[tuple[bytes, bytes]], *, asks: bool) -> Fields:

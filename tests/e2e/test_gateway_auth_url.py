@@ -106,15 +106,27 @@ def test_a_client_cannot_tell_it_of_another_target(name):
         assert asked.get(b"x-forwards") == b"stays"
 
 
-@pytest.mark.parametrize("answer", [b"500 No", b"302 Found", b"404 Not Found", None])
+@pytest.mark.parametrize(
+    ("answer", "is_down"),
+    [
+        (b"500 No", True),
+        (b"503 No", True),
+        (None, True),
+        (b"302 Found", False),
+        (b"404 Not Found", False),
+        (b"431 Too Large", False),
+        (b"200 OK\r\nBad Field: x", False),
+        (b"200 OK\r\nX: " + b"x" * 99999, False),
+    ],
+)
 @pytest.mark.parametrize("is_open", [False, True])
-def test_any_other_answer_is_that_it_is_down(answer, is_open):
+def test_any_other_answer_lets_nobody_in_unless_it_is_down_and_may(answer, is_down, is_open):
     script = silent if answer is None else answering(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % answer)
     option = ",timeout=0.3s" + (",open" if is_open else "")
     with origin(answering(OK)) as behind, origin(script) as guard:
         with running("gateway", f"/={behind.url}", "--auth-url", f"/: {guard.url}{option}") as front:
-            assert ask(front.port)[0] == (200 if is_open else 503)
-        assert len(behind.requests) == is_open
+            assert ask(front.port)[0] == (200 if is_open and is_down else 503)
+        assert len(behind.requests) == (is_open and is_down)
 
 
 def test_who_is_not_there_is_down():

@@ -236,12 +236,21 @@ def test_upgrades_and_queries_are_guarded_alike():
 
 def test_fields_that_some_frameworks_heed_in_place_of_the_request_line_lead_past_no_rule():
     with guarded(*RULE, "--allow", "/public: method != 'DELETE'") as (behind, front):
-        for line in (b"X-Original-URL: /admin", b"X-Rewrite-URL: /admin", b"X_ORIGINAL_URL: /admin"):
+        for line in (
+            b"X-Original-URL: /admin",
+            b"X-Rewrite-URL: /admin",
+            b"X_ORIGINAL_URL: /admin",
+            b"X.Original.URL: /admin",
+            b"X-Original-Path: /admin",
+            b"X-Rewrite-Path: /admin",
+            b"X-HTTP-Path-Override: /admin",
+        ):
             assert status(send(front, b"GET", b"/", fields=line + b"\r\n")) == 400
         for line in (
             b"X-HTTP-Method-Override: DELETE",
             b"X-HTTP-Method: delete",
             b"X-Method-Override: DELETE",
+            b"X-Original-Method: DELETE",
         ):
             assert status(send(front, b"POST", b"/public", fields=line + b"\r\nContent-Length: 0\r\n")) == 400
         assert behind.requests == []

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Refusal
 from netfront.filters.compose import DEEPEST, compose
-from netfront.http.message import Answer
+from netfront.http.message import Allowance, Answer
 from netfront.net.lane import Signal
 from netfront.net.stream import Facts
 from netfront.net.tasks import Tasks
@@ -91,8 +91,10 @@ class Stage:
         body = given.pop("body", b"")
         params = given.pop("params", {})
         identity = given.pop("identity", None)
+        allowance = given.pop("allowance", None)
         request = self.request = asking(*pairs, client=client or Client(), **given)
         request.body, request.params, request.identity = body, params, identity
+        request.allowance = allowance
         response = trio.run(self.answer, request, clock=MockClock(autojump_threshold=0))
         assert self.left_out == 0
         return response
@@ -410,10 +412,19 @@ def test_what_nobody_expected_is_raised_where_the_server_catches_it():
 def test_a_circle_that_could_not_be_seen_ends():
     stage = Stage("/h = a:/a", {})
     request = asking(client=Client())
-    request.depth = DEEPEST
+    request.within = tuple(range(DEEPEST))
     with pytest.raises(Refusal) as caught:
         trio.run(stage.handler, request)
     assert caught.value.status == 508
+
+
+def test_no_more_requests_come_of_one_than_one_composition_may_make():
+    stage = Stage("/h = a:/a + b:/b + c:/c", {"/a": Says(b"1"), "/b": Says(b"2"), "/c": Says(b"3")})
+    response = stage.run(allowance=Allowance(2))
+    assert (response.status, told(response)["detail"]) == (
+        502,
+        "part c: more than 3,200 requests would come of one",
+    )
 
 
 # -- who leaves -----------------------------------------------------------------------------------------------

@@ -11,14 +11,14 @@ from netfront.wire.fields import EMPTY, REQUEST_KINDS, FieldMemory
 from netfront.wire.target import parse_target
 
 
-def told(*lines, scheme=b"http", authority=b"app.test", peer="10.0.0.1"):
+def told(*lines, scheme=b"http", authority=b"app.test", peer="10.0.0.1", trusted=lambda _: True):
     """Give what the backend hears, of these fields of a proxy that is trusted."""
     client = SimpleNamespace(facts=Facts((peer, 1), ("10.0.0.9", 80)), told=None)
     exchange = Exchange(0.0, client, b"GET", b"/", b"1")
     target = parse_target(b"GET", b"/")
     request = Request(b"GET", target, b"1", scheme, authority, EMPTY, b"", client, exchange)
     request.forwarded = tuple(FieldMemory(REQUEST_KINDS).fields(list(lines)))
-    forwarded(trusted=lambda _: True, via=False)(lambda request: None)(request)
+    forwarded(trusted=trusted, via=False)(lambda request: None)(request)
     return {row.name: row.value for row in request.fields}
 
 
@@ -38,6 +38,19 @@ def told(*lines, scheme=b"http", authority=b"app.test", peer="10.0.0.1"):
 def test_the_port_is_that_of_what_a_trusted_proxy_says(lines, port):
     assert told(*lines)[b"x-forwarded-port"] == port
     assert told(*lines, authority=b"")[b"x-forwarded-port"] == port
+
+
+@pytest.mark.parametrize(
+    ("lines", "address"),
+    [
+        ([b"X-Forwarded-For: 192.0.2.7"], b"192.0.2.7"),
+        ([b"X-Forwarded-For: 203.0.113.1, 192.0.2.7, 10.0.0.3"], b"192.0.2.7"),
+        ([b"X-Forwarded-Proto: https"], b"10.0.0.1"),
+        ([b"X-Forwarded-For: 192.0.2.7", b"X-Real-IP: 192.0.2.8"], b"192.0.2.8"),
+    ],
+)
+def test_the_address_of_the_client_is_the_one_that_rules_go_by(lines, address):
+    assert told(*lines, trusted=lambda peer: peer.startswith("10."))[b"x-real-ip"] == address
 
 
 def test_lists_are_continued_and_single_values_stay():

@@ -41,6 +41,17 @@ def test_a_text_without_spaces_is_written_as_it_was_read(text):
     assert render(parse(text)) == text
 
 
+@pytest.mark.parametrize("count", [1, 1000])
+def test_a_whole_number_of_many_digits_keeps_its_text(count):
+    texts = ["7" * 40, "7" * 41, "-" + "7" * 4300, "7" * 5000]
+    data = b"[" + b",".join(text.encode() for text in texts * count) + b"]"
+    value = parse(data)
+    assert value[0] == int(texts[0])
+    assert [isinstance(one, Number) for one in value[:4]] == [False, True, True, True]
+    assert has_numbers(data)
+    assert render(value) == data
+
+
 def test_a_number_with_a_fraction_is_the_nearest_double_and_keeps_its_text():
     value = parse(b"[0.10, 1e400]")
     assert value == [0.1, float("inf")]

@@ -315,6 +315,15 @@ def test_doubtful_separator_is_read_both_ways(raw, readings):
     assert target(raw).readings == readings
 
 
+@pytest.mark.parametrize(
+    ("raw", "length"), [(b"/%2f", 8190), (b"/%2f%3b", 2728), (b"/%2f%3b%5c", 908), (b"/%2f%3b%5c\\", 301)]
+)
+def test_a_path_that_mixes_them_is_shorter_the_more_kinds_there_are(raw, length):
+    assert target(raw.ljust(length, b"x")).readings
+    with pytest.raises(BadMessage, match="too many kinds"):
+        assert target(raw.ljust(length + 10, b"x")).readings
+
+
 def test_server_that_takes_one_doubtful_separator_for_another_is_thought_of():
     # text and all-separators both lie in /public; a server that decodes %2F and keeps backslashes sees /admin
     raw = b"/public/x%2f..%2f..%2fadmin%2fy%5c..%5c..%5cpublic%5cx"

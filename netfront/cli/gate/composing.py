@@ -84,7 +84,7 @@ class Composing:
             request.forwarded = whole.forwarded
             request.exchange.id = whole.exchange.id
             request.lines = whole.lines
-            request.depth = whole.depth + 1
+            request.within = whole.within
             request.allowance = whole.allowance
             request.hides = hides = whole.hides
             if hidden is not None and whole.identity is not None:

@@ -129,7 +129,8 @@ AuthUrl = Annotated[
         "--auth-url",
         AUTH,
         "ask another service whether a request may pass: fields=A|B of its answer go to the backend, user= and "
-        "scopes= name those that say who asks, timeout=TIME (default 5s), open lets requests in while it is down",
+        "scopes= name those that say who asks, timeout=TIME (default 5s), open lets requests in while it is down "
+        "(no answer, or 5xx)",
         "[SCOPE: ]URL[,…]",
     ),
 ]
