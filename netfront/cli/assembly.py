@@ -35,7 +35,7 @@ from netfront.filters.redirect import plain_on_tls
 from netfront.filters.request_key import request_key
 from netfront.filters.router import METHODS
 from netfront.http.attempts import Dialling
-from netfront.http.message import Observer, Response
+from netfront.http.message import Allowance, Observer, Response
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
 from netfront.net.bind import raise_descriptor_limit
@@ -129,6 +129,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         heads=heads,
         memory=request_memory(),
         trusted=trusted,
+        address_of=address_of,
         outward=outward,
         logging_in=logging_in(plan, tokens, address_of, limiting),
         makers=makers_of(credentials) | token_makers(tokens, outward),
@@ -136,6 +137,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         certificates=certificates,
         observers=observers,
         limiting=limiting,
+        composed=Allowance(plan.compose_memory),
     )
     return App(
         plan,

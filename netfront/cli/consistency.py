@@ -33,7 +33,7 @@ _HTTP_ONLY = (
     "retry_on", "retry_body", "hedge", "backend_header",
     "match", "rewrite", "public", "basic", "api_key", "jwt", "oidc", "session_key", "mtls", "auth_url", "token_scope",
     "claim", "ip", "allow", "pass_identity", "limit", "concurrency", "redis", "compose_each", "compose_status",
-    "compose_timeout", "compose_part", "compose_cookie", "server_timing", "cors", "secure_headers",
+    "compose_timeout", "compose_part", "compose_memory", "compose_cookie", "server_timing", "cors", "secure_headers",
 )  # fmt: skip
 """Flags that say something of requests, which bytes are not."""
 _FORWARDING = frozenset({

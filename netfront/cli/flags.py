@@ -113,6 +113,7 @@ class ServeFlags:
     compose_status: Several = None
     compose_timeout: Several = None
     compose_part: Several = None
+    compose_memory: str | None = None
     compose_cookie: Several = None
     server_timing: bool = False
     cors: Several = None

@@ -40,6 +40,7 @@ def gateway(
     compose_status: options.ComposeStatus = None,
     compose_timeout: options.ComposeTimeout = None,
     compose_part: options.ComposePart = None,
+    compose_memory: options.ComposeMemory = None,
     compose_cookie: options.ComposeCookie = None,
     server_timing: options.ServerTiming = False,
     cors: options.Cors = None,

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netfront.cli.fronts import Observers
-from netfront.cli.gate.guarding import Makers
+from netfront.cli.gate.guarding import AddressOf, Makers
 from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import RoutePlan, ServePlan
 from netfront.cli.services import Service
-from netfront.http.message import Filter
+from netfront.http.message import Allowance, Filter
 from netfront.http.transport import Transport
 from netfront.net.pipe import Pipes
 from netfront.net.tasks import Tasks
@@ -34,6 +34,7 @@ class Parts:
     heads: HeadLimits
     memory: HeadMemory[RequestBlock]
     trusted: Callable[[str], bool]
+    address_of: AddressOf
     outward: Outward
     makers: Makers
     logging_in: Filter | None
@@ -41,6 +42,8 @@ class Parts:
     certificates: "Certificates | None"
     observers: Observers
     limiting: Limiting
+    composed: Allowance
+    """Bytes that may still be held for answers being composed."""
 
     def behind(self, route: RoutePlan) -> Service:
         """Give the service of a route that has a pool."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from netfront.cli.gate.compose_plan import DEFAULT_MEMORY
 from netfront.cli.gate.edge_plan import EdgePlan
 from netfront.cli.gate.limit_plan import RedisPlan
 from netfront.cli.gate.plan import NO_GATE, AnswerPlan, GatePlan
@@ -448,6 +449,7 @@ class ServePlan:
         edges: what a gateway does to all messages.
         redis: what limits are shared by; None where each process counts by itself.
         redis_down: what becomes of limits while it is down: "local", "allow" or "refuse".
+        compose_memory: bytes that are held for answers being composed.
         session_key: where the secret is that seals sessions; None for one of the data directory.
         resolver: address and port of the DNS server that is asked; None for the system's.
         rules: the policies that say what stands before services, from the least to the most specific. Each route has
@@ -471,6 +473,7 @@ class ServePlan:
     session_key: Secret | None = None
     redis: RedisPlan | None = None
     redis_down: str = "local"
+    compose_memory: int = DEFAULT_MEMORY
     edges: EdgePlan = field(default_factory=EdgePlan)
     resolver: tuple[str, int] | None = None
     rules: "tuple[Policy, ...]" = ()

@@ -13,6 +13,8 @@ from netfront.cli.argv import path_of
 from netfront.cli.consistency import find_contradictions, refuse_local_hsts
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags, flag_of
+from netfront.cli.gate.compose import parse_memory
+from netfront.cli.gate.compose_plan import DEFAULT_MEMORY
 from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
 from netfront.cli.gate.edges import plan_edges
 from netfront.cli.gate.guards import ruling
@@ -114,6 +116,7 @@ def plan_serving(
         edges=plan_edges(command, flags),
         redis=plan_redis(flags, faults),
         redis_down=flags.redis_down or "local",
+        compose_memory=_read("compose_memory", flags.compose_memory, parse_memory, DEFAULT_MEMORY, faults),
         session_key=_read("session_key", flags.session_key, parse_secret, None, faults),
         resolver=_read("resolver", flags.resolver, parse_resolver, None, faults),
         files=flags.files,

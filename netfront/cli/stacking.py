@@ -30,7 +30,6 @@ from netfront.filters.name_backend import name_backend
 from netfront.filters.pass_identity import strip_fields
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import redirect
-from netfront.filters.request_key import request_key
 from netfront.filters.router import router
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
@@ -59,6 +58,7 @@ def handler_of(parts: Parts, index: int, routes: Sequence[RoutePlan]) -> Handler
         max_forwards(),  # before we add fields of our own: TRACE shows the request as it came
         forwarded(
             trusted=parts.trusted,
+            address_of=parts.address_of,
             via=plan.tell.via,
             rfc7239=plan.tell.forwarded,
             identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
@@ -85,12 +85,12 @@ class _Services:
         self._edging = edging
         self._hsts = plan.tell.hsts if tells_hsts else None
         self._trusted = parts.trusted if plan.tell.trust_proxy else None
-        self._address_of = request_key("ip", trusted=self._trusted)
+        self._address_of = parts.address_of
         self._dialling = Dialling(plan.limits.connect_timeout, _preamble, random.Random())
         self._hides_sessions = hiding_sessions(plan)
         self._hides_of_whole = hiding_of_whole(plan)
         self._composing = Composing(
-            lambda request: self._for_parts(request), parts.outward, parts.tasks.begin
+            lambda request: self._for_parts(request), parts.outward, parts.tasks.begin, parts.composed
         )
         table = table_of(routes, self._service)
         self.ours: Handler = router(table, guarded=guarded(plan.rules), is_ruled=bool(plan.rules))

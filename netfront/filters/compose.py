@@ -131,11 +131,14 @@ class ComposeRules:
     tells_time: bool
 
 
-def compose(parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: ComposeRules) -> Handler:
+def compose(
+    parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: ComposeRules, memory: Allowance
+) -> Handler:
     """Make the handler that answers with these parts.
 
     Args:
         asks: asks for each of them, in order.
+        memory: bytes that all composed requests may hold, of their bodies and of what parts have answered.
     """
     waiting: list[list[int]] = [[] for _ in parts]
     for at, part in enumerate(parts):
@@ -164,17 +167,24 @@ def compose(parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: Com
         if len(request.within) >= DEEPEST or plan in request.within:
             raise Refusal(508, "compositions that are parts of one another in a circle")
         request.within = (*request.within, plan)
+        held = _Held(memory)
+        try:
+            return await compose_one(request, held)
+        finally:
+            held.give_back()
+
+    async def compose_one(request: Request, held: _Held) -> Response:
         try:
             values: dict[str, object] = {}
             if takes:
                 claims = request.identity.claims if request.identity is not None else {}
                 values = names_of(takes, request.params, request.target.query, claims)
                 if "body" in takes:
-                    data = await _receive(request, rules.most_body)
+                    data = await _receive(request, rules.most_body, held)
                     values["body"] = read_body(request.fields, data, most=rules.most_body)
         except PartFault as fault:
             return _problem(request, None, fault, 0.0)
-        run = _Run(plan, request, values)
+        run = _Run(plan, request, values, held)
         try:
             await run.finish()
             return run.answer()
@@ -182,6 +192,28 @@ def compose(parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: Com
             run.stop()
 
     return handle
+
+
+class _Held:
+    """What one composed request holds of the memory that all may."""
+
+    __slots__ = ("_bytes", "_memory")
+
+    def __init__(self, memory: Allowance) -> None:
+        self._memory = memory
+        self._bytes = 0
+
+    def add(self, count: int) -> None:
+        """Take some more. Raises Refusal: 503, there is none."""
+        if count > self._memory.left:
+            raise Refusal(503, "answers that are composed hold all they may", [(b"Retry-After", b"1")])
+        self._memory.left -= count
+        self._bytes += count
+
+    def give_back(self) -> None:
+        """Hold nothing any longer."""
+        self._memory.left += self._bytes
+        self._bytes = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -228,7 +260,8 @@ class _OfPart:
 class _Run:
     """One composed request while its parts are out."""
 
-    def __init__(self, plan: _Plan, request: Request, names: dict[str, object]) -> None:
+    def __init__(self, plan: _Plan, request: Request, names: dict[str, object], held: "_Held") -> None:
+        self._held = held
         self._plan = plan
         self._request = request
         self._names = names
@@ -470,6 +503,7 @@ class _Run:
             answer = await plan.asks[at](asked)
         except (BackendError, NoBackend, Refusal, BadMessage, Overdue) as error:
             raise _unanswered(part, error) from error
+        self._held.add(len(answer.body))
         return plan.readers[at].read(answer.status, answer.fields, answer.body)
 
     def _fields_of(self, part: Part) -> Fields:
@@ -488,12 +522,13 @@ def _document(plan: _Plan, pieces: list[Piece]) -> tuple[bytes, list[str]]:
     return b"{%b}" % b",".join([key + piece for key, piece in pairs if isinstance(piece, bytes)]), []
 
 
-async def _receive(request: Request, most: int) -> bytes:
-    """Receive the body of a request. Raises BadMessage: 413, it is too long."""
+async def _receive(request: Request, most: int, held: "_Held") -> bytes:
+    """Receive the body of a request. Raises BadMessage: 413, it is too long; Refusal: 503, too much is held."""
     body = request.body
     if isinstance(body, bytes):
         if len(body) > most:
             raise BadMessage(413, f"a body of over {most} bytes")
+        held.add(len(body))
         return body
     body.limit = most if body.limit is None else min(most, body.limit)
     if body.length is not None and body.length > body.limit:
@@ -502,6 +537,7 @@ async def _receive(request: Request, most: int) -> bytes:
         await request.client.interim(100, EMPTY)
     pieces = []
     while data := await body.receive_some():
+        held.add(len(data))
         pieces.append(data)
     return b"".join(pieces)
 

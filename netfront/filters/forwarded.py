@@ -7,7 +7,6 @@ and a Host, and appended to every section: a section that comes again costs one 
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
-from netfront.filters.request_key import request_key
 from netfront.http.message import Client, Filter, Handler, Request, Response
 from netfront.wire.fields import Edit, Field, field
 
@@ -40,6 +39,7 @@ class _Told:
 def forwarded(
     *,
     trusted: Callable[[str], bool],
+    address_of: Callable[[Request], bytes | None] = lambda _: None,
     via: bool = True,
     rfc7239: bool = False,
     identify: Identify | None = None,
@@ -49,6 +49,7 @@ def forwarded(
 
     Args:
         trusted: whether an address is that of a proxy whose words are believed.
+        address_of: tells the client's address by those words.
         rfc7239: send Forwarded too.
         identify: from a client's certificate (DER) to the values of Client-Cert and X-Client-Subject.
         without: further fields that are ours to say, in lower case: nobody's words are believed there. Dropped by the
@@ -57,7 +58,6 @@ def forwarded(
     names = frozenset(without)
     stripped = Edit(names=names) if names else None
     known: _Known = {}
-    address_of = request_key("ip", trusted=trusted)
 
     def tell(request: Request) -> _Told:
         """Give what is told of this client; remembered by address for its next connection."""

@@ -202,7 +202,7 @@ _SCHEMES = {b"https": b"https", b"wss": b"https", b"http": b"http", b"ws": b"htt
 
 
 class Allowance:
-    """How many requests may still come of one that is composed of others."""
+    """What may still be had: requests that come of one that is composed of others, or bytes of all that are held."""
 
     __slots__ = ("left",)
 

@@ -54,7 +54,7 @@ def test_limit_is_read(text, plan):
         ("50/s:header:a b", "which header?"),
         ("50/s:ip:x", "takes no name"),
         ("50/s:user/24", "has no networks"),
-        ("50/s:ip/4", "too small"),
+        ("50/s:ip/4", "a network of 4 bits"),
         ("50/s,brst=4", "no such option"),
         ("50/s,burst=0", "too small"),
         ("50/s,burst=1,burst=9", "given twice"),

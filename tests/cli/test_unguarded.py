@@ -42,6 +42,7 @@ TELLS_OF_REQUESTS = {
     "compose_status": ["pass"],
     "compose_timeout": ["5s"],
     "compose_part": ["1M"],
+    "compose_memory": "1M",
     "compose_cookie": ["session"],
     "server_timing": True,
 }

@@ -129,6 +129,22 @@ def test_any_other_answer_lets_nobody_in_unless_it_is_down_and_may(answer, is_do
         assert len(behind.requests) == (is_open and is_down)
 
 
+def test_a_client_says_none_of_what_it_is_asked_for():
+    with (
+        origin(answering(OK)) as behind,
+        origin(answering(b"HTTP/1.1 200 OK\r\nX-U: ann\r\nContent-Length: 0\r\n\r\n")) as guard,
+    ):
+        options = f"/in: {guard.url},user=X-U,scopes=X-S"
+        with running("gateway", f"/={behind.url}", "--auth-url", options) as front:
+            for path in ("/in", "/"):
+                said = {"X-U": "eve", "X_S": "admin", "X.U": "eve", "X-V": "stays"}
+                assert ask(front.port, target=path, fields=said)[0] == 200
+        for seen in (*behind.requests, *guard.requests):
+            names = {name.lower() for name, _ in seen.fields}
+            assert b"x-v" in names
+            assert not names & {b"x-u", b"x_s", b"x.u", b"x-s"}
+
+
 def test_who_is_not_there_is_down():
     with closed_port() as port:
         line = ("/=:3000", "--auth-url", f"/: http://127.0.0.1:{port}/")

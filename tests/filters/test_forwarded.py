@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from netfront.filters.forwarded import forwarded
+from netfront.filters.request_key import request_key
 from netfront.http.message import Exchange, Request
 from netfront.net.stream import Facts
 from netfront.wire.fields import EMPTY, REQUEST_KINDS, FieldMemory
@@ -18,7 +19,8 @@ def told(*lines, scheme=b"http", authority=b"app.test", peer="10.0.0.1", trusted
     target = parse_target(b"GET", b"/")
     request = Request(b"GET", target, b"1", scheme, authority, EMPTY, b"", client, exchange)
     request.forwarded = tuple(FieldMemory(REQUEST_KINDS).fields(list(lines)))
-    forwarded(trusted=trusted, via=False)(lambda request: None)(request)
+    address_of = request_key("ip", trusted=trusted)
+    forwarded(trusted=trusted, address_of=address_of, via=False)(lambda request: None)(request)
     return {row.name: row.value for row in request.fields}
 
 

@@ -11,6 +11,7 @@ from netfront.http.ask import ask
 from netfront.http.attempts import Dialling
 from netfront.http.client import Patience
 from netfront.http.forward import forward
+from netfront.http.message import Allowance
 from netfront.http.transport import Transport
 from netfront.net.backend import Member
 from netfront.net.pool import Pool
@@ -65,7 +66,9 @@ class Rig:
             )
 
         composition = parse_composition(RULE)
-        self._handle = compose(composition.parts, [ask_service] * 4, self._begin, compose_rules(each=2))
+        self.memory = Allowance(1 << 20)
+        rules = compose_rules(each=2)
+        self._handle = compose(composition.parts, [ask_service] * 4, self._begin, rules, self.memory)
         self.client = None
         self.answer = None
         self.main = steps.begin(self._ask)
@@ -106,6 +109,8 @@ class Rig:
     def is_clean(self):
         """Nobody runs, no lease is out, and what is open is idle."""
         is_quiet = all(hand.is_over for hand in self.hands)
+        if self.memory.left != 1 << 20:
+            return False
         return (
             is_quiet and not self.backend.in_flight and self.transport.connections == len(self.backend.idle)
         )

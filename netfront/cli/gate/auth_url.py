@@ -59,12 +59,7 @@ class AuthUrlPlan:
 
     @property
     def handed(self) -> tuple[str, ...]:
-        """What the backend is told."""
-        return self.fields
-
-    @property
-    def read(self) -> tuple[str, ...]:
-        """All fields of the answer that are looked at."""
+        """All fields of the answer that are looked at: by whatever name, nobody else is to say them to the backend."""
         named = (*self.fields, self.user, self.scopes)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
@@ -77,7 +72,7 @@ class AuthUrlPlan:
 
     def gives(self, claim: str) -> bool:
         """The fields it hands back, in lower case."""
-        return (claim == "sub" and self.user is not None) or claim in [name.lower() for name in self.read]
+        return (claim == "sub" and self.user is not None) or claim in [name.lower() for name in self.handed]
 
 
 def auth_url_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:

@@ -76,6 +76,11 @@ def compose_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
     yield from read_values("--compose-cookie", flags.compose_cookie, _parse_cookie, _add_cookie, faults)
 
 
+def parse_memory(text: str) -> int:
+    """Read the value of --compose-memory. Raises UsageError."""
+    return parse_size(text, least=1 << 20, most=1 << 40) or 0
+
+
 def way_of(part: "Part") -> Way:
     """Give the way out to the URL of a part."""
     return parse_way(part.place + "/")
@@ -87,7 +92,7 @@ def check_compositions(
     """Refuse what cannot be composed among these routes, and flags that nothing heeds."""
     composed = [route for route in routes if route.answer is not None and route.answer.compose is not None]
     if not composed:
-        for name in (*_SETTINGS, "server_timing"):
+        for name in (*_SETTINGS, "compose_memory", "server_timing"):
             if getattr(flags, name):
                 faults.add(flag_of(name), "it has no effect", "there is no --compose")
         return

@@ -21,6 +21,10 @@ class ComposePlan:
     tells_time: bool = False
 
 
+DEFAULT_MEMORY = 256 << 20
+"""Bytes held for all answers that are being composed."""
+
+
 @dataclass(frozen=True, slots=True)
 class ComposeSettings:
     """How answers are composed in a scope.

@@ -12,7 +12,7 @@ from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import Settings
 from netfront.filters.hide_credentials import Hidden
 from netfront.http.ask import ask, collect, request_of
-from netfront.http.message import Answer, Handler, Request
+from netfront.http.message import Allowance, Answer, Handler, Request
 from netfront.net.lane import clock
 from netfront.wire.fields import Edit
 
@@ -31,11 +31,13 @@ class Composing:
         ours: answers requests to paths of this gateway, as those of clients once their fields are in order.
         outward: leads to URLs.
         begin: runs a part beside the composed request.
+        memory: bytes that all of them may hold.
     """
 
     ours: Handler
     outward: Outward
     begin: "Begin"
+    memory: Allowance
 
     def handler(self, plan: ComposePlan, settings: Settings) -> Handler:
         """Make the handler."""
@@ -58,7 +60,7 @@ class Composing:
             else self._in(held.most_part, hidden_of(settings.gate))
             for part in parts
         ]
-        return compose(parts, asks, self.begin, rules)
+        return compose(parts, asks, self.begin, rules, self.memory)
 
     def _in(self, most: int, hidden: Hidden | None) -> "Ask":
         """Give what asks a route of ours: on behalf of the same client, with what is known of them.

@@ -120,7 +120,10 @@ def _parse_network(text: str, kind: str, bits: str) -> LimitKey:
     """Read the size of a network: up to 32 bits it is one of IPv4, above one of IPv6; the other stays as it is."""
     if kind != "ip":
         raise UsageError.of(text, f"{kind} has no networks", "as in ip/24")
-    size = parse_count(bits, least=8, most=128)
+    try:
+        size = parse_count(bits, least=8, most=128)
+    except UsageError as error:
+        raise UsageError.of(text, f"a network of {bits} bits", "it has from 8 to 128, as in ip/24") from error
     return LimitKey(kind, v4=size) if size <= 32 else LimitKey(kind, v6=size)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from netfront.cli.gate.compose_plan import USUAL
+from netfront.cli.gate.compose_plan import DEFAULT_MEMORY, USUAL
 from netfront.cli.options import LIMITS, MESSAGES, flag
 from netfront.units import render_duration, render_size
 
@@ -256,6 +256,16 @@ ComposePart = Annotated[
         COMPOSING,
         f"most bytes of a part, all items of a name[] together (default {render_size(USUAL.most_part)})",
         "[SCOPE: ]SIZE",
+    ),
+]
+ComposeMemory = Annotated[
+    str | None,
+    flag(
+        "--compose-memory",
+        COMPOSING,
+        "most bytes that are held for answers being composed, bodies and parts of all requests together; more is "
+        f"503 (default {render_size(DEFAULT_MEMORY)})",
+        "SIZE",
     ),
 ]
 ComposeCookie = Annotated[
