@@ -122,6 +122,7 @@ GATE = {
     "compose_status": ["GET /whole$: pass"],
     "compose_timeout": ["GET /whole$: 7s"],
     "compose_part": ["GET /whole$: 7k"],
+    "compose_memory": "7M",
     "compose_cookie": ["GET /whole$: session"],
     "server_timing": True,
 }
@@ -139,6 +140,7 @@ NEEDS = {
             "compose_status",
             "compose_timeout",
             "compose_part",
+            "compose_memory",
             "compose_cookie",
             "server_timing",
         ),

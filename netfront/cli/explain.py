@@ -237,6 +237,8 @@ def _limits(plan: ServePlan) -> Iterator[tuple[str, str]]:
     bounds = [f"{name} {render_size(size)}" for name, size in sizes.items()] if kinds & http else []
     bounds += [f"{limits.max_fields} fields"] if kinds & http else []
     bounds += [f"connections {most}", f"{limits.max_per_address} of one address"] if kinds & bytes_too else []
+    if any(route.answer is not None and route.answer.compose is not None for route in plan.routes):
+        bounds.append(f"composed answers {render_size(plan.compose_memory)}")
     if bounds:
         yield "limits", ", ".join(bounds)
 
