@@ -35,7 +35,7 @@ from netfront.filters.redirect import plain_on_tls
 from netfront.filters.request_key import request_key
 from netfront.filters.router import METHODS
 from netfront.http.attempts import Dialling
-from netfront.http.message import Allowance, Observer, Response
+from netfront.http.message import Observer, Response
 from netfront.http.server import HttpServer, ServerLimits
 from netfront.http.transport import Transport
 from netfront.net.bind import raise_descriptor_limit
@@ -48,6 +48,7 @@ from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
 from netfront.net.stream import Stream
 from netfront.net.tasks import Tasks
+from netfront.policy.memory import Memory
 from netfront.policy.networks import within
 from netfront.wire.fields import field
 from netfront.wire.head import HeadLimits, request_memory
@@ -137,7 +138,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         certificates=certificates,
         observers=observers,
         limiting=limiting,
-        composed=Allowance(plan.compose_memory),
+        composed=Memory(plan.compose_memory),
     )
     return App(
         plan,

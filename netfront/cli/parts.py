@@ -10,10 +10,11 @@ from netfront.cli.gate.limiting import Limiting
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import RoutePlan, ServePlan
 from netfront.cli.services import Service
-from netfront.http.message import Allowance, Filter
+from netfront.http.message import Filter
 from netfront.http.transport import Transport
 from netfront.net.pipe import Pipes
 from netfront.net.tasks import Tasks
+from netfront.policy.memory import Memory
 from netfront.wire.head import HeadLimits, HeadMemory, RequestBlock
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ class Parts:
     certificates: "Certificates | None"
     observers: Observers
     limiting: Limiting
-    composed: Allowance
-    """Bytes that may still be held for answers being composed."""
+    composed: Memory
+    """What answers being composed may hold."""
 
     def behind(self, route: RoutePlan) -> Service:
         """Give the service of a route that has a pool."""

@@ -90,7 +90,11 @@ class _Services:
         self._hides_sessions = hiding_sessions(plan)
         self._hides_of_whole = hiding_of_whole(plan)
         self._composing = Composing(
-            lambda request: self._for_parts(request), parts.outward, parts.tasks.begin, parts.composed
+            lambda request: self._for_parts(request),
+            parts.outward,
+            parts.tasks.begin,
+            parts.composed,
+            parts.address_of,
         )
         table = table_of(routes, self._service)
         self.ours: Handler = router(table, guarded=guarded(plan.rules), is_ruled=bool(plan.rules))

@@ -27,6 +27,7 @@ from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone,
 from netfront.http.message import Allowance, Answer, Client, Handler, Request, Response
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.compose import Part
+from netfront.policy.memory import Memory
 from netfront.policy.merge import Piece, cookies_of, merge, strictest, tells, varying
 from netfront.policy.partvalue import (
     CREDENTIALS,
@@ -92,6 +93,7 @@ class Asked:
         whole: the composed request.
         client: on whose behalf; it leaves when the part is not wanted any more, at the latest when the time for all
             is over.
+        weigh: to be told of the bytes of the answer before they are held; what it raises ends that.
     """
 
     whole: Request
@@ -100,6 +102,7 @@ class Asked:
     target: bytes
     fields: Fields
     body: bytes
+    weigh: Callable[[int], None]
 
 
 Ask = Callable[[Asked], Awaitable[Answer]]
@@ -132,13 +135,19 @@ class ComposeRules:
 
 
 def compose(
-    parts: Sequence[Part], asks: Sequence[Ask], begin: Begin, rules: ComposeRules, memory: Allowance
+    parts: Sequence[Part],
+    asks: Sequence[Ask],
+    begin: Begin,
+    rules: ComposeRules,
+    memory: Memory,
+    address_of: Callable[[Request], bytes | None],
 ) -> Handler:
     """Make the handler that answers with these parts.
 
     Args:
         asks: asks for each of them, in order.
-        memory: bytes that all composed requests may hold, of their bodies and of what parts have answered.
+        memory: what all composed requests may hold, of their bodies and of what parts have answered.
+        address_of: tells a client's address: one has a share of the memory.
     """
     waiting: list[list[int]] = [[] for _ in parts]
     for at, part in enumerate(parts):
@@ -167,11 +176,14 @@ def compose(
         if len(request.within) >= DEEPEST or plan in request.within:
             raise Refusal(508, "compositions that are parts of one another in a circle")
         request.within = (*request.within, plan)
-        held = _Held(memory)
+        held = _Held(memory, address_of(request) or b"")
         try:
-            return await compose_one(request, held)
-        finally:
+            response = await compose_one(request, held)
+        except BaseException:
             held.give_back()
+            raise
+        response.held = held  # the document has still to be sent
+        return response
 
     async def compose_one(request: Request, held: _Held) -> Response:
         try:
@@ -181,7 +193,7 @@ def compose(
                 values = names_of(takes, request.params, request.target.query, claims)
                 if "body" in takes:
                     data = await _receive(request, rules.most_body, held)
-                    values["body"] = read_body(request.fields, data, most=rules.most_body)
+                    values["body"] = read_body(request.fields, data, most=rules.most_body, weigh=held.add)
         except PartFault as fault:
             return _problem(request, None, fault, 0.0)
         run = _Run(plan, request, values, held)
@@ -195,24 +207,31 @@ def compose(
 
 
 class _Held:
-    """What one composed request holds of the memory that all may."""
+    """What one composed request holds of the memory that all may: until its answer has been sent, and nobody has it."""
 
-    __slots__ = ("_bytes", "_memory")
+    __slots__ = ("_address", "_bytes", "_memory", "is_full")
 
-    def __init__(self, memory: Allowance) -> None:
+    def __init__(self, memory: Memory, address: bytes) -> None:
         self._memory = memory
+        self._address = address
         self._bytes = 0
+        self.is_full = False
+        """Whether it was to hold more than there is."""
+
+    def __del__(self) -> None:
+        self.give_back()
 
     def add(self, count: int) -> None:
         """Take some more. Raises Refusal: 503, there is none."""
-        if count > self._memory.left:
+        if count and not self._memory.take(count, self._address):
+            self.is_full = True
             raise Refusal(503, "answers that are composed hold all they may", [(b"Retry-After", b"1")])
-        self._memory.left -= count
         self._bytes += count
 
     def give_back(self) -> None:
         """Hold nothing any longer."""
-        self._memory.left += self._bytes
+        if self._bytes:
+            self._memory.give_back(self._bytes, self._address)
         self._bytes = 0
 
 
@@ -498,13 +517,18 @@ class _Run:
             raise missing_of(missing) from missing
         body = body_of(part, self._names) if part.body is not None else b""
         fields = self._fields_of(part)
-        asked = Asked(self._request, self._clients[at], plan.methods[at], target, fields, body)
+        held = self._held
+        asked = Asked(self._request, self._clients[at], plan.methods[at], target, fields, body, held.add)
         try:
             answer = await plan.asks[at](asked)
         except (BackendError, NoBackend, Refusal, BadMessage, Overdue) as error:
+            if held.is_full:
+                raise  # this is nothing of the part
             raise _unanswered(part, error) from error
-        self._held.add(len(answer.body))
-        return plan.readers[at].read(answer.status, answer.fields, answer.body)
+        value = plan.readers[at].read(answer.status, answer.fields, answer.body)
+        if len(value.piece) > len(answer.body):
+            held.add(len(value.piece) - len(answer.body))  # without its content coding
+        return value
 
     def _fields_of(self, part: Part) -> Fields:
         fields = self._request.fields

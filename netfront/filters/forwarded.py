@@ -150,16 +150,17 @@ def _continued(
         port: that of the scheme and the host that it tells, where it does not tell it.
         address: the client's, as it is told in X-Forwarded-For, where X-Real-IP is not told.
     """
-    believed = [row for row in came if b"_" not in row.name]
+    believed = [row for row in came if not (b"_" in row.name or b"." in row.name)]
     said: dict[bytes, list[bytes]] = {}
     for row in believed:
         said.setdefault(row.name, []).append(row.value)
     rows: list[Field] = []
+    is_listed = b"x-forwarded-for" in said  # which rules go by, whatever else it passes on
     for row in ours:
         values = said.pop(row.name, None)
         if values is None and row.name == b"x-forwarded-port":
             rows.append(field(b"X-Forwarded-Port", port))
-        elif values is None and row.name == b"x-real-ip" and address:
+        elif row.name == b"x-real-ip" and address and (values is None or is_listed):
             rows.append(field(b"X-Real-IP", address))
         elif values is None:
             rows.append(row)

@@ -8,6 +8,7 @@ client made here lets nobody set it later than the deadline. On the lane it is l
 """
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 from netfront.errors import AnswerTooLong, BackendError, Overdue
@@ -35,6 +36,7 @@ async def ask(
     client: Client | None = None,
     most: int,
     until: float = math.inf,
+    weigh: Callable[[int], None] | None = None,
 ) -> Answer:
     """Make a request and give the answer.
 
@@ -44,6 +46,7 @@ async def ask(
         client: on whose behalf; when it leaves, the request ends. None where netfront asks for itself.
         most: bytes that the answer's body may have.
         until: the time (of `clock`) at which the whole answer must be there.
+        weigh: see `collect`.
 
     Raises:
         BackendError: no whole answer; `timed_out` where the time was over; AnswerTooLong.
@@ -54,7 +57,7 @@ async def ask(
     request = request_of(
         method, target, scheme=scheme, authority=authority, fields=fields, body=body, client=client
     )
-    return await collect(handler, request, most=most, until=until)
+    return await collect(handler, request, most=most, until=until, weigh=weigh)
 
 
 def request_of(
@@ -87,10 +90,20 @@ def request_of(
     )
 
 
-async def collect(handler: Handler, request: Request, *, most: int, until: float = math.inf) -> Answer:
+async def collect(
+    handler: Handler,
+    request: Request,
+    *,
+    most: int,
+    until: float = math.inf,
+    weigh: Callable[[int], None] | None = None,
+) -> Answer:
     """Send a request made by `request_of`, and give the answer. Args and errors are those of `ask`.
 
     Cancellation leaves nothing behind: the response is aborted.
+
+    Args:
+        weigh: told of the bytes of a body before they are held; what it raises ends that.
     """
     own = deadline()
     before = own.at, own.which
@@ -106,9 +119,11 @@ async def collect(handler: Handler, request: Request, *, most: int, until: float
         if not isinstance(whole, bytes):
             if response.status == 101:
                 raise BackendError("head", retry_safe=False, why="switched protocols unasked")
-            whole = await _read(cast(Body, whole), most)  # a Takeover comes with a 101 alone
+            whole = await _read(cast(Body, whole), most, weigh)  # a Takeover comes with a 101 alone
         elif len(whole) > most:
             raise AnswerTooLong(most)
+        elif weigh is not None:
+            weigh(len(whole))
         return Answer(response.status, response.fields, whole)
     except Overdue as error:
         raise BackendError("head", retry_safe=False, why=LATE, timed_out=True) from error
@@ -118,15 +133,21 @@ async def collect(handler: Handler, request: Request, *, most: int, until: float
             response.body.abort()
 
 
-async def _read(body: Body, most: int) -> bytes:
-    if body.length is not None and body.length > most:
-        raise AnswerTooLong(most)
+async def _read(body: Body, most: int, weigh: Callable[[int], None] | None) -> bytes:
+    if body.length is not None:
+        if body.length > most:
+            raise AnswerTooLong(most)
+        if weigh is not None:
+            weigh(body.length)
+            weigh = None
     parts: list[bytes] = []
     size = 0
     while data := await body.receive_some():
         size += len(data)
         if size > most:
             raise AnswerTooLong(most)
+        if weigh is not None:
+            weigh(len(data))
         parts.append(data)
     return b"".join(parts)
 

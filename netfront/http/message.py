@@ -202,7 +202,7 @@ _SCHEMES = {b"https": b"https", b"wss": b"https", b"http": b"http", b"ws": b"htt
 
 
 class Allowance:
-    """What may still be had: requests that come of one that is composed of others, or bytes of all that are held."""
+    """How many requests may still come of one that is composed of others."""
 
     __slots__ = ("left",)
 
@@ -338,7 +338,7 @@ class Response:
         has_date: whether a Date stands among the fields; the server adds one otherwise (RFC 9110 §6.6.1).
     """
 
-    __slots__ = ("body", "fields", "has_date", "length", "reason", "status")
+    __slots__ = ("body", "fields", "has_date", "held", "length", "reason", "status")
 
     def __init__(
         self,
@@ -356,6 +356,8 @@ class Response:
         self.reason = reason
         self.length = length
         self.has_date = has_date
+        self.held: object = None
+        """What is to live as long as it does: until it has been sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,6 +251,7 @@ class _Connection:
                 keep, data = await self._respond_at_length(request, response, data)
                 if not keep:
                     return
+            del request, response, body  # which may be large, and the next request may be long in coming
 
     async def _receive_rest(
         self, data: bytes

@@ -29,6 +29,8 @@ __all__ = [
     "read_body",
 ]
 
+_WIDEST, _VALUE = 4, 100
+"""Bytes of a character where one in the string is beyond the usual 65,536, and of a value, about."""
 _MOST_OF_BODY = 100_000
 """Values in the body of a composed request: anybody may send one, and reading it holds up all others meanwhile."""
 CREDENTIALS = frozenset({b"www-authenticate", b"retry-after"})
@@ -234,7 +236,7 @@ def names_of(
     return names
 
 
-def read_body(fields: Fields, data: bytes, *, most: int) -> object:
+def read_body(fields: Fields, data: bytes, *, most: int, weigh: Callable[[int], None]) -> object:
     """Read the body of the composed request.
 
     A content type that is not JSON's, or none, from a page says that nobody asked us whether that page may send it: no
@@ -242,6 +244,7 @@ def read_body(fields: Fields, data: bytes, *, most: int) -> object:
 
     Args:
         most: bytes it may have without its content coding.
+        weigh: told of the bytes that its values take, about, before they are made; what it raises ends that.
     Raises:
         PartFault: it is no JSON.
     """
@@ -249,7 +252,10 @@ def read_body(fields: Fields, data: bytes, *, most: int) -> object:
         raise PartFault(400, "a body that does not say it is JSON: send Content-Type: application/json")
     try:
         codings = codings_of(fields)
-        return parse(decode(data, codings, most=most) if codings else data, most=_MOST_OF_BODY)
+        text = decode(data, codings, most=most) if codings else data
+        values = min(sum(map(text.count, (b",", b"[", b"{"))), _MOST_OF_BODY)
+        weigh(len(text) * (1 if text.isascii() else _WIDEST) + _VALUE * values)
+        return parse(text, most=_MOST_OF_BODY)
     except TooMany as error:
         raise PartFault(413, f"the body is too much to be read: {error}") from error
     except ValueError as error:

@@ -39,11 +39,12 @@ def decode(data: bytes, codings: Iterable[bytes], *, most: int) -> bytes:
     names = list(codings)
     if len(names) > _MOST_CODINGS:
         raise ValueError(f"it has {len(names)} content codings, one over the other")
+    grows_to = max(_FREE, _RATIO * len(data))  # over all of them: two would allow the square of it
     for name in reversed(names):
         take_off = _DECODERS.get(name)
         if take_off is None:
             raise ValueError(f"its content coding {name[:32].decode('latin-1')} is unknown")
-        bound = min(most, max(_FREE, _RATIO * len(data)))
+        bound = min(most, grows_to)
         grown = take_off(data, bound)
         if len(grown) > bound:
             how = f"over {most} bytes" if bound == most else f"over {_RATIO} times as long"

@@ -48,7 +48,9 @@ def test_the_port_is_that_of_what_a_trusted_proxy_says(lines, port):
         ([b"X-Forwarded-For: 192.0.2.7"], b"192.0.2.7"),
         ([b"X-Forwarded-For: 203.0.113.1, 192.0.2.7, 10.0.0.3"], b"192.0.2.7"),
         ([b"X-Forwarded-Proto: https"], b"10.0.0.1"),
-        ([b"X-Forwarded-For: 192.0.2.7", b"X-Real-IP: 192.0.2.8"], b"192.0.2.8"),
+        ([b"X-Forwarded-For: 192.0.2.7", b"X-Real-IP: 192.0.2.8"], b"192.0.2.7"),
+        ([b"X-Real-IP: 192.0.2.8"], b"192.0.2.8"),
+        ([b"X-Real.IP: 192.0.2.8", b"X.Forwarded.For: 192.0.2.9"], b"10.0.0.1"),
     ],
 )
 def test_the_address_of_the_client_is_the_one_that_rules_go_by(lines, address):

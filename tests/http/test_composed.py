@@ -11,11 +11,11 @@ from netfront.http.ask import ask
 from netfront.http.attempts import Dialling
 from netfront.http.client import Patience
 from netfront.http.forward import forward
-from netfront.http.message import Allowance
 from netfront.http.transport import Transport
 from netfront.net.backend import Member
 from netfront.net.pool import Pool
 from netfront.policy.compose import parse_composition
+from netfront.policy.memory import Memory
 from netfront.wire.head import HeadLimits
 from tests.filters.requests import asking
 from tests.http.test_hedge import Client
@@ -66,9 +66,11 @@ class Rig:
             )
 
         composition = parse_composition(RULE)
-        self.memory = Allowance(1 << 20)
+        self.memory = Memory(1 << 20)
         rules = compose_rules(each=2)
-        self._handle = compose(composition.parts, [ask_service] * 4, self._begin, rules, self.memory)
+        self._handle = compose(
+            composition.parts, [ask_service] * 4, self._begin, rules, self.memory, lambda _: b"192.0.2.7"
+        )
         self.client = None
         self.answer = None
         self.main = steps.begin(self._ask)

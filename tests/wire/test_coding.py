@@ -70,3 +70,10 @@ def test_codings_are_listed_without_identity():
     fields = Fields.of((b"Content-Encoding", b"GZip, identity"), (b"content-encoding", b"br"))
     assert codings_of(fields) == (b"gzip", b"br")
     assert codings_of(Fields()) == ()
+
+
+def test_two_codings_allow_no_more_growth_than_one():
+    inner = gzip.compress(bytes(3_000_000))
+    outer = gzip.compress(inner.ljust(len(inner), b"\0"))
+    with pytest.raises(ValueError, match="over 100 times as long"):
+        decode(outer, [b"gzip", b"gzip"], most=1 << 30)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from netfront.cli.gate.compose import way_of
 from netfront.cli.gate.compose_plan import ComposePlan
 from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
-from netfront.cli.gate.guarding import hidden_of
+from netfront.cli.gate.guarding import AddressOf, hidden_of
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import Settings
 from netfront.filters.hide_credentials import Hidden
 from netfront.http.ask import ask, collect, request_of
-from netfront.http.message import Allowance, Answer, Handler, Request
+from netfront.http.message import Answer, Handler, Request
 from netfront.net.lane import clock
+from netfront.policy.memory import Memory
 from netfront.wire.fields import Edit
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ class Composing:
         ours: answers requests to paths of this gateway, as those of clients once their fields are in order.
         outward: leads to URLs.
         begin: runs a part beside the composed request.
-        memory: bytes that all of them may hold.
+        memory: what all of them may hold, and `address_of` for whom.
     """
 
     ours: Handler
     outward: Outward
     begin: "Begin"
-    memory: Allowance
+    memory: Memory
+    address_of: AddressOf
 
     def handler(self, plan: ComposePlan, settings: Settings) -> Handler:
         """Make the handler."""
@@ -60,7 +62,7 @@ class Composing:
             else self._in(held.most_part, hidden_of(settings.gate))
             for part in parts
         ]
-        return compose(parts, asks, self.begin, rules, self.memory)
+        return compose(parts, asks, self.begin, rules, self.memory, self.address_of)
 
     def _in(self, most: int, hidden: Hidden | None) -> "Ask":
         """Give what asks a route of ours: on behalf of the same client, with what is known of them.
@@ -93,7 +95,7 @@ class Composing:
                 own = hidden.edit(whole.identity)
                 request.hides = own if hides is None else Edit(names=own.names | hides.names)
             try:
-                return await collect(ours, request, most=most)
+                return await collect(ours, request, most=most, weigh=asked.weigh)
             finally:
                 if request.cookies:
                     _hand_on(request, whole)
@@ -117,6 +119,7 @@ class Composing:
                 client=asked.client,
                 most=most,
                 until=clock() + timeout,
+                weigh=asked.weigh,
             )
 
         return ask_url
