@@ -279,7 +279,7 @@ class _OfPart:
 class _Run:
     """One composed request while its parts are out."""
 
-    def __init__(self, plan: _Plan, request: Request, names: dict[str, object], held: "_Held") -> None:
+    def __init__(self, plan: _Plan, request: Request, names: dict[str, object], held: _Held) -> None:
         self._held = held
         self._plan = plan
         self._request = request
@@ -546,7 +546,7 @@ def _document(plan: _Plan, pieces: list[Piece]) -> tuple[bytes, list[str]]:
     return b"{%b}" % b",".join([key + piece for key, piece in pairs if isinstance(piece, bytes)]), []
 
 
-async def _receive(request: Request, most: int, held: "_Held") -> bytes:
+async def _receive(request: Request, most: int, held: _Held) -> bytes:
     """Receive the body of a request. Raises BadMessage: 413, it is too long; Refusal: 503, too much is held."""
     body = request.body
     if isinstance(body, bytes):

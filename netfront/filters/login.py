@@ -415,11 +415,11 @@ class Login:
         found = self._verify(token.encode(), client)
         claims = (found if isinstance(found, Identity) else await found).claims
         party, audience = claims.get("azp"), claims.get("aud")
-        if party is None and isinstance(audience, list) and set(audience) != {self.rules.client_id}:
-            raise TokenRefused(
-                "for several, and it does not say who asked for it"
-            )  # OpenID Connect Core §3.1.3.7
-        if party is not None and party != self.rules.client_id:
+        ours = self.rules.client_id
+        if party is None and isinstance(audience, list) and any(one != ours for one in audience):
+            # OpenID Connect Core §3.1.3.7
+            raise TokenRefused("for several, and it does not say who asked for it")
+        if party is not None and party != ours:
             raise TokenRefused("made for another party")
         return claims
 

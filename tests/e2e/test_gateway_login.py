@@ -190,6 +190,7 @@ def test_what_comes_back_must_be_what_was_sent():
             {"exp": 1},
             {"azp": "else"},
             {"aud": ["web", "else"]},
+            {"aud": ["web", {}]},
         ):
             ident.spoilt = spoilt
             assert Browser().go(front.url)[1] == 403, spoilt

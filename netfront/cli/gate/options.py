@@ -263,8 +263,8 @@ ComposeMemory = Annotated[
     flag(
         "--compose-memory",
         COMPOSING,
-        "most bytes that are held for answers being composed, bodies and parts of all requests together; more is "
-        f"503 (default {render_size(DEFAULT_MEMORY)})",
+        "most bytes that are held for answers being composed, bodies and parts of all requests together, a quarter of "
+        f"them for one address of another machine; more is 503 (default {render_size(DEFAULT_MEMORY)})",
         "SIZE",
     ),
 ]
