@@ -38,6 +38,7 @@ from netfront.http.message import Handler, Request, stack
 from netfront.net.backend import Member
 from netfront.net.dial import proxy_line
 from netfront.net.tasks import Tasks
+from netfront.policy.memory import Held
 from netfront.wire.fields import HIDDEN, ID
 
 __all__ = ["handler_of"]
@@ -93,8 +94,7 @@ class _Services:
             lambda request: self._for_parts(request),
             parts.outward,
             parts.tasks.begin,
-            parts.composed,
-            parts.address_of,
+            lambda request: Held(parts.composed, parts.address_of(request) or b""),
         )
         table = table_of(routes, self._service)
         self.ours: Handler = router(table, guarded=guarded(plan.rules), is_ruled=bool(plan.rules))

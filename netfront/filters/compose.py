@@ -24,10 +24,10 @@ from urllib.parse import quote
 import msgspec
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
-from netfront.http.message import Allowance, Answer, Client, Handler, Request, Response
+from netfront.http.message import Allowance, Answer, Client, Handler, PartOf, Request, Response
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.compose import Part
-from netfront.policy.memory import Memory
+from netfront.policy.memory import Held, MemoryFull, NeverFits
 from netfront.policy.merge import Piece, cookies_of, merge, strictest, tells, varying
 from netfront.policy.partvalue import (
     CREDENTIALS,
@@ -90,13 +90,14 @@ class Asked:
     """What a part asks.
 
     Args:
-        whole: the composed request.
+        whole: the composed request, and `part_of` what its parts know of it.
         client: on whose behalf; it leaves when the part is not wanted any more, at the latest when the time for all
             is over.
         weigh: to be told of the bytes of the answer before they are held; what it raises ends that.
     """
 
     whole: Request
+    part_of: PartOf
     client: Client
     method: bytes
     target: bytes
@@ -139,15 +140,13 @@ def compose(
     asks: Sequence[Ask],
     begin: Begin,
     rules: ComposeRules,
-    memory: Memory,
-    address_of: Callable[[Request], bytes | None],
+    hold: Callable[[Request], Held],
 ) -> Handler:
     """Make the handler that answers with these parts.
 
     Args:
         asks: asks for each of them, in order.
-        memory: what all composed requests may hold, of their bodies and of what parts have answered.
-        address_of: tells a client's address: one has a share of the memory.
+        hold: counts what a composed request holds, of its body and of what parts have answered.
     """
     waiting: list[list[int]] = [[] for _ in parts]
     for at, part in enumerate(parts):
@@ -171,21 +170,18 @@ def compose(
     )
 
     async def handle(request: Request) -> Response:
-        if request.allowance is None:
-            request.allowance = Allowance(_MOST_ASKED)
-        if len(request.within) >= DEEPEST or plan in request.within:
+        part_of = request.part_of or PartOf((), Allowance(_MOST_ASKED))
+        if len(part_of.within) >= DEEPEST or plan in part_of.within:
             raise Refusal(508, "compositions that are parts of one another in a circle")
-        request.within = (*request.within, plan)
-        held = _Held(memory, address_of(request) or b"")
+        part_of = PartOf((*part_of.within, plan), part_of.allowance, part_of.hides)
+        request.exchange.held = held = hold(request)  # until the answer has been sent
         try:
-            response = await compose_one(request, held)
+            return await compose_one(request, part_of, held)
         except BaseException:
             held.give_back()
             raise
-        response.held = held  # the document has still to be sent
-        return response
 
-    async def compose_one(request: Request, held: _Held) -> Response:
+    async def compose_one(request: Request, part_of: PartOf, held: Held) -> Response:
         try:
             values: dict[str, object] = {}
             if takes:
@@ -196,7 +192,9 @@ def compose(
                     values["body"] = read_body(request.fields, data, most=rules.most_body, weigh=held.add)
         except PartFault as fault:
             return _problem(request, None, fault, 0.0)
-        run = _Run(plan, request, values, held)
+        except NeverFits as error:
+            raise BadMessage(413, f"a body for which {error}") from error
+        run = _Run(plan, request, part_of, values, held)
         try:
             await run.finish()
             return run.answer()
@@ -204,35 +202,6 @@ def compose(
             run.stop()
 
     return handle
-
-
-class _Held:
-    """What one composed request holds of the memory that all may: until its answer has been sent, and nobody has it."""
-
-    __slots__ = ("_address", "_bytes", "_memory", "is_full")
-
-    def __init__(self, memory: Memory, address: bytes) -> None:
-        self._memory = memory
-        self._address = address
-        self._bytes = 0
-        self.is_full = False
-        """Whether it was to hold more than there is."""
-
-    def __del__(self) -> None:
-        self.give_back()
-
-    def add(self, count: int) -> None:
-        """Take some more. Raises Refusal: 503, there is none."""
-        if count and not self._memory.take(count, self._address):
-            self.is_full = True
-            raise Refusal(503, "answers that are composed hold all they may", [(b"Retry-After", b"1")])
-        self._bytes += count
-
-    def give_back(self) -> None:
-        """Hold nothing any longer."""
-        if self._bytes:
-            self._memory.give_back(self._bytes, self._address)
-        self._bytes = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -279,10 +248,13 @@ class _OfPart:
 class _Run:
     """One composed request while its parts are out."""
 
-    def __init__(self, plan: _Plan, request: Request, names: dict[str, object], held: _Held) -> None:
+    def __init__(
+        self, plan: _Plan, request: Request, part_of: PartOf, names: dict[str, object], held: Held
+    ) -> None:
         self._held = held
         self._plan = plan
         self._request = request
+        self._part_of = part_of
         self._names = names
         count = len(plan.parts)
         self._left = count
@@ -500,8 +472,7 @@ class _Run:
         """Ask for a part once. Raises PartFault."""
         plan = self._plan
         part = plan.parts[at]
-        allowance = self._request.allowance
-        assert allowance is not None
+        allowance = self._part_of.allowance
         if not allowance.left:
             raise PartFault(502, f"more than {_MOST_ASKED:,} requests would come of one")
         allowance.left -= 1
@@ -518,16 +489,20 @@ class _Run:
         body = body_of(part, self._names) if part.body is not None else b""
         fields = self._fields_of(part)
         held = self._held
-        asked = Asked(self._request, self._clients[at], plan.methods[at], target, fields, body, held.add)
+        asked = Asked(
+            self._request, self._part_of, self._clients[at], plan.methods[at], target, fields, body, held.add
+        )
         try:
             answer = await plan.asks[at](asked)
+            value = plan.readers[at].read(answer.status, answer.fields, answer.body)
+            if len(value.piece) > len(answer.body):
+                held.add(len(value.piece) - len(answer.body))  # without its content coding
+        except MemoryFull:
+            raise  # this is nothing of the part
+        except NeverFits as error:
+            raise PartFault(502, f"with it, {error}") from error
         except (BackendError, NoBackend, Refusal, BadMessage, Overdue) as error:
-            if held.is_full:
-                raise  # this is nothing of the part
             raise _unanswered(part, error) from error
-        value = plan.readers[at].read(answer.status, answer.fields, answer.body)
-        if len(value.piece) > len(answer.body):
-            held.add(len(value.piece) - len(answer.body))  # without its content coding
         return value
 
     def _fields_of(self, part: Part) -> Fields:
@@ -546,8 +521,8 @@ def _document(plan: _Plan, pieces: list[Piece]) -> tuple[bytes, list[str]]:
     return b"{%b}" % b",".join([key + piece for key, piece in pairs if isinstance(piece, bytes)]), []
 
 
-async def _receive(request: Request, most: int, held: _Held) -> bytes:
-    """Receive the body of a request. Raises BadMessage: 413, it is too long; Refusal: 503, too much is held."""
+async def _receive(request: Request, most: int, held: Held) -> bytes:
+    """Receive the body of a request. Raises BadMessage: 413, it is too long; MemoryFull, NeverFits."""
     body = request.body
     if isinstance(body, bytes):
         if len(body) > most:

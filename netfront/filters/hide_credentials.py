@@ -50,12 +50,13 @@ def hide_credentials(hidden: Hidden) -> Filter:
 
 
 def hide_of_whole() -> Filter:
-    """Make the filter for parts of composed answers, which carry what the whole was asked for: see Request.hides."""
+    """Make the filter for parts of composed answers, which carry what the whole was asked for: see PartOf."""
 
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
-            if request.hides is not None:
-                request.fields = request.fields.edited(request.hides)
+            part_of = request.part_of
+            if part_of is not None and part_of.hides is not None:
+                request.fields = request.fields.edited(part_of.hides)
             return then(request)
 
         return handle

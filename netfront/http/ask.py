@@ -129,6 +129,7 @@ async def collect(
         raise BackendError("head", retry_safe=False, why=LATE, timed_out=True) from error
     finally:
         own.at, own.which = before
+        request.exchange.give_back()  # whoever has the answer holds it from here on
         if response is not None and not isinstance(response.body, bytes):
             response.body.abort()
 
@@ -138,7 +139,9 @@ async def _read(body: Body, most: int, weigh: Callable[[int], None] | None) -> b
         if body.length > most:
             raise AnswerTooLong(most)
         if weigh is not None:
-            weigh(body.length)
+            weigh(
+                body.length
+            )  # all of it at once: what is asked for first shall not fail of what comes beside it
             weigh = None
     parts: list[bytes] = []
     size = 0

@@ -21,6 +21,7 @@ from netfront.wire.fields import EMPTY, Edit, Field, Fields
 if TYPE_CHECKING:
     from netfront.net.backend import Backend
     from netfront.policy.claims import Identity
+    from netfront.policy.memory import Held
     from netfront.wire.target import Target
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Handler",
     "IncomingBody",
     "Observer",
+    "PartOf",
     "Request",
     "Response",
     "Takeover",
@@ -144,7 +146,7 @@ class Exchange:
     there was more than one try. `asked` is when the try began that was answered in the end: what a backend took is
     counted from there. `tried` is who had it or could not be reached, beside the one it is at: a list once there is
     anybody. `user` is who asked, where authentication found that out. `id` is the request's X-Request-Id,
-    where there is one.
+    where there is one. `held` is what memory it holds, given back when it is over.
     """
 
     __slots__ = (
@@ -153,6 +155,7 @@ class Exchange:
         "client",
         "ended",
         "first",
+        "held",
         "id",
         "method",
         "outcome",
@@ -192,10 +195,16 @@ class Exchange:
         self.source = "netfront"
         self.route: object = None
         self.id: bytes | None = None
+        self.held: Held | None = None
         self.outcome = ""
         self.user = ""
         self.request_fields = EMPTY
         self.response_fields = EMPTY
+
+    def give_back(self) -> None:
+        """Hold no memory any longer: nobody is to be sent anything more of it."""
+        if self.held is not None:
+            self.held.give_back()
 
 
 _SCHEMES = {b"https": b"https", b"wss": b"https", b"http": b"http", b"ws": b"http"}
@@ -208,6 +217,28 @@ class Allowance:
 
     def __init__(self, left: int) -> None:
         self.left = left
+
+
+class PartOf:
+    """What a part of a composed answer knows of the whole.
+
+    Args:
+        within: the compositions, one in another, that it is a part of.
+        allowance: what all of them may still ask for.
+        hides: what no backend sees of it: the credentials that the whole was asked for.
+    """
+
+    __slots__ = ("allowance", "hides", "within")
+
+    def __init__(self, within: tuple[object, ...], allowance: Allowance, hides: Edit | None = None) -> None:
+        self.within = within
+        self.allowance = allowance
+        self.hides = hides
+
+    def hiding(self, edit: Edit) -> "PartOf":
+        """Give the same, with more that is hidden."""
+        hides = edit if self.hides is None else Edit(names=edit.names | self.hides.names)
+        return PartOf(self.within, self.allowance, hides)
 
 
 class Request:
@@ -226,14 +257,11 @@ class Request:
     `lines` and `answer_lines` are field lines that are others each time, such as an id: written behind the fields of
     the request and of whatever answer it gets. To edit a section costs more, as what was remembered of it is lost.
     `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
-    one has, and is not counted under them again. `within` are the compositions, one in another, that it is a part of,
-    and `allowance` is what all of them may still ask for.
-    `hides` is what no backend sees of a part: the credentials that the whole was asked for. `cors` is for the filter of
-    that name. `cookies` are lines of Set-Cookie that authentication has the client keep.
+    one has, and is not counted under them again. `part_of` is there where it is such a part. `cors` is for the filter
+    of that name. `cookies` are lines of Set-Cookie that authentication has the client keep.
     """
 
     __slots__ = (
-        "allowance",
         "answer_lines",
         "authority",
         "body",
@@ -245,20 +273,19 @@ class Request:
         "expects_continue",
         "fields",
         "forwarded",
-        "hides",
         "identity",
         "is_framed",
         "keeps_alive",
         "lines",
         "method",
         "params",
+        "part_of",
         "route",
         "scheme",
         "takes_trailers",
         "target",
         "upgrade",
         "version",
-        "within",
     )
 
     def __init__(
@@ -291,11 +318,9 @@ class Request:
         self.lines = b""
         self.answer_lines = b""
         self.counted: frozenset[bytes] = frozenset()
-        self.within: tuple[object, ...] = ()
-        self.allowance: Allowance | None = None
+        self.part_of: PartOf | None = None
         self.cookies: tuple[Field, ...] = ()
         self.cors: object = None
-        self.hides: Edit | None = None
         self.identity: Identity | None = None
         self.route: object = None
         self.params = _NO_PARAMS
@@ -338,7 +363,7 @@ class Response:
         has_date: whether a Date stands among the fields; the server adds one otherwise (RFC 9110 §6.6.1).
     """
 
-    __slots__ = ("body", "fields", "has_date", "held", "length", "reason", "status")
+    __slots__ = ("body", "fields", "has_date", "length", "reason", "status")
 
     def __init__(
         self,
@@ -356,8 +381,6 @@ class Response:
         self.reason = reason
         self.length = length
         self.has_date = has_date
-        self.held: object = None
-        """What is to live as long as it does: until it has been sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ class _Connection:
             except ClientGone:
                 request.exchange.outcome = "the client left"
                 request.exchange.status = 499
-                self._observe(request.exchange)
+                self._conclude(request.exchange)
                 raise  # not within a call: its frame and the error would hold each other, and all that it knows
             except Exception as error:
                 response = self._failed(request, error)
@@ -322,10 +322,10 @@ class _Connection:
         request.keeps_alive = block.keeps_alive
         return request, data
 
-    def _observe(self, exchange: Exchange) -> None:
-        observers = self._server.observers
+    def _conclude(self, exchange: Exchange) -> None:
+        exchange.give_back()
         exchange.ended = clock()
-        for observer in observers:
+        for observer in self._server.observers:
             observer(exchange)
 
     # -- answering --------------------------------------------------------------------------------------
@@ -346,8 +346,8 @@ class _Connection:
             if sent < len(data) or stream.is_held_up:
                 await self._send_rest(data, sent)
         finally:
-            if self._server.observers:
-                self._observe(exchange)
+            if self._server.observers or exchange.held is not None:
+                self._conclude(exchange)
         return keep
 
     async def _respond_at_length(
@@ -392,7 +392,7 @@ class _Connection:
                     return False, b""
             raise
         finally:
-            self._observe(exchange)
+            self._conclude(exchange)
         if not keep:
             await self._part(data)
         return keep, data
@@ -489,7 +489,7 @@ class _Connection:
             await self._linger()
         except (OSError, Overdue):
             pass
-        self._observe(exchange)
+        self._conclude(exchange)
 
     async def _send(self, data: bytes, of: Body | None = None) -> None:
         """Send all of it; a client that takes nothing for `send_time` is given up.

@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 import signal
+import socket
 import threading
 import time
 
@@ -72,6 +73,17 @@ def routes(shop):
     return [f"{route}={shop.origin.url}" for route in ROUTES]
 
 
+def unread(port, path):
+    """Ask for something, and read no more of the answer than its status."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(20)
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+    assert connection.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
+    return connection
+
+
 def problem(answer):
     assert answer.get(b"content-type") == b"application/problem+json"
     return json.loads(answer.body)
@@ -112,6 +124,43 @@ def test_a_path_that_a_client_names_multiplies_nothing(shop):
         answer = ask(front.port, b"/batch", b"Content-Type: application/json", method=b"POST", body=calls)
         assert (answer.status, problem(answer)["part"]) == (502, "done")
         assert len(shop.origin.requests) <= 3
+
+
+def test_what_slow_readers_hold_is_counted_until_they_have_it_or_leave(shop):
+    shop.answers[b"/items/much"] = says(b'"%b"' % (b"x" * 6_000_000))
+    line = [*routes(shop), "--compose", "/much = all:/items/much", "--compose-memory", "16M"]
+    with running("gateway", *line) as front:
+        gone, slow = (unread(front.port, b"/much") for _ in range(2))
+        answer = ask(front.port, b"/much")
+        assert (answer.status, answer.get(b"retry-after")) == (503, b"1")
+        gone.close()
+        until(lambda: ask(front.port, b"/much").status == 200)
+        assert len(slow.makefile("rb").read(6_000_000)) == 6_000_000
+        also = unread(front.port, b"/much")  # nothing is held for a connection that is kept
+        until(lambda: ask(front.port, b"/much").status == 200)
+        also.close()
+        slow.close()
+
+
+def test_what_one_request_could_never_hold_is_no_503(shop):
+    shop.answers[b"/items/much"] = shop.answers[b"/items/later"] = says(b'"%b"' % (b"x" * 900_000))
+    shop.slow[b"/items/later"] = 0.2
+    rules = (
+        "/much = a:/items/much + b:/items/much",
+        "/less = a:/items/much + b?:/items/later",
+        "POST /sent = a:POST /items < body",
+    )
+    line = [word for rule in rules for word in ("--compose", rule)]
+    with running("gateway", *routes(shop), *line, "--compose-memory", "1M") as front:
+        for _ in range(3):
+            answer = ask(front.port, b"/much")
+            assert (answer.status, answer.get(b"retry-after")) == (502, None)
+            assert "more than 1048576 bytes would be held" in problem(answer)["detail"]
+            answer = ask(front.port, b"/less")
+            assert (answer.status, answer.get(b"netfront-missing")) == (200, b"b")
+            body = b'"%b"' % (b"x" * 1_100_000)
+            answer = ask(front.port, b"/sent", b"Content-Type: application/json", method=b"POST", body=body)
+            assert answer.status == 413
 
 
 def test_parts_run_through_their_routes_with_the_callers_identity(shop, tmp_path):

@@ -9,13 +9,13 @@ from trio.testing import MockClock
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Refusal
 from netfront.filters.compose import DEEPEST, compose
-from netfront.http.message import Allowance, Answer
+from netfront.http.message import Allowance, Answer, PartOf
 from netfront.net.lane import Signal
 from netfront.net.stream import Facts
 from netfront.net.tasks import Tasks
 from netfront.policy.claims import Identity
 from netfront.policy.compose import parse_composition
-from netfront.policy.memory import Memory
+from netfront.policy.memory import Held, Memory, MemoryFull
 from netfront.wire.fields import Fields
 from tests.filters.requests import asking
 from tests.support.composed import compose_rules
@@ -56,15 +56,18 @@ class Stage:
         self.times = []
         self.out = self.cut = 0
         self.tasks = Tasks()
+        self.memory = Memory(memory)
         composition = parse_composition(rule)
         self.handler = compose(
             composition.parts,
             [self._ask] * len(composition.parts),
             self.tasks.begin,
             compose_rules(**rules),
-            Memory(memory),
-            lambda _: b"192.0.2.7",
+            self._hold,
         )
+
+    def _hold(self, request):
+        return Held(self.memory, b"192.0.2.7")
 
     async def _ask(self, asked):
         self.asked.append(asked)
@@ -98,10 +101,10 @@ class Stage:
         body = given.pop("body", b"")
         params = given.pop("params", {})
         identity = given.pop("identity", None)
-        allowance = given.pop("allowance", None)
+        part_of = given.pop("part_of", None)
         request = self.request = asking(*pairs, client=client or Client(), **given)
         request.body, request.params, request.identity = body, params, identity
-        request.allowance = allowance
+        request.part_of = part_of
         response = trio.run(self.answer, request, clock=MockClock(autojump_threshold=0))
         assert self.left_out == 0
         return response
@@ -419,7 +422,7 @@ def test_what_nobody_expected_is_raised_where_the_server_catches_it():
 def test_a_circle_that_could_not_be_seen_ends():
     stage = Stage("/h = a:/a", {})
     request = asking(client=Client())
-    request.within = tuple(range(DEEPEST))
+    request.part_of = PartOf(tuple(range(DEEPEST)), Allowance(9))
     with pytest.raises(Refusal) as caught:
         trio.run(stage.handler, request)
     assert caught.value.status == 508
@@ -431,22 +434,35 @@ def test_all_that_is_held_at_once_has_a_bound_and_is_given_back():
         {"/a": Says(b'"%b"' % (b"x" * 98)), "/b": Says(b"2")},
         memory=4 * 319,
     )
-    for size, is_answered in ((100, True), (108, True), (109, True), (110, False), (300, False), (109, True)):
-        stage.asked.clear()  # each of them can weigh still
+    for size, status in ((100, 200), (108, 200), (109, 200), (110, 502), (300, 413), (109, 200)):
         body = b'"%b"' % (b"x" * (size - 2))
-        if is_answered:
+        try:
             response = stage.run((b"Content-Type", b"application/json"), body=body, method=b"POST")
-            assert response.status == 200
-            response.held = None  # it has been sent; trio keeps what the main task returned
+        except BaseExceptionGroup as group:
+            (error,) = group.exceptions
+            assert isinstance(error, BadMessage)
+            assert (error.status, status) == (413, 413)
         else:
-            with pytest.raises(BaseExceptionGroup) as caught:
-                stage.run((b"Content-Type", b"application/json"), body=body, method=b"POST")
-            assert caught.group_contains(Refusal, match="hold all they may")
+            assert response.status == status
+            assert status != 200 or stage.memory.left == 4 * 319 - (2 * size + 100 + 1)
+            stage.request.exchange.give_back()  # as the server does once it has sent the answer
+        assert stage.memory.left == 4 * 319
+
+
+def test_what_would_fit_at_another_time_is_503():
+    stage = Stage("/h = a:/a + b:/b", {"/a": Says(b"1" * 10), "/b": Says(b"2" * 12)}, memory=100)
+    stage.memory.take(80, b"127.0.0.1")
+    with pytest.raises(BaseExceptionGroup) as caught:
+        stage.run()
+    (refusal,) = caught.value.exceptions
+    assert isinstance(refusal, MemoryFull)
+    assert (refusal.status, refusal.fields) == (503, ((b"Retry-After", b"1"),))
+    assert stage.memory.left == 20
 
 
 def test_no_more_requests_come_of_one_than_one_composition_may_make():
     stage = Stage("/h = a:/a + b:/b + c:/c", {"/a": Says(b"1"), "/b": Says(b"2"), "/c": Says(b"3")})
-    response = stage.run(allowance=Allowance(2))
+    response = stage.run(part_of=PartOf((), Allowance(2)))
     assert response.status == 502
     assert told(response)["detail"].endswith(": more than 3,200 requests would come of one")
 

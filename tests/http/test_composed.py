@@ -15,7 +15,7 @@ from netfront.http.transport import Transport
 from netfront.net.backend import Member
 from netfront.net.pool import Pool
 from netfront.policy.compose import parse_composition
-from netfront.policy.memory import Memory
+from netfront.policy.memory import Held, Memory
 from netfront.wire.head import HeadLimits
 from tests.filters.requests import asking
 from tests.http.test_hedge import Client
@@ -69,7 +69,11 @@ class Rig:
         self.memory = Memory(1 << 20)
         rules = compose_rules(each=2)
         self._handle = compose(
-            composition.parts, [ask_service] * 4, self._begin, rules, self.memory, lambda _: b"192.0.2.7"
+            composition.parts,
+            [ask_service] * 4,
+            self._begin,
+            rules,
+            lambda _: Held(self.memory, b"192.0.2.7"),
         )
         self.client = None
         self.answer = None
@@ -88,7 +92,10 @@ class Rig:
 
     async def _ask(self):
         self.client = Client(self.main.deadline if hasattr(self, "main") else Hand(self.steps).deadline)
-        self.answer = await self._handle(asking(client=self.client, target=b"/home"))
+        request = asking(client=self.client, target=b"/home")
+        self.answer = await self._handle(request)
+        assert self.memory.left < 1 << 20
+        request.exchange.give_back()  # as the server does once it has sent the answer
 
     def asked(self, path):
         """The stream on which this was asked for, if it was."""

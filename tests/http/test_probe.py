@@ -482,4 +482,5 @@ async def test_nginx_with_tls_is_probed_on_another_port(tmp_path, beside):
         async with beside():
             place = f"https://127.0.0.1:{served.port}"
             verdict = await asking(place, port=port, facts=trusting(tmp_path), body=Pattern("^fine$"))()
-    assert (verdict.ok, verdict.tls.names) == (True, ("app.test",))
+    assert verdict.ok, verdict.why
+    assert verdict.tls.names == ("app.test",)

@@ -1,21 +1,20 @@
 """From a ComposePlan to the handler that stands for it."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netfront.cli.gate.compose import way_of
 from netfront.cli.gate.compose_plan import ComposePlan
 from netfront.cli.gate.edge_plan import DEFAULT_MAX_BODY
-from netfront.cli.gate.guarding import AddressOf, hidden_of
+from netfront.cli.gate.guarding import hidden_of
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import Settings
 from netfront.filters.hide_credentials import Hidden
 from netfront.http.ask import ask, collect, request_of
 from netfront.http.message import Answer, Handler, Request
 from netfront.net.lane import clock
-from netfront.policy.memory import Memory
-from netfront.wire.fields import Edit
+from netfront.policy.memory import Held
 
 if TYPE_CHECKING:
     from netfront.filters.compose import Ask, Asked, Begin
@@ -32,14 +31,13 @@ class Composing:
         ours: answers requests to paths of this gateway, as those of clients once their fields are in order.
         outward: leads to URLs.
         begin: runs a part beside the composed request.
-        memory: what all of them may hold, and `address_of` for whom.
+        hold: counts what a composed request holds.
     """
 
     ours: Handler
     outward: Outward
     begin: "Begin"
-    memory: Memory
-    address_of: AddressOf
+    hold: Callable[[Request], Held]
 
     def handler(self, plan: ComposePlan, settings: Settings) -> Handler:
         """Make the handler."""
@@ -62,7 +60,7 @@ class Composing:
             else self._in(held.most_part, hidden_of(settings.gate))
             for part in parts
         ]
-        return compose(parts, asks, self.begin, rules, self.memory, self.address_of)
+        return compose(parts, asks, self.begin, rules, self.hold)
 
     def _in(self, most: int, hidden: Hidden | None) -> "Ask":
         """Give what asks a route of ours: on behalf of the same client, with what is known of them.
@@ -88,12 +86,9 @@ class Composing:
             request.forwarded = whole.forwarded
             request.exchange.id = whole.exchange.id
             request.lines = whole.lines
-            request.within = whole.within
-            request.allowance = whole.allowance
-            request.hides = hides = whole.hides
+            request.part_of = asked.part_of
             if hidden is not None and whole.identity is not None:
-                own = hidden.edit(whole.identity)
-                request.hides = own if hides is None else Edit(names=own.names | hides.names)
+                request.part_of = asked.part_of.hiding(hidden.edit(whole.identity))
             try:
                 return await collect(ours, request, most=most, weigh=asked.weigh)
             finally:
