@@ -48,8 +48,8 @@ from netfront.net.passthrough import Passthrough
 from netfront.net.pipe import Pipes
 from netfront.net.stream import Stream
 from netfront.net.tasks import Tasks
-from netfront.policy.memory import Memory
 from netfront.policy.networks import within
+from netfront.policy.shared import Shared
 from netfront.wire.fields import field
 from netfront.wire.head import HeadLimits, request_memory
 
@@ -133,12 +133,12 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         address_of=address_of,
         outward=outward,
         logging_in=logging_in(plan, tokens, address_of, limiting),
-        makers=makers_of(credentials) | token_makers(tokens, outward),
+        makers=makers_of(credentials, address_of) | token_makers(tokens, outward),
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,
         observers=observers,
         limiting=limiting,
-        composed=Memory(plan.compose_memory),
+        composed=Shared(plan.compose_memory),
     )
     return App(
         plan,

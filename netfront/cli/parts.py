@@ -14,7 +14,7 @@ from netfront.http.message import Filter
 from netfront.http.transport import Transport
 from netfront.net.pipe import Pipes
 from netfront.net.tasks import Tasks
-from netfront.policy.memory import Memory
+from netfront.policy.shared import Shared
 from netfront.wire.head import HeadLimits, HeadMemory, RequestBlock
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Parts:
     certificates: "Certificates | None"
     observers: Observers
     limiting: Limiting
-    composed: Memory
+    composed: Shared
     """What answers being composed may hold."""
 
     def behind(self, route: RoutePlan) -> Service:

@@ -28,8 +28,12 @@ class Users(Protocol):
     """What was right lately. Another takes its place when passwords change, so that what was being checked by the old
     ones is remembered nowhere."""
 
-    async def are_right(self, user: str, password: bytes) -> bool:
-        """Tell whether a user has a password."""
+    async def are_right(self, user: str, password: bytes, address: bytes) -> bool:
+        """Tell whether a user has a password.
+
+        Args:
+            address: who asks.
+        """
         ...
 
 
@@ -38,6 +42,7 @@ class Basic:
 
     Args:
         now: the clock.
+        address_of: tells a client's address: each has its turn with what is slow.
         time: for how long, in seconds, a right credential is remembered.
         realm: what a browser asks for credentials for.
     """
@@ -46,6 +51,7 @@ class Basic:
         self,
         users: Users,
         now: Callable[[], float],
+        address_of: Callable[[Request], bytes | None],
         *,
         time: float = 300.0,
         realm: str = "netfront",
@@ -53,6 +59,7 @@ class Basic:
         self.challenge = b'Basic realm="%b", charset="UTF-8"' % realm.encode()
         self._users = users
         self._now = now
+        self._address_of = address_of
         self._time = time
 
     def check(self, request: Request) -> Identity | Awaitable[Identity | None] | None:
@@ -62,11 +69,13 @@ class Basic:
             return None
         remembered = self._users.remembered
         identity = remembered.get(value, self._now())
-        return self._find(value, remembered) if identity is None else identity
+        if identity is not None:
+            return identity
+        return self._find(value, remembered, self._address_of(request) or b"")
 
-    async def _find(self, value: bytes, remembered: Remembered[Identity]) -> Identity:
+    async def _find(self, value: bytes, remembered: Remembered[Identity], address: bytes) -> Identity:
         user, password = _read(value)
-        if not await self._users.are_right(user, password):
+        if not await self._users.are_right(user, password, address):
             raise Refusal(401, "a wrong user or password")
         identity = Identity("basic", user, {"sub": user})
         now = self._now()

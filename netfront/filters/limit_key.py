@@ -5,20 +5,13 @@ of anything else never are the same key. A request that lacks what it is to be t
 """
 
 from collections.abc import Callable
-from functools import lru_cache
-from hashlib import blake2b
-from ipaddress import IPv6Address, ip_address
 
 from netfront.http.message import Request
 from netfront.policy.claims import claim, texts
-from netfront.policy.networks import bare_address
+from netfront.policy.networks import network_of, short_key
 from netfront.wire.cookie import cookie_pairs
 
-__all__ = ["limit_key", "network_of"]
-
-_LONGEST = 32
-"""Bytes of a key as it came."""
-_NETWORKS = 16384
+__all__ = ["limit_key"]
 
 
 def limit_key(
@@ -79,26 +72,5 @@ def limit_key(
     return keys[kind]
 
 
-@lru_cache(maxsize=_NETWORKS)
-def network_of(address: bytes, v4: int = 32, v6: int = 64) -> bytes:
-    """Give the key of an address: of IPv6 its network, as who has one address there has all.
-
-    What a proxy wrote with a port is read without; what is no address is a key as it stands.
-    """
-    try:
-        ip = ip_address(bare_address(address).decode("latin-1"))
-    except ValueError:
-        return b"@" + _short(address)
-    if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped is None:
-            return b"@6%x" % (int(ip) >> (128 - v6))
-        ip = ip.ipv4_mapped
-    return b"@4%x" % (int(ip) >> (32 - v4))
-
-
 def _of(value: bytes) -> bytes:
-    return b"=" + _short(value)
-
-
-def _short(value: bytes) -> bytes:
-    return value if len(value) <= _LONGEST else b"#" + blake2b(value, digest_size=16).digest()
+    return b"=" + short_key(value)

@@ -21,7 +21,6 @@ import hmac
 import json
 import logging
 from base64 import b64encode, urlsafe_b64encode
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,8 +30,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend, Refusal
-from netfront.filters.pages import preferred
-from netfront.http.message import Answer, Answered, Client, Filter, Handler, Request, Response, stack
+from netfront.http.message import Answer, Client, Request, Response
 from netfront.net.lane import Deadline, Signal, first
 from netfront.net.stream import Facts
 from netfront.policy.claims import Identity
@@ -40,13 +38,12 @@ from netfront.policy.metadata import Metadata
 from netfront.policy.sealed import Sealer
 from netfront.policy.token import TokenRefused
 from netfront.wire.cookie import cookie_pairs
-from netfront.wire.fields import COOKIE, Edit, Field, Fields, field
+from netfront.wire.fields import COOKIE, Field, Fields, field
 from netfront.wire.target import parse_authority
 
-__all__ = ["CALLBACK", "LOGOUT", "Login", "LoginMethod", "LoginPage", "LoginRules", "login_pages"]
+__all__ = ["CALLBACK", "LOGOUT", "MOST_AT_ONCE", "NO_STORE", "Login", "LoginRules", "redirect"]
 
 _log = logging.getLogger("netfront")
-_NONE_BEGUN = "login: none is under way with that state, or it took too long"
 CALLBACK, LOGOUT = b"/-/oidc/callback", b"/-/oidc/logout"
 _LOGIN_TIME = 600
 """Seconds that a login may take."""
@@ -62,8 +59,8 @@ _AGAIN = 30.0
 _KEPT = 60.0
 """Seconds for which a renewed session is given to who comes with the old one."""
 _MOST_KEPT = 4096
-_MOST_AT_ONCE, _MOST_OF_ONE = 64, 16
-"""Logins that wait for the issuer, and those of one address."""
+MOST_AT_ONCE = 64
+"""Logins that wait for the issuer."""
 _LEAST_LIFE, _USUAL_LIFE, _MOST_LIFE = 60.0, 3600.0, 86_400.0
 """Seconds until a session is renewed: as long as its access token says it lives, within bounds."""
 _PROTOCOL = frozenset(
@@ -84,9 +81,7 @@ _PROTOCOL = frozenset(
     }
 )
 """Claims that say something of the token, and nothing of the user."""
-_NO_STORE = field(b"Cache-Control", b"no-store")
-_CACHING = frozenset({b"cache-control", b"cdn-cache-control", b"surrogate-control", b"expires", b"pragma"})
-"""Fields that tell caches what to do with an answer."""
+NO_STORE = field(b"Cache-Control", b"no-store")
 _DOWN = (BackendError, NoBackend, BadMessage, OSError)
 
 
@@ -298,7 +293,7 @@ class Login:
         under_way = self._names(request, b"-l")
         cookies += [self._cookie(request, name, b"", 0) for name in under_way[: -_MOST_LOGINS + 1]]
         request.exchange.outcome = "no session: sent to the issuer"
-        return _redirect(location, cookies)
+        return redirect(location, cookies)
 
     def has_begun(self, request: Request) -> bool:
         """Tell whether a login of ours is under way with the state that a browser brings from the issuer."""
@@ -320,7 +315,7 @@ class Login:
         said = _said(request)
         begun = self._begun(request, said)
         if begun is None:
-            raise Refusal(400, _NONE_BEGUN)
+            raise Refusal(400, "login: none is under way with that state, or it took too long")
         nonce, verifier, base, back = begun
         name = _login_name(said.get("state", ""))
         metadata = await self._metadata(request)
@@ -350,7 +345,7 @@ class Login:
             raise Refusal(503, f"login: {error}", [(b"Retry-After", b"5")]) from error
         session = self._session(claims, tokens, None)
         cookies = [*self._session_cookies(request, session), self._cookie(request, name, b"", 0)]
-        return _redirect(base + back, cookies)
+        return redirect(base + back, cookies)
 
     def leave(self, request: Request) -> tuple[list[Field], str | None]:
         """Give the cookies that end what there is of sessions, and where the issuer has its own ended."""
@@ -378,7 +373,7 @@ class Login:
         metadata, rules = self._provider.metadata, self.rules
         if metadata is None or metadata.token is None:
             raise NoBackend("the issuer does not answer")
-        if self._at_once >= _MOST_AT_ONCE:
+        if self._at_once >= MOST_AT_ONCE:
             raise NoBackend("too many log in at once")
         rows = [
             (b"Content-Type", b"application/x-www-form-urlencoded"),
@@ -523,137 +518,8 @@ class _Renewal:
         self.stands = 0.0
 
 
-class LoginMethod:
-    """The method: a session, or a login where somebody looks at a page.
-
-    Args:
-        realm: what the challenge says of where it asks.
-    """
-
-    def __init__(self, login: Login, *, realm: str) -> None:
-        self.challenge = b'OIDC realm="%b"' % realm.encode()
-        self._login = login
-
-    def check(self, request: Request) -> Identity | Awaitable[Identity | None] | None:
-        """Look for a session. Raises Answered: go and log in."""
-        found = self._login.session_of(request)
-        if isinstance(found, Identity):
-            return found
-        if found is None and not _navigates(request):
-            return None
-        return self._wait(request, found)
-
-    async def _wait(self, request: Request, found: Awaitable[Identity | None] | None) -> Identity | None:
-        identity = await found if found is not None else None
-        if identity is None and _navigates(request):
-            raise Answered(await self._login.begin(request))
-        return identity
-
-
-@dataclass(frozen=True, slots=True)
-class LoginPage:
-    """A login whose pages stand on some hosts.
-
-    Args:
-        guards: filters of what holds wherever it is asked for: addresses, and limits on those.
-    """
-
-    login: Login
-    is_for: Callable[[bytes], bool]
-    guards: tuple[Filter | None, ...]
-
-
-def login_pages(pages: Sequence[LoginPage], address_of: Callable[[Request], bytes | None]) -> Filter:
-    """Make the filter that answers where logins end and begin, ahead of all routes, and has browsers keep sessions.
-
-    Args:
-        address_of: tells a client's address: one has a share of the logins that may wait for the issuer.
-    """
-    waiting: Counter[bytes] = Counter()
-
-    def coming_back(login: Login) -> Handler:
-        async def come_back(request: Request) -> Response:
-            address = address_of(request) or b""
-            if waiting[address] >= _MOST_OF_ONE:
-                raise Refusal(503, "login: too many of one address at once", [(b"Retry-After", b"5")])
-            waiting[address] += 1
-            try:
-                return await login.come_back(request)
-            finally:
-                waiting[address] -= 1
-                if not waiting[address]:
-                    del waiting[address]
-
-        return come_back
-
-    ends = [stack(*page.guards, then=coming_back(page.login)) for page in pages]
-
-    def end(request: Request, host: bytes) -> Awaitable[Response]:
-        if request.method != b"GET":
-            raise Refusal(405, "a login comes back by GET", [(b"Allow", b"GET")])
-        for page, handler in zip(pages, ends, strict=True):
-            if page.is_for(host) and page.login.has_begun(request):
-                return handler(request)
-        raise Refusal(400, _NONE_BEGUN)
-
-    def leave(request: Request, mine: Sequence[LoginPage]) -> Awaitable[Response]:
-        async def left(request: Request) -> Response:
-            return _leave(request, [page.login for page in mine])
-
-        return stack(*(guard for page in mine for guard in page.guards), then=left)(request)
-
-    def around(then: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
-            path = request.target.path
-            if path in (CALLBACK, LOGOUT):
-                host = parse_authority(request.authority)[0].removesuffix(b".") if request.authority else b""
-                mine = [page for page in pages if page.is_for(host)]
-                if mine:
-                    request.exchange.target = path  # what follows it is a code, which no log is to hold
-                    return await (end(request, host) if path == CALLBACK else leave(request, mine))
-            response = await then(request)
-            if request.cookies:
-                # RFC 9111 §7.3: a Set-Cookie keeps no cache from storing it, and giving the session to others
-                edit = Edit(names=_CACHING, added=(_NO_STORE, *request.cookies))
-                response.fields = response.fields.edited(edit)
-            return response
-
-        return handle
-
-    return around
-
-
 def _said(request: Request) -> dict[str, str]:
     return dict(parse_qsl((request.target.query or b"").decode("latin-1"), keep_blank_values=True))
-
-
-def _leave(request: Request, logins: Sequence[Login]) -> Response:
-    if request.method not in (b"GET", b"POST"):
-        raise Refusal(405, "a logout is a GET or a POST", [(b"Allow", b"GET, POST")])
-    if request.fields.get(b"sec-fetch-site") == b"cross-site":
-        raise Refusal(403, "logout: another site asks for it")
-    cookies: list[Field] = []
-    place: str | None = None
-    for login in logins:
-        ended, leads = login.leave(request)
-        cookies += ended
-        place = place or leads
-    if place is not None:
-        return _redirect(place, cookies)
-    rows = [field(b"Content-Type", b"text/plain; charset=utf-8"), _NO_STORE]
-    return Response(200, Fields([*rows, *cookies]), b"logged out\n")
-
-
-def _navigates(request: Request) -> bool:
-    """Tell whether somebody looks at what comes."""
-    fields = request.fields
-    return (
-        request.method == b"GET"
-        and request.upgrade is None
-        and fields.get(b"sec-fetch-mode") in (None, b"navigate")
-        and fields.get(b"x-requested-with") is None
-        and preferred(fields.get(b"accept")) == "html"
-    )
 
 
 def _base(request: Request) -> str:
@@ -663,8 +529,9 @@ def _base(request: Request) -> str:
     return f"{scheme.decode()}://{authority.decode('latin-1')}"
 
 
-def _redirect(location: str, cookies: Sequence[Field]) -> Response:
-    rows = [field(b"Location", location.encode("latin-1")), _NO_STORE]
+def redirect(location: str, cookies: Sequence[Field]) -> Response:
+    """Make a redirect that no cache keeps, with these lines of Set-Cookie."""
+    rows = [field(b"Location", location.encode("latin-1")), NO_STORE]
     return Response(302, Fields([*rows, *cookies]), b"")
 
 

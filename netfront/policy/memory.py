@@ -1,11 +1,9 @@
-"""Memory that many requests share, of which none is to have all."""
+"""Memory that is counted while a request holds it."""
 
-from netfront.endpoint import is_loopback_name
 from netfront.errors import Refusal
+from netfront.policy.shared import Shared
 
-__all__ = ["Held", "Memory", "MemoryFull", "NeverFits"]
-
-_SHARE = 4
+__all__ = ["Held", "MemoryFull", "NeverFits"]
 
 
 class MemoryFull(Refusal):
@@ -27,50 +25,17 @@ class NeverFits(Exception):
         self.most = most
 
 
-class Memory:
-    """Bytes that may be held.
-
-    One address may hold a quarter of them, unless it is of this machine: that is a proxy, or ourselves.
-    """
-
-    __slots__ = ("_by_address", "_most", "left")
-
-    def __init__(self, most: int) -> None:
-        self.left = self._most = most
-        self._by_address: dict[bytes, int] = {}
-
-    def share(self, address: bytes) -> int:
-        """Give how much an address may hold."""
-        is_ours = is_loopback_name(address.decode("latin-1") or "localhost")
-        return self._most if is_ours else self._most // _SHARE
-
-    def take(self, count: int, address: bytes) -> bool:
-        """Take some for an address; tell whether there were as many."""
-        held = self._by_address.get(address, 0) + count
-        if count > self.left or (held > self._most // _SHARE and held > self.share(address)):
-            return False
-        self.left -= count
-        self._by_address[address] = held
-        return True
-
-    def give_back(self, count: int, address: bytes) -> None:
-        """Give back what was taken."""
-        self.left += count
-        self._by_address[address] -= count
-        if not self._by_address[address]:
-            del self._by_address[address]
-
-
 class Held:
-    """What one request holds of the memory that all may. Whoever makes one sees to it that it is given back.
+    """What one request holds. Whoever makes one sees to it that it is given back.
 
     Args:
+        memory: bytes that all requests together may hold.
         address: for whom; empty where nobody knows.
     """
 
     __slots__ = ("_address", "_bytes", "_memory")
 
-    def __init__(self, memory: Memory, address: bytes) -> None:
+    def __init__(self, memory: Shared, address: bytes) -> None:
         self._memory = memory
         self._address = address
         self._bytes = 0

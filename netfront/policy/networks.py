@@ -5,16 +5,20 @@ An IPv4 address that was mapped into IPv6 (RFC 4291 §2.5.5.2) is the IPv4 one, 
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from netfront.errors import UsageError
 
-__all__ = ["Network", "bare_address", "parse_network", "plain_address", "within"]
+__all__ = ["Network", "bare_address", "network_of", "parse_network", "plain_address", "short_key", "within"]
 
 Network = IPv4Network | IPv6Network
 _REMEMBERED = 4096
 _LONGEST = 64
 """Characters of an address: those of IPv6 have 45 at most, and a zone may follow."""
+_NETWORKS = 16384
+_LONGEST_KEY = 32
+"""Bytes of a key as it came."""
 
 
 def parse_network(text: str) -> Network:
@@ -65,6 +69,28 @@ def bare_address(text: bytes) -> bytes:
     if text.startswith(b"["):
         return text[1:].partition(b"]")[0]
     return text.partition(b":")[0] if text.count(b":") == 1 else text
+
+
+@lru_cache(maxsize=_NETWORKS)
+def network_of(address: bytes, v4: int = 32, v6: int = 64) -> bytes:
+    """Give the key of an address: of IPv6 its network, as who has one address there has all.
+
+    What a proxy wrote with a port is read without; what is no address is a key as it stands.
+    """
+    try:
+        ip = ip_address(bare_address(address).decode("latin-1"))
+    except ValueError:
+        return b"@" + short_key(address)
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is None:
+            return b"@6%x" % (int(ip) >> (128 - v6))
+        ip = ip.ipv4_mapped
+    return b"@4%x" % (int(ip) >> (32 - v4))
+
+
+def short_key(value: bytes) -> bytes:
+    """Give what stands for a value: itself, or its hash where it is long."""
+    return value if len(value) <= _LONGEST_KEY else b"#" + blake2b(value, digest_size=16).digest()
 
 
 def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import ssl
 from base64 import b64encode
 from contextlib import closing
 
+import bcrypt
 import pytest
 
 from tests.support.certificates import CLIENT, make_ca, make_leaf, write_pem
@@ -154,6 +156,27 @@ def test_an_upgrade_is_guarded_and_a_body_is_not_needed_for_a_refusal(files):
         assert converse(front.port, upgrade + basic() + b"\r\n\r\n", half_close=True)[0].startswith(
             b"HTTP/1.1 101 "
         )
+
+
+def test_who_guesses_holds_up_nobody_else(files):
+    users, _, _ = files
+    users.write_text(f"ann:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(11)).decode()}\n")
+    users.chmod(0o600)
+    with origin(answering()) as behind, running("gateway", behind.url, "--basic", f"@{users}") as front:
+        request = b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
+        guesses = [socket.create_connection(("127.0.0.1", front.port), 20) for _ in range(30)]
+        for at, guess in enumerate(guesses):
+            guess.sendall(request % basic(password=str(at)))
+        with closing(
+            socket.create_connection(("127.0.0.1", front.port), 20, source_address=("127.0.0.2", 0))
+        ) as good:
+            good.sendall(request % basic())
+            assert good.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
+            answered, _, _ = select.select(guesses, [], [], 0)
+            assert len(answered) < 15
+        for guess in guesses:
+            assert guess.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 401"
+            guess.close()
 
 
 def test_hidden_credentials_do_not_reach_the_backend(files):

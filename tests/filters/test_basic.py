@@ -22,13 +22,17 @@ class Users:
         self.asked = 0
         self.known = {"ann": b"secret", "ünï": "pä:ss".encode()}
 
-    async def are_right(self, user, password):
+    async def are_right(self, user, password, address):
         self.asked += 1
         return self.known.get(user) == password
 
 
 def credential(text, scheme=b"Basic "):
     return scheme + b64encode(text if isinstance(text, bytes) else text.encode())
+
+
+def address_of(_):
+    return b"192.0.2.7"
 
 
 class Clock:
@@ -51,18 +55,18 @@ async def refusal(basic, value):
 
 @pytest.mark.parametrize("scheme", [b"Basic ", b"basic ", b"BASIC ", b"Basic   "])
 async def test_who_has_the_password_passes(scheme):
-    identity = await check(Basic(Users(), Clock()), credential("ann:secret", scheme))
+    identity = await check(Basic(Users(), Clock(), address_of), credential("ann:secret", scheme))
     assert (identity.kind, identity.user, identity.claims) == ("basic", "ann", {"sub": "ann"})
 
 
 async def test_a_password_may_hold_colons_and_what_utf8_has():
-    assert (await check(Basic(Users(), Clock()), credential("ünï:pä:ss"))).user == "ünï"
+    assert (await check(Basic(Users(), Clock(), address_of), credential("ünï:pä:ss"))).user == "ünï"
 
 
 @pytest.mark.parametrize("value", [b"Bearer abc", b"Basicx YTpi", b"Digest x", b""])
 async def test_another_scheme_is_not_its_credential(value):
-    assert Basic(Users(), Clock()).check(asking((b"Authorization", value))) is None
-    assert Basic(Users(), Clock()).check(asking()) is None
+    assert Basic(Users(), Clock(), address_of).check(asking((b"Authorization", value))) is None
+    assert Basic(Users(), Clock(), address_of).check(asking()) is None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +94,7 @@ async def test_another_scheme_is_not_its_credential(value):
     ],
 )
 async def test_a_bad_credential_is_401(value):
-    refused = await refusal(Basic(Users(), Clock()), value)
+    refused = await refusal(Basic(Users(), Clock(), address_of), value)
     assert refused.status == 401
     assert "secret" not in refused.why
 
@@ -104,14 +108,14 @@ def test_garbage_is_refused_or_no_credential(rest):
     async def ask():
         for value in (rest, b"Basic " + rest, b"basic" + rest):
             with contextlib.suppress(Refusal):
-                assert await check(Basic(Users(), Clock()), value) is None
+                assert await check(Basic(Users(), Clock(), address_of), value) is None
 
     trio.run(ask)
 
 
 async def test_a_right_one_is_remembered_for_a_while_and_a_wrong_one_is_not():
     users, now = Users(), Clock()
-    basic = Basic(users, now, time=300.0)
+    basic = Basic(users, now, address_of, time=300.0)
     for _ in range(3):
         await refusal(basic, credential("ann:wrong"))
     assert users.asked == 3
@@ -127,7 +131,7 @@ async def test_a_right_one_is_remembered_for_a_while_and_a_wrong_one_is_not():
 
 async def test_what_was_being_checked_by_an_old_file_is_not_remembered():
     users = Users()
-    basic = Basic(users, Clock())
+    basic = Basic(users, Clock(), address_of)
     under_way = basic.check(asking((b"Authorization", credential("ann:secret"))))
     users.remembered = Remembered(bytes(32))
     assert (await under_way).user == "ann"
@@ -136,4 +140,4 @@ async def test_what_was_being_checked_by_an_old_file_is_not_remembered():
 
 
 def test_the_challenge_names_where_it_holds():
-    assert Basic(Users(), Clock(), realm="/a").challenge == b'Basic realm="/a", charset="UTF-8"'
+    assert Basic(Users(), Clock(), address_of, realm="/a").challenge == b'Basic realm="/a", charset="UTF-8"'

@@ -15,7 +15,8 @@ from netfront.net.stream import Facts
 from netfront.net.tasks import Tasks
 from netfront.policy.claims import Identity
 from netfront.policy.compose import parse_composition
-from netfront.policy.memory import Held, Memory, MemoryFull
+from netfront.policy.memory import Held, MemoryFull
+from netfront.policy.shared import Shared
 from netfront.wire.fields import Fields
 from tests.filters.requests import asking
 from tests.support.composed import compose_rules
@@ -56,7 +57,7 @@ class Stage:
         self.times = []
         self.out = self.cut = 0
         self.tasks = Tasks()
-        self.memory = Memory(memory)
+        self.memory = Shared(memory)
         composition = parse_composition(rule)
         self.handler = compose(
             composition.parts,

@@ -7,10 +7,11 @@ import pytest
 
 from netfront.errors import Refusal
 from netfront.filters.limit import Limit, limit
-from netfront.filters.limit_key import limit_key, network_of
+from netfront.filters.limit_key import limit_key
 from netfront.http.message import Response
 from netfront.policy.claims import Identity
 from netfront.policy.limit import Counters, Rate, Spent
+from netfront.policy.networks import network_of
 from netfront.wire.fields import Fields
 from tests.filters.requests import asking
 

@@ -19,7 +19,9 @@ class Somebody:
 
 
 def check(certificate):
-    return makers_of(None)[MtlsPlan](MtlsPlan(), "/").check(asking(client=Somebody(certificate)))
+    return makers_of(None, lambda _: None)[MtlsPlan](MtlsPlan(), "/").check(
+        asking(client=Somebody(certificate))
+    )
 
 
 def test_the_identity_is_subject_and_alternative_names():

@@ -15,7 +15,8 @@ from netfront.http.transport import Transport
 from netfront.net.backend import Member
 from netfront.net.pool import Pool
 from netfront.policy.compose import parse_composition
-from netfront.policy.memory import Held, Memory
+from netfront.policy.memory import Held
+from netfront.policy.shared import Shared
 from netfront.wire.head import HeadLimits
 from tests.filters.requests import asking
 from tests.http.test_hedge import Client
@@ -66,7 +67,7 @@ class Rig:
             )
 
         composition = parse_composition(RULE)
-        self.memory = Memory(1 << 20)
+        self.memory = Shared(1 << 20)
         rules = compose_rules(each=2)
         self._handle = compose(
             composition.parts,

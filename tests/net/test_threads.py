@@ -1,12 +1,49 @@
-"""Work in threads: so many at once, so many that wait."""
+"""Work in threads: so much at once, and turns for those who wait."""
 
 import threading
 
 import pytest
 import trio
+import trio.testing
 
-from netfront.errors import Refusal
 from netfront.net.threads import Threads
+
+
+class Works:
+    """Work that is begun in an order, and is over when it is told."""
+
+    def __init__(self):
+        self.begun = []
+        self.at_once = self.most = 0
+        self.go = threading.Semaphore(0)
+        self._lock = threading.Lock()
+
+    def __call__(self, name):
+        def work():
+            with self._lock:
+                self.begun.append(name)
+                self.at_once += 1
+                self.most = max(self.most, self.at_once)
+            self.go.acquire(timeout=10)
+            with self._lock:
+                self.at_once -= 1
+            return name
+
+        return work
+
+
+@pytest.fixture
+def works():
+    works = Works()
+    yield works
+    for _ in range(100):
+        works.go.release()
+
+
+async def has(is_so):
+    with trio.fail_after(10):
+        while not is_so():
+            await trio.sleep(0.001)
 
 
 async def test_it_gives_what_the_work_gives():
@@ -17,40 +54,58 @@ async def test_it_gives_what_the_work_gives():
     assert threads.under_way == 0
 
 
-async def test_so_many_work_at_once_and_who_comes_when_too_many_wait_is_refused():
-    threads = Threads(2, waiting=3)
-    begun, go = threading.Semaphore(0), threading.Event()
-    active, most = 0, 0
-    lock = threading.Lock()
-
-    def work():
-        nonlocal active, most
-        with lock:
-            active += 1
-            most = max(most, active)
-        begun.release()
-        go.wait(10)
-        with lock:
-            active -= 1
-        return 1
-
+async def test_so_many_work_at_once(works):
+    threads = Threads(2)
     done = []
 
-    async def ask():
-        done.append(await threads.run(work))
+    async def ask(name):
+        done.append(await threads.run(works(name)))
 
-    with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            for _ in range(5):
-                nursery.start_soon(ask)
-            await trio.to_thread.run_sync(begun.acquire)
-            await trio.to_thread.run_sync(begun.acquire)
-            assert threads.under_way == 5
-            with pytest.raises(Refusal) as raised:
-                await threads.run(work)
-            assert raised.value.status == 503
-            assert raised.value.fields == ((b"Retry-After", b"1"),)
-            go.set()
-    assert done == [1] * 5
-    assert most == 2
+    async with trio.open_nursery() as nursery:
+        for name in range(5):
+            nursery.start_soon(ask, name)
+        await has(lambda: len(works.begun) == 2)
+        assert threads.under_way == 5
+        for _ in range(5):
+            works.go.release()
+    assert sorted(done) == [*range(5)]
+    assert works.most == 2
+    assert threads.under_way == 0
+
+
+async def test_however_much_waits_of_one_another_waits_for_one_of_theirs(works):
+    threads = Threads(1)
+    async with trio.open_nursery() as nursery:
+        for name in ["a0", "a1", "a2", "a3", "b0", "b1", "c0"]:
+            nursery.start_soon(threads.run, works(name), name[:1].encode())
+            await trio.testing.wait_all_tasks_blocked()
+        for count in range(1, 8):
+            await has(lambda count=count: len(works.begun) == count)
+            works.go.release()
+    assert works.begun == ["a0", "a1", "b0", "c0", "a2", "b1", "a3"]
+
+
+@pytest.mark.parametrize("has_its_turn", [False, True])
+async def test_who_leaves_while_they_wait_takes_nobodys_turn(works, has_its_turn):
+    threads = Threads(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(threads.run, works("a"), b"a")
+        await trio.testing.wait_all_tasks_blocked()
+        leaving = trio.CancelScope()
+
+        async def leave():
+            with leaving:
+                await threads.run(works("b"), b"b")
+
+        nursery.start_soon(leave)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(threads.run, works("c"), b"c")
+        await trio.testing.wait_all_tasks_blocked()
+        leaving.cancel()
+        if has_its_turn:
+            threads._pass_on()  # as if a were over just now: b has not heard of either
+            threads._working += 1
+        for _ in range(2):
+            works.go.release()
+    assert works.begun == ["a", "c"]
     assert threads.under_way == 0

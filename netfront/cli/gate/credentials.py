@@ -12,19 +12,23 @@ from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from netfront.cli.faults import Faults
-from netfront.errors import UsageError, words
+from netfront.errors import Refusal, UsageError, words
 from netfront.net.threads import Threads
 from netfront.net.watchfile import FileWatch
 from netfront.policy.apikeys import ApiKeys, parse_keys
 from netfront.policy.claims import Identity
+from netfront.policy.networks import network_of
 from netfront.policy.passwords import Passwords, parse_passwords
 from netfront.policy.remembered import Remembered
+from netfront.policy.shared import Shared
 from netfront.units import render_size
 
 __all__ = ["Credentials", "KeyFile", "PasswordFile", "Tell", "WatchedFile", "read_guarded"]
 
 _MOST = 16 * 2**20
 """Bytes of a file: a hundred thousand keys or users."""
+_MOST_CHECKS = 64
+"""Passwords that are checked at once, or wait for it."""
 _T = TypeVar("_T")
 Tell = Callable[[str], None]
 
@@ -126,27 +130,44 @@ class PasswordFile:
     """The file of --basic.
 
     Args:
-        threads: that check passwords.
+        checks: of passwords.
     """
 
-    def __init__(self, path: str, threads: Threads, tell: Tell) -> None:
+    def __init__(self, path: str, checks: "_Checks", tell: Tell) -> None:
         hint = "make the file with: htpasswd -cB FILE USER"
         self.file: WatchedFile[Passwords] = _watched("--basic", path, parse_passwords, tell, self._take, hint)
-        self._threads = threads
+        self._checks = checks
         self.remembered = _remembered()
 
-    async def are_right(self, user: str, password: bytes) -> bool:
+    async def are_right(self, user: str, password: bytes, address: bytes) -> bool:
         """Tell whether a user has a password.
 
         Raises:
             Refusal: 503, too many are being checked.
         """
         held = self.file.held
-        return await self._threads.run(lambda: held.are_right(user, password))
+        return await self._checks.run(lambda: held.are_right(user, password), address)
 
     def _take(self, _: Passwords) -> None:
         """Forget who was right by the old file."""
         self.remembered = _remembered()
+
+
+class _Checks:
+    """What is slow by intent, in threads: addresses have turns, and each has a share of all that may wait."""
+
+    def __init__(self) -> None:
+        self._threads = Threads()
+        self._at_once = Shared(_MOST_CHECKS)
+
+    async def run(self, work: Callable[[], bool], address: bytes) -> bool:
+        """Do it. Raises Refusal: 503, too much waits."""
+        if not self._at_once.take(1, address):
+            raise Refusal(503, "too many credentials to check at once", [(b"Retry-After", b"1")])
+        try:
+            return await self._threads.run(work, network_of(address))
+        finally:
+            self._at_once.give_back(1, address)
 
 
 class Credentials:
@@ -163,7 +184,7 @@ class Credentials:
     def __init__(
         self, keys: Iterable[str], passwords: Iterable[str], tell: Tell, kept: "Credentials | None" = None
     ) -> None:
-        self._threads: Threads = kept._threads if kept is not None else Threads()
+        self._checks: _Checks = kept._checks if kept is not None else _Checks()
         self.keys: dict[str, KeyFile] = {}
         self.passwords: dict[str, PasswordFile] = {}
         faults = Faults()
@@ -175,7 +196,7 @@ class Credentials:
         for path in dict.fromkeys(passwords):
             try:
                 known = kept and kept.passwords.get(path)
-                self.passwords[path] = known or PasswordFile(path, self._threads, tell)
+                self.passwords[path] = known or PasswordFile(path, self._checks, tell)
             except UsageError as error:
                 faults.take(error)
         faults.raise_any()

@@ -76,13 +76,13 @@ def credentials_of(
     return Credentials(keys, passwords, tell, kept) if keys or passwords else None
 
 
-def makers_of(credentials: Credentials | None) -> Makers:
+def makers_of(credentials: Credentials | None, address_of: AddressOf) -> Makers:
     """Give what makes the methods of this file."""
 
     def basic(plan: MethodPlan, realm: str) -> Method:
         assert isinstance(plan, BasicPlan)
         assert credentials is not None
-        return Basic(credentials.passwords[plan.file], clock, realm=realm)
+        return Basic(credentials.passwords[plan.file], clock, address_of, realm=realm)
 
     def api_key(plan: MethodPlan, realm: str) -> Method:
         assert isinstance(plan, ApiKeyPlan)

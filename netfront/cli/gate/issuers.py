@@ -21,7 +21,8 @@ from netfront.cli.secrets import read_secret, session_secrets
 from netfront.errors import BackendError, UsageError
 from netfront.filters.authenticate import Method
 from netfront.filters.bearer import Bearer, Fixed, KeySource, Verifier
-from netfront.filters.login import Login, LoginMethod, LoginRules, Post
+from netfront.filters.login import Login, LoginRules, Post
+from netfront.filters.login_pages import LoginMethod
 from netfront.http.ask import ask
 from netfront.http.discovery import Ask, discover
 from netfront.http.jwks import Issuer
