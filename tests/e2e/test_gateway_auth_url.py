@@ -3,6 +3,7 @@
 import pytest
 
 from tests.e2e.test_gateway_tokens import ask
+from tests.support.named import until
 from tests.support.netfront import run, running
 from tests.support.origins import answering, closed_port, origin, silent
 
@@ -68,6 +69,7 @@ def test_its_no_goes_to_the_client(status):
     no = b"HTTP/1.1 %b\r\nWWW-Authenticate: Basic\r\nServer: s\r\nContent-Length: 3\r\n\r\nwhy" % status
     with origin(answering(OK)) as behind, origin(answering(no)) as guard:
         with running("gateway", f"/={behind.url}", "--auth-url", f"/: {guard.url},open") as front:
+            until(lambda: f"--auth-url {guard.url}/,open: whoever has it fail or hang passes" in front.stderr)
             for method in ("GET", "HEAD", "POST"):
                 answer, fields = ask(front.port, method=method)
                 assert answer == int(status[:3])

@@ -450,6 +450,13 @@ def test_a_clash_that_can_be_seen_is_told_at_start(shop):
         until(lambda: "/c: ... gives id too, and that of id stays" in front.stderr)
 
 
+def test_a_limit_that_refuses_parts_of_every_answer_is_told_at_start(shop):
+    rule = "/c = a:/items/a + b:/items/b"
+    with running("gateway", *routes(shop), "--compose", rule, "--limit", "/items: 1/m:ip") as front:
+        until(lambda: "/c: 2 of its parts come under --limit '/items: 1/m:ip', which lets 1" in front.stderr)
+        assert ask(front.port, b"/c").status == 502
+
+
 def test_the_graph_is_explained():
     told = run(
         "gateway", "/users=:3001", "/orders=:3002", "/ads=:3003", "--compose", HOME, "--explain"

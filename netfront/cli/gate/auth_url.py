@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
-from netfront.cli.gate.auth import read_methods
+from netfront.cli.gate.auth import methods_of, read_methods
 from netfront.cli.gate.optioned import read_options, words_of
 from netfront.cli.gate.own_fields import is_own
 from netfront.cli.gate.way import Way, parse_way
+from netfront.cli.plan import ServePlan
 from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["TIMEOUT", "AuthUrlPlan", "auth_url_policies"]
+__all__ = ["TIMEOUT", "AuthUrlPlan", "auth_url_notes", "auth_url_policies"]
 
 TIMEOUT = 5.0
 """Seconds for its answer: a user waits meanwhile."""
@@ -73,6 +74,13 @@ class AuthUrlPlan:
     def gives(self, claim: str) -> bool:
         """The fields it hands back, in lower case."""
         return (claim == "sub" and self.user is not None) or claim in [name.lower() for name in self.handed]
+
+
+def auth_url_notes(plan: ServePlan) -> Iterator[str]:
+    """Warn of who passes without having been asked."""
+    for method in dict.fromkeys(methods_of(plan.routes)):
+        if isinstance(method, AuthUrlPlan) and method.is_open:
+            yield f"--auth-url {method.way},open: whoever has it fail or hang passes too"
 
 
 def auth_url_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:

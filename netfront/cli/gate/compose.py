@@ -29,7 +29,9 @@ __all__ = [
     "check_compositions",
     "compose_notes",
     "compose_policies",
+    "composition_of",
     "explain_composition",
+    "place_of_part",
     "read_compositions",
     "way_of",
 ]
@@ -96,7 +98,7 @@ def check_compositions(
             if getattr(flags, name):
                 faults.add(flag_of(name), "it has no effect", "there is no --compose")
         return
-    if flags.compose_each and not any(part.is_each for one in composed for part in _composition(one).parts):
+    if flags.compose_each and not any(part.is_each for one in composed for part in composition_of(one).parts):
         faults.add(
             "--compose-each", "it has no effect", "no part is asked for each item: name[]:/path/{other[].id}"
         )
@@ -109,7 +111,7 @@ def check_compositions(
     table = Table([(route.scope, route) for route in routes if route.kind == "http"])
     leads: dict[Scope, list[Scope]] = {}
     for route in composed:
-        composition = _composition(route)
+        composition = composition_of(route)
         given = f"--compose '{route.scope.path.removesuffix('$')} = …'"
         for part in composition.parts:
             if not part.place:
@@ -126,7 +128,7 @@ def compose_notes(plan: ServePlan) -> Iterator[str]:
         if route.answer is not None and route.answer.compose is not None:
             from netfront.policy.compose import clashes_of
 
-            for key, earlier, later in clashes_of(_composition(route).parts):
+            for key, earlier, later in clashes_of(composition_of(route).parts):
                 yield f"{route.scope.path.removesuffix('$')}: {later} gives {key} too, and that of {earlier} stays"
 
 
@@ -156,7 +158,8 @@ def explain_composition(plan: ComposePlan, settings: Settings) -> Iterator[tuple
 # -- among routes ---------------------------------------------------------------------------------------------
 
 
-def _composition(route: RoutePlan) -> "Composition":
+def composition_of(route: RoutePlan) -> "Composition":
+    """Give what a route composes."""
     assert route.answer is not None
     assert route.answer.compose is not None
     return route.answer.compose.composition
@@ -172,7 +175,7 @@ def _check_part(
 ) -> Iterator[Scope]:
     """Refuse a part that no route serves; give the scopes of the compositions that it surely leads to."""
     try:
-        place = _place(composition, part)
+        place = place_of_part(composition, part)
     except BadMessage as error:
         faults.add(given, f"part {part.label}: {part.target.text} holds {error.why}")
         return
@@ -198,7 +201,7 @@ def _check_part(
             yield route.scope
 
 
-def _place(composition: "Composition", part: "Part") -> Scope:
+def place_of_part(composition: "Composition", part: "Part") -> Scope:
     """Give the scope of what a part asks, as far as it is known. Raises BadMessage."""
     segments = [segment for segment in part.target.path_with("*").split("/") if segment]
     spelt = tuple(one if one == "*" else canonical(one.encode()).decode() for one in segments)
@@ -226,7 +229,7 @@ def _check_circles(leads: dict[Scope, list[Scope]], faults: Faults) -> None:
 
 def _check_claims(given: str, route: RoutePlan, faults: Faults) -> None:
     """Refuse claims that no authentication gives."""
-    for part in _composition(route).parts:
+    for part in composition_of(route).parts:
         if "claims" not in part.takes:
             continue
         names = [".".join(map(str, one.steps)) for one in part.target.references if one.name == "claims"] or [
