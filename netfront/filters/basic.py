@@ -88,11 +88,14 @@ def _read(value: bytes) -> tuple[str, bytes]:
     if len(value) > _LONGEST:
         raise Refusal(401, f"a Basic credential of {len(value)} bytes")
     try:
-        pair = binascii.a2b_base64(value[6:].strip(b" "), strict_mode=True)
+        text = value[6:].strip(b" ")
+        pair = binascii.a2b_base64(text, strict_mode=True)
         user, colon, password = pair.partition(b":")
         name = user.decode()
     except ValueError as error:  # binascii's and Unicode's are such
         raise Refusal(401, "a malformed Basic credential") from error
+    if binascii.b2a_base64(pair, newline=False) != text:  # of one credential there is one writing
+        raise Refusal(401, "a malformed Basic credential")
     if not colon or not name or not name.isprintable():
         raise Refusal(401, "a malformed Basic credential")
     return name, password

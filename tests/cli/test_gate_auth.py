@@ -470,3 +470,19 @@ def write(file, text):
 def test_help_tells_the_defaults_that_hold(option, default):
     (flag,) = option.__metadata__
     assert f"(default {render_duration(default)})" in flag.help
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "option"),
+    [
+        ("limit", "5/s:ip,burst=0", "burst=0"),
+        ("auth_url", "http://:9100,timeout=1h", "timeout=1h"),
+        ("jwt", "https://id.example.com,leeway=x", "leeway=x"),
+        ("oidc", "https://id.example.com,client-id=web,session=1s", "session=1s"),
+        ("oidc", "https://id.example.com,client-id=web,leeway=-1s", "leeway=-1s"),
+        ("cors", "https://a.example,max-age=1w", "max-age=1w"),
+    ],
+)
+def test_a_fault_of_an_option_names_it(flag, value, option):
+    (fault,) = faults(**{flag: [value]})
+    assert fault.startswith(f"--{flag.replace('_', '-')} {option}: ")

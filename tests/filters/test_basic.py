@@ -77,6 +77,8 @@ async def test_another_scheme_is_not_its_credential(value):
         b"Basic !!!",
         b"Basic YW5uOnNlY3JldA",
         b"Basic YW5uOnNlY3JldA==x",
+        b"Basic YW5uOnNlY3JldA===",
+        b"Basic YW5uOnNlY3JldB==",
         b"Basic YW5u OnNlY3JldA==",
         b"Basic ann:secret",
         credential("ann"),

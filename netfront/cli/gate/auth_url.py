@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import methods_of, read_methods
-from netfront.cli.gate.optioned import read_options, words_of
+from netfront.cli.gate.optioned import read_option, read_options, words_of
 from netfront.cli.gate.own_fields import is_own
 from netfront.cli.gate.way import Way, parse_way
 from netfront.cli.plan import ServePlan
@@ -88,6 +88,10 @@ def auth_url_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
     yield from read_methods("--auth-url", flags.auth_url, _parse, faults)
 
 
+def _parse_timeout(text: str) -> float:
+    return parse_duration(text, least=0.1, most=60.0)
+
+
 def _parse(text: str) -> AuthUrlPlan:
     place, options = read_options(
         text,
@@ -103,7 +107,7 @@ def _parse(text: str) -> AuthUrlPlan:
                 )
     timeout = TIMEOUT
     if "timeout" in options:
-        timeout = parse_duration(options["timeout"], least=0.1, most=60.0)
+        timeout = read_option("timeout", options["timeout"], _parse_timeout)
     return AuthUrlPlan(
         parse_way(place),
         "open" in options,

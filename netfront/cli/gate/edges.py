@@ -7,6 +7,7 @@ from dataclasses import replace
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.edge_plan import CorsPlan, EdgePlan
+from netfront.cli.gate.optioned import read_option
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.plan import Settings
 from netfront.cli.scoped import Policy, read_values, refuse_twice
@@ -41,6 +42,10 @@ def _set_cors(plan: CorsPlan, settings: Settings) -> Settings:
     return replace(settings, gate=replace(settings.gate, cors=plan))
 
 
+def _parse_age(text: str) -> float:
+    return parse_duration(text, least=0, most=_DAY)
+
+
 def parse_cors(text: str) -> CorsPlan:
     """Read 'ORIGIN,…[,credentials][,max-age=TIME]'.
 
@@ -53,7 +58,7 @@ def parse_cors(text: str) -> CorsPlan:
         if word == "credentials":
             plan = replace(plan, credentials=True)
         elif word.startswith("max-age="):
-            plan = replace(plan, max_age=int(parse_duration(word[8:], least=0, most=_DAY)))
+            plan = replace(plan, max_age=int(read_option("max-age", word[8:], _parse_age)))
         else:
             plan = replace(plan, origins=(*plan.origins, _parse_origin(text, word)))
     if not plan.origins:

@@ -11,6 +11,7 @@ from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import with_scope
 from netfront.cli.gate.guards import gates_as_written
 from netfront.cli.gate.limit_plan import LimitKey, LimitPlan, SeatPlan
+from netfront.cli.gate.optioned import read_option
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.gate.restrictions import ApiKeyPlan
 from netfront.cli.plan import RoutePlan, Settings
@@ -75,6 +76,10 @@ def _add_seats(plan: SeatPlan, settings: Settings) -> Settings:
     return replace(settings, gate=replace(settings.gate, seats=seats))
 
 
+def _parse_burst(text: str) -> int:
+    return parse_count(text, least=1, most=1_000_000)
+
+
 def parse_limit(text: str) -> LimitPlan:
     """Read 'RATE[:KEY][,burst=N]'. Raises UsageError."""
     head, *options = text.split(",")
@@ -88,7 +93,7 @@ def parse_limit(text: str) -> LimitPlan:
             raise UsageError.of(text, f"no such option as {name!r}", "as in 50/s:ip,burst=100")
         if len(options) > 1:
             raise UsageError.of(text, "burst is given twice")
-        burst = parse_count(value, least=1, most=1_000_000)
+        burst = read_option("burst", value, _parse_burst)
     return LimitPlan(float(count), _PERIODS[unit[0]], burst, _parse_key(text, key) if colon else LimitKey())
 
 

@@ -14,8 +14,8 @@ from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import methods_of, read_methods
-from netfront.cli.gate.optioned import read_options, words_of
-from netfront.cli.gate.tokens import LEEWAY, IssuerPlan, parse_issuer
+from netfront.cli.gate.optioned import read_option, read_options, words_of
+from netfront.cli.gate.tokens import LEEWAY, IssuerPlan, parse_issuer, parse_leeway
 from netfront.cli.gate.way import Way
 from netfront.cli.grammar import parse_secret
 from netfront.cli.plan import ListenerPlan, RoutePlan, Secret
@@ -98,6 +98,10 @@ def check_oidc(
             faults.add(f"--listen {listener.endpoint}", why, hint)
 
 
+def _parse_session(text: str) -> float:
+    return parse_duration(text, least=60.0, most=30 * 86_400.0)
+
+
 def _parse(text: str) -> OidcPlan:
     place, options = read_options(
         text,
@@ -119,8 +123,8 @@ def _parse(text: str) -> OidcPlan:
         scope = ("openid", *scope)
     session, leeway = SESSION, LEEWAY
     if "session" in options:
-        session = parse_duration(options["session"], least=60.0, most=30 * 86_400.0)
+        session = read_option("session", options["session"], _parse_session)
     if "leeway" in options:
-        leeway = parse_duration(options["leeway"], least=0.0, most=300.0)
+        leeway = read_option("leeway", options["leeway"], parse_leeway)
     issuer = parse_issuer(place, is_insecure="insecure" in options)
     return OidcPlan(issuer, client, secret, scope, session, leeway)

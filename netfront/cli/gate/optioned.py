@@ -1,12 +1,16 @@
 """Values with options behind them: VALUE {"," name "=" text | "," switch}."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from netfront.cli.argv import as_word
 from netfront.cli.faults import nearest
 from netfront.errors import UsageError
 
-__all__ = ["read_options", "words_of"]
+__all__ = ["read_option", "read_options", "words_of"]
+
+_T = TypeVar("_T")
 
 
 def read_options(
@@ -34,6 +38,14 @@ def read_options(
             raise UsageError.of(f",{name}", "given twice", hint)
         options[name] = value
     return place, options
+
+
+def read_option(name: str, value: str, parse: Callable[[str], _T]) -> _T:
+    """Read what an option holds. Raises UsageError: the option is named."""
+    try:
+        return parse(value)
+    except UsageError as error:
+        raise UsageError(*(replace(fault, what=f"{name}={fault.what}") for fault in error.faults)) from error
 
 
 def words_of(text: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from netfront.cli.argv import path_in
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.auth import methods_of, read_methods
-from netfront.cli.gate.optioned import read_options, words_of
+from netfront.cli.gate.optioned import read_option, read_options, words_of
 from netfront.cli.gate.way import Way, parse_way
 from netfront.cli.plan import ServePlan
 from netfront.cli.scoped import Policy
@@ -22,7 +22,7 @@ from netfront.errors import UsageError
 from netfront.policy.metadata import issuer_key
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["LEEWAY", "IssuerPlan", "JwtPlan", "parse_issuer", "token_notes", "token_policies"]
+__all__ = ["LEEWAY", "IssuerPlan", "JwtPlan", "parse_issuer", "parse_leeway", "token_notes", "token_policies"]
 
 _ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "Ed448",
@@ -112,6 +112,11 @@ def token_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
     yield from read_methods("--jwt", flags.jwt, _parse_jwt, faults)
 
 
+def parse_leeway(text: str) -> float:
+    """Read how far clocks may differ, in seconds. Raises UsageError."""
+    return parse_duration(text, least=0.0, most=_MOST_LEEWAY)
+
+
 def _parse_jwt(text: str) -> JwtPlan:
     place, options = read_options(
         text, ("aud", "alg", "leeway", "cookie", "iss"), ("insecure",), "as in aud=shop|web"
@@ -140,7 +145,7 @@ def _parse_jwt(text: str) -> JwtPlan:
             )
     leeway = LEEWAY
     if "leeway" in options:
-        leeway = parse_duration(options["leeway"], least=0.0, most=_MOST_LEEWAY)
+        leeway = read_option("leeway", options["leeway"], parse_leeway)
     cookie = options.get("cookie")
     if cookie is not None and _COOKIE.fullmatch(cookie) is None:
         raise UsageError.of(f"cookie={cookie}", "not the name of a cookie", "as in cookie=token")
