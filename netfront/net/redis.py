@@ -72,7 +72,8 @@ while arg <= #ARGV do
   local free, admitted = {}, 1
   for i = 1, count do
     local step, most = tonumber(ARGV[arg + 2 * i - 1]), tonumber(ARGV[arg + 2 * i])
-    local at = math.max(now, tonumber(redis.call('GET', KEYS[key + i]) or now))
+    local held = redis.pcall('GET', KEYS[key + i])
+    local at = math.max(now, type(held) == 'string' and tonumber(held) or now)
     free[i] = at
     if at + step - now > most + 0.5 then admitted = 0 end
   end
@@ -92,7 +93,8 @@ return said
 """
 """What Counters.spend does, for each of several requests. In: the number of keys, then interval and largest debt of
 each. Out: whether it is admitted, then the debt of each key. Times are microseconds. Of none, it finds out whether
-anything can be written: a replica, and one whose disk or memory is full, answers and refuses that."""
+anything can be written: a replica, and one whose disk or memory is full, answers and refuses that. What stands under
+a key of ours and is no number was not written by us, and is written over."""
 
 
 @dataclass(frozen=True, slots=True)

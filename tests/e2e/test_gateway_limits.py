@@ -359,6 +359,18 @@ def test_what_becomes_of_limits_while_it_is_down(down, wanted):
             assert statuses(front.port, 2) == wanted
 
 
+def test_what_others_wrote_under_a_key_is_written_over():
+    with valkey() as server, gateway("--limit", "2/h,burst=2", "--redis", server.url) as front:
+        until(lambda: ask(front.port).status and server.say("DBSIZE") == b":1\r\n")
+        for write in ("'LPUSH', key, '1'", "'SET', key, 'none'"):
+            script = (
+                f"local key = redis.call('RANDOMKEY') redis.call('DEL', key) redis.call({write}) return 1"
+            )
+            assert server.say("EVAL", f'"{script}"', "0") == b":1\r\n"
+            assert statuses(front.port, 3) == [200, 200, 429]
+        assert "redis" not in front.stderr
+
+
 def test_limits_are_shared_over_tls_with_a_password(tmp_path):
     ca = make_ca()
     cert, key = write_pem(tmp_path, "server", make_leaf(ca, "localhost"))
