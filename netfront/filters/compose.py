@@ -7,28 +7,20 @@ that nobody will read is not waited for.
 
 A required part that fails is the whole answer's failure, told with its name, its status and its time; an optional one
 leaves its default, and the answer says so and is not to be stored.
-
-What the answer says depends on what the parts said, never on which was first: values stand in the order in which the
-parts were written, and so does everything in its fields.
 """
 
-import hashlib
-import json
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
-from urllib.parse import quote
 
 import msgspec
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
+from netfront.filters.composed import Composed, problem
 from netfront.http.message import Allowance, Answer, Client, Handler, PartOf, Request, Response
 from netfront.net.lane import Signal, clock, first
 from netfront.policy.compose import Part
 from netfront.policy.memory import Held, MemoryFull, NeverFits
-from netfront.policy.merge import Piece, cookies_of, merge, strictest, tells, varying
 from netfront.policy.partvalue import (
     CREDENTIALS,
     STATUS_OF,
@@ -42,8 +34,7 @@ from netfront.policy.partvalue import (
     read_body,
 )
 from netfront.policy.reference import Missing, Reference
-from netfront.wire.fields import EMPTY, OVERRIDE, Edit, Field, Fields, field
-from netfront.wire.jsontext import quote as quoted
+from netfront.wire.fields import EMPTY, OVERRIDE, Edit, Fields, field
 
 __all__ = ["DEEPEST", "Ask", "Asked", "Begin", "ComposeRules", "compose"]
 
@@ -56,9 +47,6 @@ _MOST_ITEMS = 100
 _MOST_ASKED = 3_200
 """Requests that may come of one, those of compositions within it too: what 32 parts for each of 100 items make. Where
 a path that a client names leads to another composition, each level would multiply them."""
-_MOST_CLASHES = 20
-_ENTITY_TAG = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 _ACCEPT = field(b"Accept", b"application/json")
 _PLAIN = (_ACCEPT, field(b"Accept-Encoding", b"identity"))
@@ -77,12 +65,6 @@ _PASSED_OUT = frozenset({b"accept-language", b"traceparent", b"tracestate", b"x-
 """All that a URL hears of the composed request: who asks is told to the services of this gateway alone."""
 _WITHOUT_BODY = Edit(names=_OF_WHOLE, kinds=1 << OVERRIDE, added=_PLAIN)
 _WITH_BODY = Edit(names=_OF_WHOLE, kinds=1 << OVERRIDE, added=(*_PLAIN, _HAS_JSON))
-_PROBLEM = (
-    field(b"Content-Type", b"application/problem+json"),
-    field(b"Cache-Control", b"no-store"),
-    field(b"X-Content-Type-Options", b"nosniff"),
-)
-_NO_STORE = field(b"Cache-Control", b"no-store")
 
 
 @dataclass(slots=True)
@@ -153,8 +135,6 @@ def compose(
         for need in part.needs:
             waiting[need].append(at)
     takes = frozenset(name for part in parts for name in part.takes)
-    names = [part.name for part in parts]
-    keys = None if None in names else tuple(quoted(name or "") + b":" for name in names)
     plan = _Plan(
         tuple(parts),
         tuple(asks),
@@ -166,7 +146,7 @@ def compose(
             for part, waiters in zip(parts, waiting, strict=True)
         ),
         tuple(part.method.encode() for part in parts),
-        keys,
+        Composed(parts, cookies=rules.cookies, tells_time=rules.tells_time),
     )
 
     async def handle(request: Request) -> Response:
@@ -191,7 +171,7 @@ def compose(
                     data = await _receive(request, rules.most_body, held)
                     values["body"] = read_body(request.fields, data, most=rules.most_body, weigh=held.add)
         except PartFault as fault:
-            return _problem(request, None, fault, 0.0)
+            return problem(request, None, fault, 0.0)
         except NeverFits as error:
             raise BadMessage(413, f"a body for which {error}") from error
         run = _Run(plan, request, part_of, values, held)
@@ -214,8 +194,7 @@ class _Plan:
     """By part, those that wait for it."""
     readers: tuple[Reader, ...]
     methods: tuple[bytes, ...]
-    keys: tuple[bytes, ...] | None
-    """How the keys of the answer are written, colon included; None where some are known only once parts are in."""
+    composed: Composed
 
 
 class _OfPart:
@@ -300,63 +279,15 @@ class _Run:
 
     def answer(self) -> Response:
         """Make the answer: of the parts, or of what one has failed of."""
-        if self._failed is not None:
-            return self._failure(self._failed)
-        plan, request = self._plan, self._request
-        values = [value for value in self._values if value is not None]
-        document, clashes = _document(plan, [value.piece for value in values])
-        tag = b'"%b"' % hashlib.blake2b(document, digest_size=12).hexdigest().encode()
-        sections = [section for value in values for section in value.sections]
-        fields = [field(b"ETag", tag), *self._caching(sections), *self._told(clashes)]
-        status = _condition(request, tag)
-        if status == 412:
-            return _problem(request, None, PartFault(412, "the answer is another one"), 0.0)
-        if status == 304:
-            return Response(304, Fields(fields), b"")
-        return Response(200, Fields([_HAS_JSON, *fields]), document)
-
-    def _failure(self, at: int) -> Response:
+        plan, at = self._plan, self._failed
+        if at is None:
+            values = [value for value in self._values if value is not None]
+            return plan.composed.answer(self._request, values, self._faults, self._took)
         fault = self._faults[at]
         assert fault is not None
-        if self._plan.rules.passes_status and 400 <= fault.part_status < 500:
+        if plan.rules.passes_status and 400 <= fault.part_status < 500:
             fault.status = fault.part_status
-        return _problem(self._request, self._plan.parts[at], fault, self._took[at])
-
-    def _caching(self, sections: Sequence[Fields]) -> list[Field]:
-        is_whole = not any(self._faults)
-        fields = [] if is_whole else [_NO_STORE]
-        if not tells(sections):
-            return fields
-        if is_whole and (value := strictest(sections)):
-            fields.append(field(b"Cache-Control", value))
-        if value := varying(sections):
-            fields.append(field(b"Vary", value))
-        cookies = self._plan.rules.cookies
-        if cookies:
-            fields += [field(b"Set-Cookie", value) for value in cookies_of(sections, cookies)]
-        return fields
-
-    def _told(self, clashes: Sequence[str]) -> list[Field]:
-        """Say what is not as it should be, to the client and to the log; and what took how long."""
-        parts = self._plan.parts
-        fields, notes = [], []
-        without = [(part.label, fault) for part, fault in zip(parts, self._faults, strict=True) if fault]
-        if without:
-            names = ", ".join(label for label, _ in without)
-            fields.append(field(b"Netfront-Missing", names.encode()))
-            notes += [f"part {label}: {fault.told}" for label, fault in without]
-        if clashes:
-            shown = ", ".join(quote(key[:64], errors="backslashreplace") for key in clashes[:_MOST_CLASHES])
-            fields.append(field(b"Netfront-Clash", shown.encode()))
-            notes.append(f"keys of several parts: {shown}")
-        if notes:
-            self._request.exchange.outcome = "; ".join(notes)
-        if self._plan.rules.tells_time:
-            times = [
-                f"{part.label};dur={took * 1000:.1f}" for part, took in zip(parts, self._took, strict=True)
-            ]
-            fields.append(field(b"Server-Timing", ", ".join(times).encode()))
-        return fields
+        return problem(self._request, plan.parts[at], fault, self._took[at])
 
     def _time_out(self) -> None:
         """Let parts that are still out have failed of the time for all: the first required one, or else all of them."""
@@ -513,14 +444,6 @@ class _Run:
         return Fields([*passed, *_CODED] if part.body is None else [*passed, *_CODED, _HAS_JSON])
 
 
-def _document(plan: _Plan, pieces: list[Piece]) -> tuple[bytes, list[str]]:
-    """Make the document; give the keys that several parts gave, too."""
-    if plan.keys is None:
-        return merge(zip([part.name for part in plan.parts], pieces, strict=True))
-    pairs = zip(plan.keys, pieces, strict=True)
-    return b"{%b}" % b",".join([key + piece for key, piece in pairs if isinstance(piece, bytes)]), []
-
-
 async def _receive(request: Request, most: int, held: Held) -> bytes:
     """Receive the body of a request. Raises BadMessage: 413, it is too long; MemoryFull, NeverFits."""
     body = request.body
@@ -564,37 +487,3 @@ def _unanswered(part: Part, error: Exception) -> PartFault:
     if isinstance(error, NoBackend):
         return PartFault(502, "nobody serves it at present", told=error.why)
     return PartFault(504, "it did not answer in time")
-
-
-def _problem(request: Request, part: Part | None, fault: PartFault, took: float) -> Response:
-    """Make the answer that tells of a failure (RFC 9457)."""
-    told: dict[str, object] = {"title": _PHRASES.get(fault.status, "Error"), "status": fault.status}
-    if part is None:
-        told["detail"] = fault.why
-        request.exchange.outcome = fault.told
-    else:
-        told["detail"] = f"part {part.label}: {fault.why}"
-        told["part"] = part.label
-        if fault.part_status:
-            told["part_status"] = fault.part_status
-        told["time_ms"] = round(took * 1000, 1)
-        request.exchange.outcome = f"part {part.label}: {fault.told}"
-    passed = fault.fields if fault.status == fault.part_status else ()
-    return Response(fault.status, Fields([*_PROBLEM, *passed]), json.dumps(told).encode() + b"\n")
-
-
-def _condition(request: Request, tag: bytes) -> int:
-    """Give 412 or 304 where the request's conditions say so (RFC 9110 §13.2.2), else 200."""
-    if request.method not in (b"GET", b"HEAD"):
-        return 200
-    wanted = request.fields.get_all(b"if-match")
-    if wanted and wanted != [b"*"] and (b"", tag) not in _tags(wanted):
-        return 412
-    known = request.fields.get_all(b"if-none-match")
-    if known and (known == [b"*"] or any(one == tag for _, one in _tags(known))):
-        return 304
-    return 200
-
-
-def _tags(values: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-    return [match for value in values for match in _ENTITY_TAG.findall(value)]
