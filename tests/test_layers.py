@@ -36,11 +36,11 @@ FORBIDDEN = {
     "__init__": PURE,
     "__main__": PURE - {"os"},
 }
-FILTERS_SHARE = {"pages", "quota"}
+FILTERS_SHARE = {"composed", "pages", "quota"}
 """Modules in filters/ that are no filters but what several of them render with."""
 FILTERS_FROM = {
     "netfront.net": {"backend", "lane", "passage", "stream"},
-    "netfront.http": {"message"},
+    "netfront.http": {"login", "message"},
 }
 FILES = sorted(TOP.rglob("*.py"))
 

@@ -91,7 +91,8 @@ class Rig:
 
     async def start(self, nursery):
         nursery.start_soon(self.lane.run, self._connection)
-        await trio.sleep(0.01)
+        for _ in range(50):  # steps, not time: the machine may have other things to do
+            await trio.lowlevel.checkpoint()
         self.turn()
 
     async def _connection(self):

@@ -21,11 +21,11 @@ from netfront.cli.secrets import read_secret, session_secrets
 from netfront.errors import BackendError, UsageError
 from netfront.filters.authenticate import Method
 from netfront.filters.bearer import Bearer, Fixed, KeySource, Verifier
-from netfront.filters.login import Login, LoginRules, Post
-from netfront.filters.login_pages import LoginMethod
+from netfront.filters.login import LoginMethod
 from netfront.http.ask import ask
 from netfront.http.discovery import Ask, discover
 from netfront.http.jwks import Issuer
+from netfront.http.login import Login, LoginRules, Post
 from netfront.http.message import Answer, Client
 from netfront.net.lane import Signal, clock
 from netfront.net.tasks import Tasks

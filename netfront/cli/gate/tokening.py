@@ -72,7 +72,7 @@ def logging_in(
                     asking.setdefault((group.scope.host, method), []).append(gate)
     if tokens is None or not asking:
         return None
-    from netfront.filters.login_pages import LoginPage, login_pages  # and the library that seals
+    from netfront.filters.login import LoginPage, login_pages  # and the library that seals
 
     pages = []
     for (host, method), asked in asking.items():

@@ -9,7 +9,7 @@ import trio.testing
 
 from netfront.errors import BackendError, ClientGone
 from netfront.filters.hide_sessions import hide_sessions
-from netfront.filters.login import Login, LoginRules
+from netfront.http.login import Login, LoginRules
 from netfront.http.message import Answer
 from netfront.net.lane import Signal
 from netfront.policy.claims import Identity
