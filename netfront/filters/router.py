@@ -253,29 +253,32 @@ def _remember(known: dict[K, V], key: K, value: V, size: int) -> None:
 def _refuse_override(
     table: Table[Served[Handler]], request: Request, host: bytes, guarded: Callable[[bytes], bool] | None
 ) -> None:
-    """Refuse a request of which a field names another one that other rules hold for. Raises BadMessage: 400."""
+    """Refuse a request of which fields name another one that other rules hold for. Raises BadMessage: 400."""
     target = request.target
-    for row in request.fields:
-        if row.kind != OVERRIDE:
-            continue
-        name = row.name.decode()
-        if b"method" not in row.name:
-            own = _met(table, request.method, host, target)
-            if (guarded is not None and guarded(host)) or any(rules.by_query for rules in own or ()):
-                settled = target.settled()
-                if row.value not in (settled.origin_form, settled.path):
-                    raise BadMessage(400, f"{name} names another target, where rules hold for some")
-                # it would be of the client's path where the backend is asked for another
-                request.fields = request.fields.edited(Edit(names=[row.name]))
-            continue
-        own = _met(table, request.method, host, target)
-        methods = {found.upper() for found in _METHOD.findall(row.value)} - {request.method}
-        if len(methods) > _MOST_METHODS:
-            raise BadMessage(400, f"{name} names too many methods")
-        for method in methods:
-            other = _met(table, method, host, target)
-            if (other is not None and other != own) or any(rules.by_method for rules in own or ()):
-                raise BadMessage(400, f"{name} names a method for which other rules hold")
+    rows = [row for row in request.fields if row.kind == OVERRIDE]
+    own = _met(table, request.method, host, target) or []
+    methods: dict[bytes, str] = {}
+    targets: dict[bytes, str] = {}
+    for row in rows:
+        if b"method" in row.name:
+            methods |= dict.fromkeys(map(bytes.upper, _METHOD.findall(row.value)), row.name.decode())
+        else:
+            targets[row.value] = row.name.decode()
+    methods.pop(request.method, None)
+    if len(methods) > _MOST_METHODS:  # to look for each takes as long as to look for the request's own
+        raise BadMessage(400, f"{methods.popitem()[1]} names too many methods")
+    for method, name in methods.items():
+        other = _met(table, method, host, target)
+        if (other is not None and other != own) or any(rules.by_method for rules in own):
+            raise BadMessage(400, f"{name} names a method for which other rules hold")
+    if targets and ((guarded is not None and guarded(host)) or any(rules.by_query for rules in own)):
+        settled = target.settled()
+        for value, name in targets.items():
+            if value not in (settled.origin_form, settled.path):
+                raise BadMessage(400, f"{name} names another target, where rules hold for some")
+        # they would be of the client's path where the backend is asked for another
+        names = {row.name for row in rows if b"method" not in row.name}
+        request.fields = request.fields.edited(Edit(names=names))
 
 
 def _met(table: Table[Served[Handler]], method: bytes, host: bytes, target: Target) -> list[Rules] | None:

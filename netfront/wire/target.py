@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from ipaddress import AddressValueError, IPv6Address
 from itertools import product
+from urllib.parse import unquote_to_bytes
 
 from netfront.errors import BadMessage
 
@@ -34,7 +35,8 @@ _ENCODED_STILL = frozenset(b"/;")
 _UNUSUAL = re.compile(rb"(%(?:[0-9A-Fa-f]{2})?|[^A-Za-z0-9\-._~!$&'()*+,=:@/;])").split
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _OVERLONG = re.compile(rb"%C[01]|%E0%[89]|%F0%8|%F8%8|%FC%8").search
-"""Leads of UTF-8 sequences longer than needed. Other bytes that are no UTF-8 pass: old sites have Latin-1 in paths."""
+"""Leads of UTF-8 sequences longer than needed. Other bytes that are no UTF-8 pass, as old sites have Latin-1 in paths,
+but where a rule guards one: see `settled`."""
 _SEPARATORS = (
     (re.compile(rb"%2[Ff]"), b"/"),
     (re.compile(rb"%3[Bb]"), b";"),
@@ -50,6 +52,8 @@ _MOST_READ = 24_576
 bytes all four. Who mixes them in more means to be misread, or to keep us busy: 8 KiB with all four took 50 ms."""
 _PARAMETERS = re.compile(rb";[^/]*")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_UNLIKE_TEXT = re.compile(rb"[%\x80-\xff]").search
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]").search
 _MOVING = re.compile(rb"/(?:;|(?:\.|%2[Ee]){1,2}(?:[/;]|\Z))").search
 """Segments that are not there, or move others, once a path is resolved."""
 
@@ -134,10 +138,15 @@ class Target:
     def settled(self) -> "Target":
         """Give the target that is sent on in place of this one where a backend shall see what was decided by.
 
+        Its path is text without controls. To some servers a line feed at the end is no part of it (`$` of a regular
+        expression matches before one), and some drop what is no UTF-8: `/admin%0A` and `/ad%80min` are /admin to them.
+
         Raises:
             BadMessage: 400, it cannot be normalised safely.
         """
         resolved = self.resolved
+        if _UNLIKE_TEXT(self.path) is not None:
+            _check_text(self.path)
         if resolved == self.path:
             return self
         sent = resolved if self.query is None else resolved + b"?" + self.query
@@ -314,6 +323,17 @@ def _settle(path: bytes) -> bytes:
     Bytes that are no ASCII are encoded: some servers take two of them for spaces, and end the target there.
     """
     return _resolve(_NOT_ASCII.sub(_encode, _ESCAPE.sub(_unescape, path)), cuts=False)
+
+
+def _check_text(path: bytes) -> None:
+    """Refuse what is no text. Raises BadMessage."""
+    decoded = unquote_to_bytes(path)
+    if _CONTROL(decoded) is not None:
+        raise BadMessage(400, "an encoded control character in a path")
+    try:
+        decoded.decode()
+    except UnicodeDecodeError:
+        raise BadMessage(400, "a path that is not UTF-8") from None
 
 
 def _encode(match: re.Match[bytes]) -> bytes:

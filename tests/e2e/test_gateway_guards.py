@@ -82,6 +82,20 @@ SPELLINGS = [
     b"/x%5c..%5cadmin",
     b"/%5cadmin",
     b"/x/..%5c/admin",
+    b"/admin%0a",
+    b"/admin%0A?x",
+    b"//admin%0a",
+    b"/%61dmin%0a",
+    b"/$/../admin%0a",
+    b"/admin%0d%0a",
+    b"/admin%1f",
+    b"/admin%7f",
+    b"/ad%80min",
+    b"/admin%ff",
+    b"/%80admin/x",
+    b"/adm%c3in",
+    b"/admin%ed%a0%80",
+    b"/ad\x80min",
     b"/admin%00",
     b"/%00/../admin",
     b"/admin\x00",
@@ -131,6 +145,7 @@ HOSTS = [
     b"app.test.:8443",
     b"%61pp.test",
 ]
+CONTROLS = bytes((*range(1, 32), 127))
 RULE = ("--ip", "/admin: 192.0.2.0/24")
 
 
@@ -154,7 +169,8 @@ def status(answer):
 
 
 def readings(target):
-    """Give all that some server may make of a target: decoded or not, in whatever order, cut, resolved, in any case."""
+    """Give all that some server may make of a target: decoded or not, in whatever order, cut, resolved, in any case,
+    and without what is no text."""
     path = target.partition(b"?")[0].partition(b"#")[0]
     if b"://" in path:
         path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
@@ -162,12 +178,14 @@ def readings(target):
         "latin-1"
     )  # as Python's http.server reads its line
     found = set()
-    for decodes, cuts_first, turns, cuts_last, resolves in product((False, True), repeat=5):
+    for decodes, drops, cuts_first, turns, cuts_last, resolves in product((False, True), repeat=6):
         one = path
         if cuts_first:
             one = b"/".join(part.partition(b";")[0] for part in one.split(b"/"))
         if decodes:
             one = unquote_to_bytes(one.replace(b"%c0%ae", b".").replace(b"%c0%af", b"/"))
+        if drops:
+            one = one.decode(errors="ignore").encode().translate(None, CONTROLS)
         if turns:
             one = one.replace(b"\\", b"/")
         if cuts_last:
@@ -229,6 +247,7 @@ def test_upgrades_and_queries_are_guarded_alike():
     with guarded(*RULE) as (behind, front):
         upgrade = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n"
         assert status(send(front, b"GET", b"/admin/ws", fields=upgrade)) == 403
+        assert status(send(front, b"GET", b"/admin%0a", fields=upgrade)) == 400
         assert status(send(front, b"GET", b"/admin?/../public", fields=b"")) == 403
         assert status(send(front, b"GET", b"/public?/../admin")) == 200
         assert [seen.target for seen in behind.requests] == [b"/public?/../admin"]

@@ -483,3 +483,20 @@ def test_what_is_taken_h11_takes_too(raw):
         return
     ascii_only = bytes(octet for octet in raw if octet < 0x80)
     assert h11.Request(method=b"GET", target=ascii_only, headers=[("Host", "a")]).target == ascii_only
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"/a%0a", b"/a%0A/b", b"/%01", b"/a%7F", b"/a%09b", b"/%80", b"/a%ff", b"/a\x80", b"/%ed%a0%80", b"/\xe9"],
+)  # fmt: skip
+def test_a_path_that_is_no_text_is_settled_nowhere(raw):
+    target = parse_target(b"GET", raw)
+    assert target.readings
+    with pytest.raises(BadMessage) as caught:
+        target.settled()
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("raw", [b"/caf%C3%A9", "/café".encode(), b"/%E2%80%A8", b"/a%20b", b"/a?%0a%ff"])
+def test_a_path_that_is_text_is(raw):
+    assert parse_target(b"GET", raw).settled().origin_form.isascii()
