@@ -11,7 +11,7 @@ that the service chokes on must not pass for it.
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
-from netfront.errors import AnswerTooLong, BackendError, BadMessage, NoBackend, Refusal
+from netfront.errors import BackendError, BadMessage, NoBackend, Refusal
 from netfront.http.message import Answer, Answered, Request, Response
 from netfront.policy.claims import Identity
 from netfront.wire.fields import HIDDEN, ID, Edit, Fields, field
@@ -80,7 +80,7 @@ class AskAuth:
         if answer.status in (401, 403):
             request.exchange.outcome = f"--auth-url answers {answer.status}"
             raise Answered(Response(answer.status, answer.fields.edited(_OUTSIDERS), answer.body))
-        return self._untold(f"it answers {answer.status}", is_down=answer.status >= 500)
+        return self._untold(f"it answers {answer.status}", is_down=500 <= answer.status < 600)
 
     def _untold(self, why: str, *, is_down: bool) -> Identity:
         if self._is_open and is_down:
@@ -115,5 +115,7 @@ class AskAuth:
 
 
 def _is_down(error: Exception) -> bool:
-    """Tell whether that is of the service, and not of what a request has had it say."""
-    return not (isinstance(error, (BadMessage, AnswerTooLong)) or isinstance(error.__cause__, BadMessage))
+    """Tell whether that is of the service, and not of what a request has had it say; a head that came is an answer."""
+    if isinstance(error, BackendError):
+        return error.stage != "body" and not isinstance(error.__cause__, BadMessage)
+    return not isinstance(error, BadMessage)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import cast
 
-from netfront.errors import AnswerTooLong, BackendError, Overdue
+from netfront.errors import AnswerTooLong, BackendError, BadMessage, Overdue
 from netfront.http.client import LATE
 from netfront.http.message import Answer, Body, Client, Exchange, Handler, Request
 from netfront.net.lane import Deadline, Signal, clock, deadline
@@ -118,7 +118,8 @@ async def collect(
         whole = response.body
         if not isinstance(whole, bytes):
             if response.status == 101:
-                raise BackendError("head", retry_safe=False, why="switched protocols unasked")
+                why = "switched protocols unasked"
+                raise BackendError("head", retry_safe=False, why=why) from BadMessage(502, why)
             whole = await _read(cast(Body, whole), most, weigh)  # a Takeover comes with a 101 alone
         elif len(whole) > most:
             raise AnswerTooLong(most)

@@ -226,7 +226,7 @@ class BackendConnection:
     async def _pass_on(self, request: Request, answer: ResponseHead, interim: int) -> None:
         """Pass an interim answer on; a 100 only to a client that waits for it (RFC 9110 §15.2)."""
         if interim > _MOST_INTERIM:
-            raise BackendError("head", retry_safe=False, why="too many interim answers")
+            raise _nonsense("too many interim answers")
         if answer.status == 100 and self._upload is not None:
             self._upload.expects = False
         if answer.status != 100 or request.expects_continue:
@@ -350,12 +350,12 @@ class BackendConnection:
     ) -> Response:
         protocol = head.block.upgrade
         if request.upgrade is None or protocol is None:
-            raise BackendError("head", retry_safe=False, why="switched protocols unasked")
+            raise _nonsense("switched protocols unasked")
         upload = self._upload
         if upload is not None and not upload.is_finished:
             upload.go_on()
             if not upload.is_finished:  # what the client sends is its body still (RFC 9110 §7.8)
-                raise BackendError("head", retry_safe=False, why="switched protocols within the request")
+                raise _nonsense("switched protocols within the request")
         if lease.is_trial:
             lease.answered()
         takeover = RelayTakeover(self.stream, rest, patience.stream, self._relayed(lease))
@@ -463,6 +463,13 @@ class ResponseBody:
         if lease is not None:
             self.connection.close()
             lease.done(str(why) if isinstance(why, BackendError) else GIVEN_UP)
+
+
+def _nonsense(why: str) -> BackendError:
+    """Make the error of a backend that answers, and as none may."""
+    error = BackendError("head", retry_safe=False, why=why)
+    error.__cause__ = BadMessage(502, why)
+    return error
 
 
 def _framing(request: Request, head: ResponseHead) -> Framing:

@@ -111,19 +111,29 @@ def test_a_client_cannot_tell_it_of_another_target(name):
 @pytest.mark.parametrize(
     ("answer", "is_down"),
     [
-        (b"500 No", True),
-        (b"503 No", True),
+        (b"500 No\r\nContent-Length: 0\r\n\r\n", True),
+        (b"503 No\r\nContent-Length: 0\r\n\r\n", True),
         (None, True),
-        (b"302 Found", False),
-        (b"404 Not Found", False),
-        (b"431 Too Large", False),
-        (b"200 OK\r\nBad Field: x", False),
-        (b"200 OK\r\nX: " + b"x" * 99999, False),
+        (b"302 Found\r\nContent-Length: 0\r\n\r\n", False),
+        (b"404 Not Found\r\nContent-Length: 0\r\n\r\n", False),
+        (b"431 Too Large\r\nContent-Length: 0\r\n\r\n", False),
+        (b"999 What\r\nContent-Length: 0\r\n\r\n", False),
+        (b"200 OK\r\nBad Field: x\r\nContent-Length: 0\r\n\r\n", False),
+        (b"200 OK\r\nX: " + b"x" * 99999 + b"\r\n\r\n", False),
+        (b"403 Forbidden\r\nContent-Length: 100\r\n\r\ncut", False),
+        (b"101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", False),
+        (b"100 Continue\r\n\r\nHTTP/1.1 " * 200 + b"403 Forbidden\r\nContent-Length: 0\r\n\r\n", False),
     ],
+    ids=lambda value: value[:3].decode() if isinstance(value, bytes) else str(value),
 )
 @pytest.mark.parametrize("is_open", [False, True])
 def test_any_other_answer_lets_nobody_in_unless_it_is_down_and_may(answer, is_down, is_open):
-    script = silent if answer is None else answering(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % answer)
+
+    def says(connection):
+        connection.read_request()
+        connection.send(b"HTTP/1.1 " + answer)
+
+    script = silent if answer is None else says
     option = ",timeout=0.3s" + (",open" if is_open else "")
     with origin(answering(OK)) as behind, origin(script) as guard:
         with running("gateway", f"/={behind.url}", "--auth-url", f"/: {guard.url}{option}") as front:
