@@ -13,6 +13,7 @@ from netfront.cli.flags import ServeFlags, flag_of
 from netfront.cli.gate.auth import check_auth
 from netfront.cli.gate.clashes import check_clashes
 from netfront.cli.gate.compose import check_compositions
+from netfront.cli.gate.edges import check_cors
 from netfront.cli.gate.limits import check_limits
 from netfront.cli.gate.oidc import check_oidc
 from netfront.cli.gate.own_fields import one_spelling
@@ -65,6 +66,7 @@ def find_contradictions(
         check_auth(flags, policies, listeners, faults)
         check_clashes(policies, routes, faults)
         check_rules(routes, faults)
+        check_cors(routes, faults)
         check_oidc(flags, routes, listeners, faults)
         check_limits(policies, routes, faults)
         check_compositions(flags, policies, routes, faults)

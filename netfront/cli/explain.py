@@ -17,6 +17,7 @@ from netfront.cli.gate.explain import explain_gate
 from netfront.cli.gate.explain_guards import explain_sessions
 from netfront.cli.gate.explain_routes import explain_answer, explain_guarded, is_guarded
 from netfront.cli.gate.guards import guarded
+from netfront.cli.gate.oidc import is_login
 from netfront.cli.gate.passing import passes
 from netfront.cli.gate.redis import explain_redis
 from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, TargetPlan
@@ -112,6 +113,8 @@ def explain_request(plan: ServePlan, text: str) -> str:
     if target.form == "asterisk":
         return _table([*rows, ("answer", f"200: Allow: {METHODS.decode()}")])
     host = host_of(authority)
+    if is_login(routes, host, target.path):
+        return _table([*rows, ("answer", "by ourselves: there a login of --oidc ends, or a session")])
     try:
         if is_guarded(plan, host):
             rows += explain_guarded(plan)

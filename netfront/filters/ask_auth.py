@@ -95,7 +95,7 @@ class AskAuth:
             values = told.get_all(lower)
             rows += [field(name, value) for value in values]
             if values:
-                claims[lower.decode()] = b", ".join(values).decode("latin-1")
+                claims[lower.decode()] = _text(b", ".join(values))
         if rows:
             request.fields = request.fields.edited(
                 Edit(names=[lower for _, lower in self._handed], added=rows)
@@ -108,10 +108,18 @@ class AskAuth:
             said = told.get(self._user) if len(told.get_all(self._user)) == 1 else None
             if not said:
                 raise Refusal(503, f"--auth-url: its answer has no {self._user.decode()}, or several")
-            user = said.decode("latin-1")
+            user = _text(said)
             claims[self._user.decode()] = user
         words = scopes.decode("latin-1").replace(",", " ").split()
         return Identity("auth-url", user, {**claims, "sub": user}, frozenset(words))
+
+
+def _text(value: bytes) -> str:
+    """Give a field's value as text, so that it goes on as the same bytes where it is UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _is_down(error: Exception) -> bool:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from netfront.errors import Refusal
 from netfront.filters.pages import preferred
-from netfront.http.login import CALLBACK, LOGOUT, MOST_AT_ONCE, NO_STORE, Login, redirect
+from netfront.http.login import MOST_AT_ONCE, NO_STORE, Login, redirect
 from netfront.http.message import Answered, Filter, Handler, Request, Response, stack
 from netfront.policy.claims import Identity
+from netfront.policy.metadata import CALLBACK, LOGOUT
 from netfront.policy.shared import Shared
 from netfront.wire.fields import Edit, Field, Fields, field
 from netfront.wire.target import parse_authority

@@ -34,17 +34,16 @@ from netfront.http.message import Answer, Client, Request, Response
 from netfront.net.lane import Deadline, Signal, first
 from netfront.net.stream import Facts
 from netfront.policy.claims import Identity
-from netfront.policy.metadata import Metadata
+from netfront.policy.metadata import CALLBACK, Metadata
 from netfront.policy.sealed import Sealer
 from netfront.policy.token import TokenRefused
 from netfront.wire.cookie import cookie_pairs
 from netfront.wire.fields import COOKIE, Field, Fields, field
 from netfront.wire.target import parse_authority
 
-__all__ = ["CALLBACK", "LOGOUT", "MOST_AT_ONCE", "NO_STORE", "Login", "LoginRules", "redirect"]
+__all__ = ["MOST_AT_ONCE", "NO_STORE", "Login", "LoginRules", "redirect"]
 
 _log = logging.getLogger("netfront")
-CALLBACK, LOGOUT = b"/-/oidc/callback", b"/-/oidc/logout"
 _LOGIN_TIME = 600
 """Seconds that a login may take."""
 _MOST_LOGINS = 4
@@ -54,6 +53,7 @@ _PIECE, _PIECES = 3800, 3
 field, which is what the client's other cookies need too."""
 _PIECE_NAMES = tuple(b"-s%d" % at for at in range(_PIECES))
 _LONGEST_RETURN = 1500
+_LONGEST_SCOPE, _LONGEST_REFRESH = 2000, 5000
 _AGAIN = 30.0
 """Seconds after which a renewal that failed for the issuer's sake is tried again."""
 _KEPT = 60.0
@@ -223,7 +223,10 @@ class Login:
         if renewed is None:
             return None
         if renewed is not session and renewed.due != session.due:
-            request.cookies = (*request.cookies, *self._session_cookies(request, renewed))
+            try:
+                request.cookies = (*request.cookies, *self._session_cookies(request, renewed))
+            except TokenRefused:
+                return None
         return renewed.identity
 
     async def _see_through(self, name: bytes, renewal: "_Renewal") -> None:
@@ -337,14 +340,14 @@ class Login:
                 raise Refusal(403, "login: the issuer does not take its code")
             claims = await self._claims(tokens, request.client)
             given = claims.get("nonce")
-            if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
+            if not isinstance(given, str) or not given.isascii() or not hmac.compare_digest(given, nonce):
                 raise TokenRefused("its nonce is another")
+            held = self._session_cookies(request, self._session(claims, tokens, None))
         except TokenRefused as error:
             raise Refusal(403, f"login: bad id token: {error.why}") from error
         except _DOWN as error:
             raise Refusal(503, f"login: {error}", [(b"Retry-After", b"5")]) from error
-        session = self._session(claims, tokens, None)
-        cookies = [*self._session_cookies(request, session), self._cookie(request, name, b"", 0)]
+        cookies = [*held, self._cookie(request, name, b"", 0)]
         return redirect(base + back, cookies)
 
     def leave(self, request: Request) -> tuple[list[Field], str | None]:
@@ -425,10 +428,11 @@ class Login:
         life, refresh, scopes = tokens.get("expires_in"), tokens.get("refresh_token"), tokens.get("scope")
         seconds = min(life, _MOST_LIFE) if isinstance(life, (int, float)) and life > 0 else _USUAL_LIFE
         kept = {name: value for name, value in claims.items() if name not in _PROTOCOL}
+        had = before or _Session({}, self.rules.scope, None, 0.0, 0.0)
         return _Session(
             kept,
-            scopes if isinstance(scopes, str) else before.scopes if before is not None else self.rules.scope,
-            refresh if isinstance(refresh, str) else before.refresh if before is not None else None,
+            scopes if isinstance(scopes, str) and len(scopes) <= _LONGEST_SCOPE else had.scopes,
+            refresh if isinstance(refresh, str) and refresh.isascii() else had.refresh,
             now + min(max(seconds, _LEAST_LIFE), _MOST_LIFE),
             now + self.rules.lifetime,
         )
@@ -436,16 +440,27 @@ class Login:
     # -- cookies -------------------------------------------------------------------------------------------------
 
     def _session_cookies(self, request: Request, session: _Session) -> list[Field]:
-        """Make the cookies of a session; claims that find no room are left out, the largest first."""
-        claims = dict(session.claims)
+        """Make the cookies of a session.
+
+        What finds no room is left out: claims, the largest first; what it is renewed by, where that fills it alone.
+
+        Raises:
+            TokenRefused: there is no room even so.
+        """
+        claims, refresh = dict(session.claims), session.refresh
+        if refresh is not None and len(refresh) > _LONGEST_REFRESH:
+            _log.warning("login: a refresh token of %d bytes finds no room in cookies", len(refresh))
+            refresh = None
         while True:
             sealed = self._sealer.seal(
                 b"session " + self.rules.name,
-                [claims, session.scopes, session.refresh, session.due, session.until],
+                [claims, session.scopes, refresh, session.due, session.until],
             )
-            if len(sealed) <= _PIECE * _PIECES or len(claims) <= 1:
+            if len(sealed) <= _PIECE * _PIECES:
                 break
             sizes = {name: len(json.dumps(value)) for name, value in claims.items() if name != "sub"}
+            if not sizes:
+                raise TokenRefused("its sub is too long for cookies")
             del claims[max(sizes, key=lambda name: sizes[name])]
         age = max(0, int(session.until - self._wall()))
         pieces = [sealed[at : at + _PIECE] for at in range(0, len(sealed), _PIECE)]

@@ -7,6 +7,7 @@ The library is loaded when the first expression is read, 0.2 s.
 
 import re
 from collections.abc import Container, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from netfront.errors import UsageError
@@ -27,6 +28,14 @@ _TYPES = frozenset(
     {"bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "timestamp", "duration"}
 )
 """What type() can be compared with."""
+_SAMPLE: Mapping[str, object] = {
+    **{name: {} for name in ("claims", "params", "query", "headers")},
+    **dict.fromkeys(("user", "method", "path", "ip"), "x"),
+    "scopes": [],
+    "now": datetime.fromtimestamp(0, UTC),
+}
+"""A request that has nothing: what an expression makes of it is an error, or of the kind it makes of all."""
+_GAVE = "gave "
 _LONGEST = 4096
 _DEEPEST = 100
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (Syntax error: )?(.*)")
@@ -67,8 +76,7 @@ class Expression:
                 raise _fault(text, _column(text, name), why, f"there are {', '.join(sorted(_FUNCTIONS))}")
         _check_strings(text, bound)
         self.uses = frozenset(name for name in used if name in NAMES)
-        if not self.uses:
-            self._check_constant()
+        self._check_kind()
 
     def refuses(self, values: Mapping[str, object]) -> str | None:
         """Tell why it does not hold for these values, for the log; None: it holds."""
@@ -80,7 +88,7 @@ class Expression:
             return f"{type(error).__name__}: {error}".splitlines()[0]
         if result is True:
             return None
-        return "false" if result is False else f"gave {type(result).__name__}, not true or false"
+        return "false" if result is False else f"{_GAVE}{type(result).__name__}, not true or false"
 
     def check_params(self, known: Container[str], where: str) -> None:
         """Look for a parameter that no request has, unless the expression asks whether it is there.
@@ -101,10 +109,10 @@ class Expression:
             if bare.startswith("params", found.start()) and name not in known and name not in asked:
                 raise _fault(self.text, found.start() + 1, f"no route {where} has {{{name}}}")
 
-    def _check_constant(self) -> None:
-        """An expression that reads nothing has but one result, which is looked at when it is read."""
-        why = self.refuses({})
-        if why not in (None, "false"):
+    def _check_kind(self) -> None:
+        """Have it run once: what is neither true nor false then never is. One that reads nothing has but one result."""
+        why = self.refuses({name: _SAMPLE[name] for name in self.uses})
+        if why is not None and why != "false" and (not self.uses or why.startswith(_GAVE)):
             raise _fault(
                 self.text, 1, str(why), 'an expression is true or false, as in "admin" in claims.groups'
             )

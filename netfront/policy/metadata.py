@@ -1,10 +1,13 @@
-"""What an issuer says of itself (OpenID Connect Discovery 1.0 §3, RFC 8414 §2)."""
+"""What an issuer says of itself (OpenID Connect Discovery 1.0 §3, RFC 8414 §2), and where it sends browsers back to."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Metadata", "issuer_key", "read_metadata"]
+__all__ = ["CALLBACK", "LOGOUT", "Metadata", "issuer_key", "read_metadata"]
+
+CALLBACK, LOGOUT = b"/-/oidc/callback", b"/-/oidc/logout"
+"""Paths that are answered here where a login is asked for: where one comes back to, and where a session ends."""
 
 
 @dataclass(frozen=True, slots=True)

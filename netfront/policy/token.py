@@ -53,8 +53,11 @@ _LEAST_RSA, _MOST_RSA = 2048, 8192
 _MOST_KEYS = 64
 _MOST_TRIED = 8
 """Keys that a token without a key id is tried with."""
-_LONGEST = 16384
-"""Bytes of a token: one that fits into a head's default bounds."""
+_USUAL, _LONGEST = 16_384, 65_536
+"""Bytes of a token: one that fits into a head's default bounds, and one that never stood in a head."""
+_DEEPEST = 200
+"""Objects and arrays within one another: those of claims may be walked by code that has no bound of its own."""
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL).finditer
 _SHAPE = re.compile(rb"([A-Za-z0-9_-]{2,})\.([A-Za-z0-9_-]{2,})\.[A-Za-z0-9_-]{2,}").fullmatch
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
@@ -97,6 +100,7 @@ class TokenRules:
         algorithms: by which it may be signed; empty for all that its key may be used with.
         leeway: seconds by which clocks may differ.
         types: of its header, in lower case, where it names one.
+        longest: bytes it may have; 64 KiB at most.
     """
 
     issuer: str | None = None
@@ -104,6 +108,7 @@ class TokenRules:
     algorithms: frozenset[str] = frozenset()
     leeway: float = 30.0
     types: frozenset[str] = _TYPES
+    longest: int = _USUAL
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,12 +250,16 @@ def verify(token: bytes, keys: Keys, rules: TokenRules, now: float) -> Verified:
         UnknownKey: no key of ours has signed it, but a new one of the issuer's may have.
         TokenRefused: it is not to be believed.
     """
+    if len(token) > rules.longest:
+        raise TokenRefused(f"of over {rules.longest} bytes")
     header = read_header(token)
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise TokenRefused(f"signed by {algorithm!r}"[:80])
     if rules.algorithms and algorithm not in rules.algorithms:
         raise TokenRefused(f"signed by {algorithm}")
+    if algorithm in _HMAC and not keys.has_secrets:
+        raise TokenRefused("signed with a secret, where no key is one")
     if "crit" in header:
         raise TokenRefused("it has critical extensions")
     kind = header.get("typ")
@@ -308,6 +317,8 @@ def as_object(data: bytes) -> dict[str, object]:
     Raises:
         ValueError: it is none, or is nested too deeply.
     """
+    if data.count(b"[") + data.count(b"{") > _DEEPEST and _depth(data) > _DEEPEST:
+        raise ValueError("nested too deeply")
     try:
         value = json.loads(data, object_pairs_hook=_members, parse_constant=_no_constant)
     except RecursionError as error:
@@ -315,6 +326,17 @@ def as_object(data: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
+
+
+def _depth(data: bytes) -> int:
+    depth = deepest = 0
+    for found in _BRACKETS(data):
+        if found[0] in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif found[0] in b"]}":
+            depth -= 1
+    return deepest
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:

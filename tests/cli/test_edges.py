@@ -100,3 +100,23 @@ def test_an_id_of_ones_own_is_instead_of_ours(told, flags):
 
 def test_a_proxy_names_no_requests():
     planned("/=:1", command="proxy", header=["X-Request-Id: 7"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "refused"),
+    [
+        ({"cors": ["*"], "response_header": ["Access-Control-Allow-Origin: *"]}, ["access-control-allow-origin"]),
+        ({"cors": ["/a: *"], "response_header": ["/a: Access-Control-Max-Age: 5"]}, ["access-control-max-age"]),
+        ({"cors": ["/a: *"], "response_header": ["Access-Control-Max-Age: 5"]}, []),
+        ({"cors": ["*"], "response_header": ["Access-Control-Expose-Headers: X"]}, []),
+        ({"cors": ["*"], "response_header": ["-Access-Control-Allow-Origin"]}, []),
+        ({"response_header": ["Access-Control-Allow-Origin: *"]}, []),
+    ],
+)  # fmt: skip
+def test_what_cors_says_no_other_flag_says(flags, refused):
+    if not refused:
+        planned("/=:1", "/a=:2", **flags)
+        return
+    with pytest.raises(UsageError) as caught:
+        planned("/=:1", "/a=:2", **flags)
+    assert [fault.what for fault in caught.value.faults] == [f"--response-header {name}" for name in refused]

@@ -486,3 +486,35 @@ def test_help_tells_the_defaults_that_hold(option, default):
 def test_a_fault_of_an_option_names_it(flag, value, option):
     (fault,) = faults(**{flag: [value]})
     assert fault.startswith(f"--{flag.replace('_', '-')} {option}: ")
+
+
+ISSUER = "https://id.example.com,client-id=web"
+
+
+@pytest.mark.parametrize(
+    ("route", "scope", "is_refused"),
+    [
+        ("/-/oidc/callback=:2", "/", True),
+        ("GET /-/oidc/logout=:2", "/", True),
+        ("app.test/-/oidc/logout=:2", "app.test/", True),
+        ("app.test/-/oidc/logout=:2", "other.test/", False),
+        ("/-/oidc/logout=:2", "app.test/", False),
+        ("/-/oidc/callback/x=:2", "/", False),
+        ("/-=:2", "/", False),
+    ],
+)
+def test_a_route_where_logins_end_is_refused(route, scope, is_refused):
+    targets = ["/=:1", "app.test=:1", "other.test=:1", route]
+    if not is_refused:
+        planned(*targets, oidc=[f"{scope}: {ISSUER}"])
+        return
+    (fault,) = faults(*targets, oidc=[f"{scope}: {ISSUER}"])
+    assert "logins of --oidc are answered at this path" in fault
+
+
+def test_where_logins_end_is_explained():
+    plan = planned("/=:1", "app.test=:1", oidc=[f"app.test/: {ISSUER}"])
+    for path, is_login in (("callback", True), ("logout", True), ("other", False)):
+        told = explain_request(plan, f"GET https://app.test/-/oidc/{path}")
+        assert ("there a login of --oidc ends" in told) is is_login
+    assert "login of --oidc ends" not in explain_request(plan, "GET /-/oidc/callback")

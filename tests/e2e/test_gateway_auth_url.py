@@ -141,6 +141,19 @@ def test_any_other_answer_lets_nobody_in_unless_it_is_down_and_may(answer, is_do
         assert len(behind.requests) == (is_open and is_down)
 
 
+@pytest.mark.parametrize("user", ["Jörg".encode(), b"J\xf6rg"])
+def test_whoever_it_names_is_told_to_the_backend_in_the_same_bytes_where_that_is_text(user):
+    yes = b"HTTP/1.1 204 No Content\r\nX-User: " + user + b"\r\n\r\n"
+    with origin(answering(OK)) as behind, origin(answering(yes)) as guard:
+        value = f"/: {guard.url},user=X-User"
+        with running(
+            "gateway", f"/={behind.url}", "--auth-url", value, "--pass-identity", "X-Me=sub"
+        ) as front:
+            assert ask(front.port)[0] == 200
+        (seen,) = behind.requests
+        assert seen.get(b"x-me") == "Jörg".encode()
+
+
 def test_a_client_says_none_of_what_it_is_asked_for():
     with (
         origin(answering(OK)) as behind,

@@ -178,6 +178,7 @@ def test_what_comes_back_must_be_what_was_sent():
         for spoilt in (
             {"nonce": "x"},
             {"nonce": None},
+            {"nonce": "\ud800"},
             {"aud": "else"},
             {"iss": "x"},
             {"exp": 1},

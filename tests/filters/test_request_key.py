@@ -57,6 +57,8 @@ def test_a_client_without_address_has_no_key():
         ([(b"Forwarded", b"for=198.51.100.9"), (b"X-Forwarded-For", b"203.0.113.7")], b"203.0.113.7"),
         ([(b"X-Forwarded-For", b"192.0.2.1")], b"192.0.2.1"),
         ([(b"X-Real-IP", b"203.0.113.7")], b"192.0.2.1"),
+        ([(b"X-Forwarded-For", b"203.0.113.7" + b"," * 60)], b"203.0.113.7"),
+        ([(b"X-Forwarded-For", b"203.0.113.7" + b"," * 64)], b"192.0.2.1"),
     ],
 )
 def test_behind_trusted_proxies_an_address_is_the_nearest_that_is_none_of_theirs(lines, address):

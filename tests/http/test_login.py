@@ -209,3 +209,31 @@ async def test_no_backend_sees_a_session(came, goes):
     passed = await hide_sessions([b"netfront-abc"])(handler)(one)
     assert passed.fields.get_all(b"cookie") == goes
     assert passed.fields.get(b"x") == b"y"
+
+
+@pytest.mark.parametrize(
+    ("groups", "refresh", "has_groups", "is_renewable"),
+    [
+        (100, secrets.token_hex(50), True, True),
+        (400, secrets.token_hex(2000), False, True),
+        (0, secrets.token_hex(6000), True, False),
+        (0, secrets.token_hex(15_000), True, False),
+        (0, "\ud800", True, True),
+    ],
+    ids=["fits", "groups", "refresh", "long refresh", "no text"],
+)
+async def test_what_finds_no_room_in_cookies_is_left_out(stage, groups, refresh, has_groups, is_renewable):
+    claims = {"sub": "ada", "groups": [secrets.token_hex(20) for _ in range(groups)], "name": "Ada"}
+    stage.verified = Identity("oidc", "ada", claims)
+    said = {"expires_in": 100, "refresh_token": refresh, "id_token": "a"}
+    stage.answer = Answer(200, EMPTY, json.dumps(said).encode())
+    stage.now = 1200.0
+    found, lines = await stage.come(stage.cookie())
+    cookies = [line.partition(b";")[0] for line in lines]
+    assert (found.user, sum(map(len, cookies)) < 12_000) == ("ada", True)
+    found, _ = await stage.come(b"; ".join(cookies))
+    assert found.claims == (claims if has_groups else {"sub": "ada", "name": "Ada"})
+    stage.now = 2000.0
+    stage.asked.clear()
+    found, _ = await stage.come(b"; ".join(cookies))
+    assert (found.user, bool(stage.asked)) == ("ada", is_renewable)

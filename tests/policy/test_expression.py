@@ -51,7 +51,6 @@ def test_what_is_true_passes(text):
         "claims.nothing",
         "claims.nothing == null",
         "claims.none.x",
-        "user",
         "claims.level",
         "!user",
         "claims.groups[9] == user",
@@ -66,6 +65,14 @@ def test_what_is_true_passes(text):
 )
 def test_what_is_not_true_refuses_and_says_why(text):
     assert Expression(text).refuses(VALUES)
+
+
+@pytest.mark.parametrize(
+    "text", ["user", "size(path)", "scopes", "claims", "now", "now.getHours()", "1", "'a'"]
+)
+def test_what_is_never_true_or_false_is_refused_at_the_start(text):
+    with pytest.raises(UsageError, match="column 1: gave "):
+        Expression(text)
 
 
 def test_what_is_not_there_is_told_by_its_name():

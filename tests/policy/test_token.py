@@ -3,6 +3,7 @@
 import json
 import time
 import warnings
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -129,6 +130,27 @@ def test_a_secret_counts_where_it_is_none_that_is_published():
     signer = Signer(alg="HS256")
     assert parse_keys(signer.jwks).keys == ()
     verify(signer.token(), parse_keys(signer.jwks, symmetric=True), RULES, time.time())
+    for jwks in (signer.jwks, SIGNERS["ES256"].jwks):
+        with pytest.raises(TokenRefused) as caught:
+            verify(signer.token(header={"kid": None}), parse_keys(jwks), RULES, time.time())
+        assert not isinstance(caught.value, UnknownKey)  # for which the issuer would be asked
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def test_claims_have_a_bound_of_depth_and_tokens_one_of_length():
+    signer = SIGNERS["ES256"]
+    keys = parse_keys(signer.jwks)
+    wide = [{"]}": '\\"['}] * 900
+    verify(signer.token(groups=wide, deep=nested(198)), keys, replace(RULES, longest=65_536), time.time())
+    for claims in ({"deep": nested(201)}, {"deep": [nested(150), {"x": nested(200)}]}, {"groups": wide}):
+        with pytest.raises(TokenRefused):
+            verify(signer.token(**claims), keys, RULES, time.time())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """--cors, --secure-headers and --request-id: from their text to plans, and to words for --explain."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from netfront.cli.faults import Faults
@@ -9,18 +9,29 @@ from netfront.cli.flags import ServeFlags
 from netfront.cli.gate.edge_plan import CorsPlan, EdgePlan
 from netfront.cli.gate.optioned import read_option
 from netfront.cli.gate.plan import GatePlan
-from netfront.cli.plan import Settings
+from netfront.cli.plan import RoutePlan, Settings
 from netfront.cli.scoped import Policy, read_values, refuse_twice
 from netfront.errors import UsageError
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["edge_policies", "explain_cors", "explain_edges", "parse_cors", "plan_edges"]
+__all__ = ["check_cors", "edge_policies", "explain_cors", "explain_edges", "parse_cors", "plan_edges"]
 
 _ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::\d{1,5})?"
 )
 _USUAL = {"http": ":80", "https": ":443"}
 _DAY = 86400.0
+_OF_CORS = frozenset(
+    f"access-control-{name}"
+    for name in (
+        "allow-origin",
+        "allow-credentials",
+        "allow-methods",
+        "allow-headers",
+        "allow-private-network",
+        "max-age",
+    )
+)
 
 
 def edge_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
@@ -85,6 +96,18 @@ def _parse_origin(text: str, given: str) -> str:
         raise UsageError.of(text, f"{given!r} is no origin", hint)
     scheme = origin.partition(":")[0]
     return origin.removesuffix(_USUAL.get(scheme, "\0"))
+
+
+def check_cors(routes: Iterable[RoutePlan], faults: Faults) -> None:
+    """Refuse what --response-header says of origins where --cors says it."""
+    replaced: set[str] = set()
+    stays: set[str] = set()
+    for route in routes:
+        for settings in (route.settings, *(variant.settings for variant in route.variants)):
+            named = {edit.name.decode().lower() for edit in settings.response_edits if edit.values}
+            (stays if settings.gate.cors is None else replaced).update(named & _OF_CORS)
+    for name in sorted(replaced - stays):
+        faults.add(f"--response-header {name}", "it has no effect", "--cors says it in answers there")
 
 
 def explain_cors(gate: GatePlan) -> Iterator[tuple[str, str]]:

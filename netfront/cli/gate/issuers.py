@@ -37,6 +37,8 @@ from netfront.wire.fields import Fields
 __all__ = ["Tokens"]
 
 _FIELDS = Fields.of((b"Accept", b"application/json"), (b"User-Agent", b"netfront"))
+_ID_TOKEN = 65_536
+"""Bytes of one: it comes from the issuer, in no head, and groups may fill it."""
 _ID_TOKENS = frozenset({"jwt"})
 _PATIENCE = 10.0
 """Seconds for tokens: somebody looks at an empty page meanwhile."""
@@ -133,7 +135,9 @@ class Tokens:
         if known is not None:
             return known
         issuer = self._issuers[plan.issuer]
-        rules = TokenRules(None, frozenset({plan.client_id}), leeway=plan.leeway, types=_ID_TOKENS)
+        rules = TokenRules(
+            None, frozenset({plan.client_id}), leeway=plan.leeway, types=_ID_TOKENS, longest=_ID_TOKEN
+        )
         verifier = Verifier("oidc", issuer, rules)
         assert self._sealer is not None
         before = self._kept._logins.get(plan) if self._kept is not None else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from netfront.cli.argv import as_word
 from netfront.cli.faults import Faults
 from netfront.cli.flags import ServeFlags
-from netfront.cli.gate.auth import methods_of, read_methods
+from netfront.cli.gate.auth import gates, read_methods
 from netfront.cli.gate.optioned import read_option, read_options, words_of
 from netfront.cli.gate.tokens import LEEWAY, IssuerPlan, parse_issuer, parse_leeway
 from netfront.cli.gate.way import Way
@@ -21,9 +21,10 @@ from netfront.cli.grammar import parse_secret
 from netfront.cli.plan import ListenerPlan, RoutePlan, Secret
 from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
+from netfront.policy.metadata import CALLBACK, LOGOUT
 from netfront.units import parse_duration, render_duration
 
-__all__ = ["SESSION", "OidcPlan", "check_oidc", "oidc_policies"]
+__all__ = ["SESSION", "OidcPlan", "check_oidc", "is_at", "is_login", "oidc_policies"]
 
 SESSION = 8 * 3600.0
 """Seconds: a day's work."""
@@ -86,8 +87,12 @@ def oidc_policies(flags: ServeFlags, faults: Faults) -> Iterator[Policy]:
 def check_oidc(
     flags: ServeFlags, routes: Iterable[RoutePlan], listeners: Iterable[ListenerPlan], faults: Faults
 ) -> None:
-    """Find what does not fit together: a key for no sessions, and sessions over plain http."""
-    has_login = any(isinstance(method, OidcPlan) for method in methods_of(routes))
+    """Find what does not fit together: a key for no sessions, sessions over plain http, routes that nobody reaches."""
+    routes = list(routes)
+    has_login = bool(_login_hosts(routes))
+    for route in routes:
+        if is_login(routes, route.scope.host.encode(), route.scope.path.removesuffix("$").encode()):
+            faults.add(route.named, "no request comes there: logins of --oidc are answered at this path")
     if flags.session_key is not None and not has_login:
         faults.add("--session-key", "it has no effect", "there is no --oidc whose sessions it could seal")
     for listener in listeners:
@@ -96,6 +101,24 @@ def check_oidc(
             why = "over http anybody on the way can take the sessions of --oidc"
             hint = "listen on https://, or name the proxy that ends TLS: --trust-proxy"
             faults.add(f"--listen {listener.endpoint}", why, hint)
+
+
+def _login_hosts(routes: Iterable[RoutePlan]) -> frozenset[str]:
+    """Give the hosts at which logins begin and end; "" is every host."""
+    groups = (group for gate in gates(routes) for group in gate.auth)
+    return frozenset(
+        group.scope.host for group in groups if any(isinstance(method, OidcPlan) for method in group.methods)
+    )
+
+
+def is_login(routes: Iterable[RoutePlan], host: bytes, path: bytes) -> bool:
+    """Tell whether a request is answered by a login."""
+    return path in (CALLBACK, LOGOUT) and any(is_at(wanted, host) for wanted in _login_hosts(routes))
+
+
+def is_at(wanted: str, host: bytes) -> bool:
+    """Tell whether a host is one that a scope names."""
+    return host.endswith(wanted[1:].encode()) if wanted.startswith("*") else wanted.encode() in (b"", host)
 
 
 def _parse_session(text: str) -> float:
