@@ -34,6 +34,7 @@ from netfront.net.pipe import Pipes
 from netfront.net.redial import Redialler
 from netfront.net.resolve import Resolver
 from netfront.net.tasks import Tasks
+from netfront.policy.shared import Shared
 
 if TYPE_CHECKING:
     from netfront.cli.certificates import Certificates
@@ -56,6 +57,7 @@ class App:
         figures: counted for --live.
         renewed: what is to be done to services that are kept when this takes over.
         limiting: counts requests under limits; the same after a reload.
+        composed: what answers being composed may hold; likewise.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class App:
         outward: Outward,
         credentials: Credentials | None,
         limiting: Limiting,
+        composed: Shared,
         tokens: "Tokens | None",
     ) -> None:
         self.plan = plan
@@ -90,6 +93,7 @@ class App:
         self.figures = figures
         self.outward = outward
         self.limiting = limiting
+        self.composed = composed
         self._fronts = fronts
         self._retired: list[Front] = []
         """Of plans before: they serve what connected to them."""

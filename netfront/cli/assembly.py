@@ -116,6 +116,8 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
     tasks = kept.tasks if kept is not None else Tasks()
     tokens = tokens_of(plan, outward, tasks, console.note, kept.tokens if kept is not None else None)
     limiting = kept.limiting if kept is not None else Limiting.of(plan.redis, plan.redis_down, console.note)
+    composed = kept.composed if kept is not None else Shared(plan.compose_memory)
+    renewed.append(partial(composed.change, plan.compose_memory))
     logs, observers = _open_logs(plan, console, kept, opened)  # made if they are not there: after all is read
     if figures is not None:
         observers = observers.and_also(figures)
@@ -140,7 +142,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         certificates=certificates,
         observers=observers,
         limiting=limiting,
-        composed=Shared(plan.compose_memory),
+        composed=composed,
     )
     return App(
         plan,
@@ -161,6 +163,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         outward,
         credentials,
         parts.limiting,
+        parts.composed,
         tokens,
     )
 

@@ -121,6 +121,13 @@ def _check_loops(
                 if not is_changed and _leads_to(listener.endpoint, target.endpoint):
                     why = "netfront itself would listen there, and forward to itself"
                     faults.add(target.label, why, "give --listen or the target another port")
+            ways = route.answer.ways if route.answer is not None else ()
+            for way in ways:
+                if _leads_to(listener.endpoint, way.endpoint):
+                    why = "netfront itself would listen there, and ask itself"
+                    faults.add(
+                        f"--compose {way.endpoint.url}/…", why, "name the path alone: it is asked from within"
+                    )
 
 
 def _check_alpn(

@@ -94,7 +94,7 @@ class _Services:
             lambda request: self._for_parts(request),
             parts.outward,
             parts.tasks.begin,
-            lambda request: Held(parts.composed, parts.address_of(request) or b""),
+            self._hold,
         )
         table = table_of(routes, self._service)
         self.ours: Handler = router(table, guarded=guarded(plan.rules), is_ruled=bool(plan.rules))
@@ -102,6 +102,12 @@ class _Services:
         told = told_by_us(plan)
         self._for_parts = stack(strip_fields(told) if told else None, then=self.ours)
         """The same for what netfront asks itself for an answer of several: who asks is told each route by itself."""
+
+    def _hold(self, request: Request) -> Held:
+        """Count what a composed request holds."""
+        parts, whole = self._parts, request.part_of
+        address = parts.address_of(request) or b""
+        return Held(parts.composed, address, whole.held if whole is not None else None)
 
     def _service(self, route: RoutePlan, settings: Settings) -> Handler:
         return stack(

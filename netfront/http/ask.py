@@ -13,6 +13,7 @@ from typing import cast
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, Overdue
 from netfront.http.client import LATE
+from netfront.http.gathered import Gathered
 from netfront.http.message import Answer, Body, Client, Exchange, Handler, Request
 from netfront.net.lane import Deadline, Signal, clock, deadline
 from netfront.net.stream import Facts
@@ -116,6 +117,8 @@ async def collect(
     try:
         response = await handler(request)
         whole = response.body
+        if isinstance(whole, bytes):
+            request.exchange.give_back()  # whoever has the answer holds it from here on
         if not isinstance(whole, bytes):
             if response.status == 101:
                 why = "switched protocols unasked"
@@ -130,7 +133,7 @@ async def collect(
         raise BackendError("head", retry_safe=False, why=LATE, timed_out=True) from error
     finally:
         own.at, own.which = before
-        request.exchange.give_back()  # whoever has the answer holds it from here on
+        request.exchange.give_back()
         if response is not None and not isinstance(response.body, bytes):
             response.body.abort()
 
@@ -144,16 +147,14 @@ async def _read(body: Body, most: int, weigh: Callable[[int], None] | None) -> b
                 body.length
             )  # all of it at once: what is asked for first shall not fail of what comes beside it
             weigh = None
-    parts: list[bytes] = []
-    size = 0
+    gathered = Gathered()
     while data := await body.receive_some():
-        size += len(data)
-        if size > most:
+        if len(gathered) + len(data) > most:
             raise AnswerTooLong(most)
         if weigh is not None:
             weigh(len(data))
-        parts.append(data)
-    return b"".join(parts)
+        gathered.add(data)
+    return gathered.whole()
 
 
 class _Asker:

@@ -225,20 +225,24 @@ class PartOf:
     Args:
         within: the compositions, one in another, that it is a part of.
         allowance: what all of them may still ask for.
+        held: what the whole holds.
         hides: what no backend sees of it: the credentials that the whole was asked for.
     """
 
-    __slots__ = ("allowance", "hides", "within")
+    __slots__ = ("allowance", "held", "hides", "within")
 
-    def __init__(self, within: tuple[object, ...], allowance: Allowance, hides: Edit | None = None) -> None:
+    def __init__(
+        self, within: tuple[object, ...], allowance: Allowance, held: "Held", hides: Edit | None = None
+    ) -> None:
         self.within = within
         self.allowance = allowance
+        self.held = held
         self.hides = hides
 
     def hiding(self, edit: Edit) -> "PartOf":
         """Give the same, with more that is hidden."""
         hides = edit if self.hides is None else Edit(names=edit.names | self.hides.names)
-        return PartOf(self.within, self.allowance, hides)
+        return PartOf(self.within, self.allowance, self.held, hides)
 
 
 class Request:

@@ -36,6 +36,12 @@ _METHOD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]+(?=/|https?://|\{)")
 _URL = re.compile(r"https?://[^/?#\s{]+(?=[/?\s]|\Z)", re.IGNORECASE)
 _BODILESS = frozenset({"GET", "HEAD"})
 _NO_PART = frozenset({"HEAD", "OPTIONS", "CONNECT", "TRACE"})
+_INSTEAD = {
+    "HEAD": "what is composed for GET answers it too",
+    "OPTIONS": "which methods there are is told without it",
+    "CONNECT": "no tunnels are opened",
+    "TRACE": "it is answered with the request as it came",
+}
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _OPENING = {"(": ")", "[": "]", "{": "}"}
 _FORM = "write name:/path, as in user:/users/me"
@@ -124,6 +130,10 @@ def parse_composition(text: str) -> Composition:
     if not scope.methods:
         methods = _WITH_BODY if "body" in composition.takes else ("GET",)
         composition = replace(composition, scope=replace(scope, methods=methods))
+    elif unlike := [
+        one for one in scope.methods if one in _INSTEAD and (one != "HEAD" or "GET" not in scope.methods)
+    ]:
+        raise UsageError.of(text, f"{unlike[0]} is no method that is composed for", _INSTEAD[unlike[0]])
     elif "body" in composition.takes and set(scope.methods) <= _BODILESS:
         hint = f"write 'POST {scope.path.removesuffix('$')} = …'"
         raise UsageError.of(text, f"a part takes the body, and {scope.methods[0]} has none", hint)

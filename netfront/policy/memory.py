@@ -31,25 +31,36 @@ class Held:
     Args:
         memory: bytes that all requests together may hold.
         address: for whom; empty where nobody knows.
+        whole: what the request holds that this one is a part of, if it is.
     """
 
-    __slots__ = ("_address", "_bytes", "_memory")
+    __slots__ = ("_address", "_bytes", "_memory", "_together", "_whole")
 
-    def __init__(self, memory: Shared, address: bytes) -> None:
+    def __init__(self, memory: Shared, address: bytes, whole: "Held | None" = None) -> None:
         self._memory = memory
         self._address = address
+        self._whole: Held | None = whole if whole is None or whole._whole is None else whole._whole
         self._bytes = 0
+        self._together = 0
+        """What it holds and all parts of it."""
 
     def add(self, count: int) -> None:
-        """Hold some more. Raises MemoryFull, NeverFits."""
+        """Hold some more. Raises MemoryFull; NeverFits: it and what it is a part of would hold too much alone."""
         memory, address = self._memory, self._address
+        whole = self._whole or self
         if count and not memory.take(count, address):
             most = memory.share(address)
-            raise NeverFits(most) if self._bytes + count > most else MemoryFull
+            raise NeverFits(most) if whole._together + count > most else MemoryFull
         self._bytes += count
+        whole._together += count
+
+    def free(self, count: int) -> None:
+        """Hold so much less."""
+        if count:
+            self._memory.give_back(count, self._address)
+            self._bytes -= count
+            (self._whole or self)._together -= count
 
     def give_back(self) -> None:
         """Hold nothing any longer; idempotent."""
-        if self._bytes:
-            self._memory.give_back(self._bytes, self._address)
-        self._bytes = 0
+        self.free(self._bytes)

@@ -4,11 +4,13 @@ A part fails of an answer that is not 2xx, that is no JSON, or of which cannot b
 stays as it was written wherever nothing is picked from it, byte for byte.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from netfront.policy.compose import Part
+from netfront.policy.memory import Held
 from netfront.policy.merge import Piece
 from netfront.policy.reference import Missing
 from netfront.wire.coding import codings_of, decode
@@ -115,12 +117,19 @@ class Reader:
         self._piece: Piece = b""
         self._value: object = None
 
-    def read(self, status: int, fields: Fields, data: bytes) -> PartValue:
-        """Read an answer: see `read_answer`. Raises PartFault."""
+    def read(self, status: int, fields: Fields, data: bytes, held: Held) -> PartValue:
+        """Read an answer: see `read_answer`. Raises PartFault, MemoryFull, NeverFits."""
         if status == 200 and data == self._data and data and _is_json(fields) and not codings_of(fields):
             return PartValue(self._piece, self._value, (fields,))
         value = read_answer(
-            self._part, status, fields, data, is_read=self._is_read, most=self._most, skim=self._skim
+            self._part,
+            status,
+            fields,
+            data,
+            held,
+            is_read=self._is_read,
+            most=self._most,
+            skim=self._skim,
         )
         if len(data) <= _MOST_REMEMBERED:
             self._data, self._piece, self._value = data, value.piece, value.value
@@ -137,6 +146,7 @@ def read_answer(
     status: int,
     fields: Fields,
     data: bytes,
+    held: Held,
     *,
     is_read: bool,
     most: int,
@@ -145,12 +155,15 @@ def read_answer(
     """Read the answer of a part.
 
     Args:
-        is_read: whether other parts refer to it; else its value is None where it goes on as it came.
+        held: counts `data` already; here it counts what comes of it, before that is made.
+        is_read: whether other parts refer to it; else its value is None.
         most: bytes it may have without its content coding.
         skim: see `jsontext.check`.
     Raises:
         PartFault: it is none, or nothing that can be used.
+        MemoryFull, NeverFits: it takes too much.
     """
+    came = len(data)
     if not 200 <= status < 300 or status == 206:
         passed = [field(row.raw.partition(b":")[0], row.value) for row in fields if row.name in CREDENTIALS]
         raise PartFault(502, f"it answered {status}", part_status=status, fields=passed)
@@ -159,16 +172,31 @@ def read_answer(
     else:
         data = _content(status, fields, data, most)
     goes_on = part.pick is None and not part.is_spread
-    value: object = None
+    weight = 0 if goes_on and not is_read else _weight(data, math.inf)
+    held.add(weight)
+    is_kept = False
     try:
-        if goes_on and not is_read:
+        piece, value = _made(part, status, data, reads=weight > 0, skim=skim)
+        is_kept = is_read
+    finally:
+        if not is_kept:
+            held.free(weight)
+    grown = _size(piece) - came
+    if grown > 0:
+        held.add(grown)
+    return PartValue(piece, value if is_read else None, (fields,))
+
+
+def _made(part: Part, status: int, data: bytes, *, reads: bool, skim: Skim | None) -> tuple[Piece, object]:
+    """Make the piece and the value of a part's content. Raises PartFault."""
+    try:
+        if not reads:
             check(data, skim)
-        else:
-            value = parse(data)
+        value = parse(data) if reads else None
     except ValueError as error:
         raise PartFault(502, str(error), part_status=status) from error
-    if goes_on:
-        return PartValue(data.removeprefix(_BOM).strip(_SPACE), value, (fields,))
+    if part.pick is None and not part.is_spread:
+        return data.removeprefix(_BOM).strip(_SPACE), value
     is_plain = not has_numbers(data)
     if part.pick is not None:
         is_plain = is_plain and part.pick.is_plain
@@ -178,10 +206,10 @@ def read_answer(
             why = "what is picked from it cannot be had"
             raise PartFault(502, why, told=f"its pick: {error}", part_status=status) from error
     if not part.is_spread:
-        return PartValue(render(value, plain=is_plain), value, (fields,))
+        return render(value, plain=is_plain), value
     if not isinstance(value, dict):
         raise PartFault(502, "it is no object that could be spread", part_status=status)
-    return PartValue(_pairs(value, is_plain), value, (fields,))
+    return _pairs(value, is_plain), value
 
 
 def default_of(part: Part) -> PartValue:
@@ -253,14 +281,25 @@ def read_body(fields: Fields, data: bytes, *, most: int, weigh: Callable[[int], 
     try:
         codings = codings_of(fields)
         text = decode(data, codings, most=most) if codings else data
-        values = min(sum(map(text.count, (b",", b"[", b"{"))), _MOST_OF_BODY)
-        weigh(len(text) * (1 if text.isascii() else _WIDEST) + _VALUE * values)
+        weigh(_weight(text, _MOST_OF_BODY))
         return parse(text, most=_MOST_OF_BODY)
     except TooMany as error:
         raise PartFault(413, f"the body is too much to be read: {error}") from error
     except ValueError as error:
         why = "there is no body, and a part takes it" if not data else f"the body is no JSON: {error}"
         raise PartFault(400, why) from error
+
+
+def _weight(text: bytes, most: float) -> int:
+    """Give the bytes that the values of a JSON text take, about, of which no more than so many are made."""
+    values = min(sum(map(text.count, (b",", b"[", b"{"))), most)
+    return len(text) * (1 if text.isascii() else _WIDEST) + _VALUE * int(values)
+
+
+def _size(piece: Piece) -> int:
+    if isinstance(piece, bytes):
+        return len(piece)
+    return sum(_VALUE + len(key) + len(text) for key, text in piece)
 
 
 def _content(status: int, fields: Fields, data: bytes, most: int) -> bytes:

@@ -3,9 +3,10 @@
 from netfront.endpoint import is_loopback_name
 from netfront.policy.networks import network_of
 
-__all__ = ["Shared"]
+__all__ = ["SHARE", "Shared"]
 
-_SHARE = 4
+SHARE = 4
+"""Addresses that may have all together."""
 
 
 class Shared:
@@ -21,16 +22,21 @@ class Shared:
         self.left = self._most = most
         self._by_network: dict[bytes, int] = {}
 
+    def change(self, most: int) -> None:
+        """Have another bound; what is taken stays so."""
+        self.left += most - self._most
+        self._most = most
+
     def share(self, address: bytes) -> int:
         """Give how much an address may have; an empty one is of who knows none, and as of this machine."""
         is_ours = is_loopback_name(address.decode("latin-1") or "localhost")
-        return self._most if is_ours else self._most // _SHARE
+        return self._most if is_ours else self._most // SHARE
 
     def take(self, count: int, address: bytes) -> bool:
         """Take some for an address; tell whether there was as much."""
         network = network_of(address)
         taken = self._by_network.get(network, 0) + count
-        if count > self.left or (taken > self._most // _SHARE and taken > self.share(address)):
+        if count > self.left or (taken > self._most // SHARE and taken > self.share(address)):
             return False
         self.left -= count
         self._by_network[network] = taken

@@ -635,5 +635,17 @@ def test_a_connection_passed_on_to_its_own_listener_is_refused():
         plan_serving("balance", ServeFlags(targets=("5432",), listen=["tcp://:5432"]))
 
 
+@pytest.mark.parametrize(
+    ("url", "is_refused"), [("http://localhost:3000/x", True), ("http://:3001/x", False)]
+)
+def test_a_part_is_asked_of_ourselves_by_its_path_and_not_by_a_url(url, is_refused):
+    flags = ServeFlags(targets=["/a=:9"], listen=["http://:3000"], compose=[f"/c = a:{url}"])
+    if not is_refused:
+        plan_serving("gateway", flags)
+        return
+    with pytest.raises(UsageError, match="netfront itself would listen there, and ask itself"):
+        plan_serving("gateway", flags)
+
+
 def test_one_listener_may_forward_to_another():
     assert plan(":3000=:3001", ":3001=:9", listen=["http://:3000", "http://:3001"]).pools

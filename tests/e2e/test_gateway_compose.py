@@ -142,6 +142,36 @@ def test_what_slow_readers_hold_is_counted_until_they_have_it_or_leave(shop):
         slow.close()
 
 
+def test_a_composition_within_another_is_counted_once(shop):
+    shop.answers[b"/items/much"] = says(b'"%b"' % (b"x" * 700_000))
+    rules = "/inner = a:/items/much", "/outer = x:/inner", "/twice = x:/inner + y:/inner"
+    line = [word for rule in rules for word in ("--compose", rule)]
+    with running("gateway", *routes(shop), *line, "--compose-memory", "1M") as front:
+        for _ in range(3):
+            for path in (b"/inner", b"/outer"):
+                answer = ask(front.port, path)
+                assert (answer.status, len(answer.body) > 700_000) == (200, True), path
+            answer = ask(front.port, b"/twice")  # which would not fit if nobody else were here
+            assert (answer.status, answer.get(b"retry-after")) == (502, None)
+
+
+def test_a_reload_grants_no_memory_anew(shop, tmp_path):
+    shop.answers[b"/items/much"] = says(b'"%b"' % (b"x" * 6_000_000))
+    file = tmp_path / "shop.nf"
+    line = [*routes(shop), "--compose /much = all:/items/much"]
+    file.write_text("\n".join([*line, "--compose-memory 16M", ""]))
+    with running("gateway", f"@{file}") as front:
+        slow = [unread(front.port, b"/much") for _ in range(2)]
+        for size, status in (("40M", 200), ("16M", 503)):
+            file.write_text("\n".join([*line, f"--compose-memory {size}", ""]))
+            assert ask(front.port, b"/much").status != status
+            front.process.send_signal(signal.SIGHUP)
+            until(lambda status=status: ask(front.port, b"/much").status == status)
+        for one in slow:
+            one.close()
+        until(lambda: ask(front.port, b"/much").status == 200)
+
+
 def test_what_one_request_could_never_hold_is_no_503(shop):
     shop.answers[b"/items/much"] = shop.answers[b"/items/later"] = says(b'"%b"' % (b"x" * 900_000))
     shop.slow[b"/items/later"] = 0.2

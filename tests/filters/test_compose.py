@@ -1,5 +1,6 @@
 """Compositions in plain trio tasks: who asks when, what comes of it, and that nothing stays out."""
 
+import gzip
 import json
 from functools import partial
 
@@ -109,6 +110,10 @@ class Stage:
         response = trio.run(self.answer, request, clock=MockClock(autojump_threshold=0))
         assert self.left_out == 0
         return response
+
+
+def nothing_held():
+    return Held(Shared(1 << 20), b"")
 
 
 def told(response):
@@ -423,7 +428,7 @@ def test_what_nobody_expected_is_raised_where_the_server_catches_it():
 def test_a_circle_that_could_not_be_seen_ends():
     stage = Stage("/h = a:/a", {})
     request = asking(client=Client())
-    request.part_of = PartOf(tuple(range(DEEPEST)), Allowance(9))
+    request.part_of = PartOf(tuple(range(DEEPEST)), Allowance(9), nothing_held())
     with pytest.raises(Refusal) as caught:
         trio.run(stage.handler, request)
     assert caught.value.status == 508
@@ -433,9 +438,9 @@ def test_all_that_is_held_at_once_has_a_bound_and_is_given_back():
     stage = Stage(
         "POST /h = a:POST /a < body + b:/b",
         {"/a": Says(b'"%b"' % (b"x" * 98)), "/b": Says(b"2")},
-        memory=4 * 319,
+        memory=4 * 428,
     )
-    for size, status in ((100, 200), (108, 200), (109, 200), (110, 502), (300, 413), (109, 200)):
+    for size, status in ((100, 200), (108, 200), (109, 200), (110, 502), (180, 413), (300, 413), (109, 200)):
         body = b'"%b"' % (b"x" * (size - 2))
         try:
             response = stage.run((b"Content-Type", b"application/json"), body=body, method=b"POST")
@@ -445,9 +450,74 @@ def test_all_that_is_held_at_once_has_a_bound_and_is_given_back():
             assert (error.status, status) == (413, 413)
         else:
             assert response.status == status
-            assert status != 200 or stage.memory.left == 4 * 319 - (2 * size + 100 + 1)
+            assert status != 200 or stage.memory.left == 4 * 428 - (3 * size + 100 + 1)
             stage.request.exchange.give_back()  # as the server does once it has sent the answer
-        assert stage.memory.left == 4 * 319
+        assert stage.memory.left == 4 * 428
+
+
+LIST = b"[%b]" % b",".join([b"[]"] * 10)
+"""31 bytes, and 20 values."""
+
+
+@pytest.mark.parametrize(
+    ("rule", "held"),
+    [
+        ("/h = a:/a", 31),
+        ("/h = a:/a | @", 31),
+        ("/h = a:/a + b:/b?{a[0]}", None),
+        ("/h = a:/a + b:POST /b < {x: a}", 31 + 31 + 20 * 100 + 37 + 1),
+        ("/h = a:/a | [@, @, @]", 3 * 31 + 4),
+        ("/h = ...:/o", 4 + 100 + 31),
+    ],
+)
+def test_what_is_made_of_parts_counts_while_it_is_held(rule, held):
+    answers = {"/a": Says(LIST), "/o": Says(b'{"list":%b}' % LIST), "/b": Says(b"2")}
+    stage = Stage(rule, lambda asked: answers[asked.target.decode()[:2]])
+    response = stage.run()
+    if held is None:
+        assert response.status == 502
+        return
+    assert response.status == 200
+    assert (1 << 30) - stage.memory.left == held
+    stage.request.exchange.give_back()
+    assert stage.memory.left == 1 << 30
+
+
+def test_values_that_find_no_room_are_not_made():
+    stage = Stage("/h = a?:/a | [0] + b:/b", {"/a": Says(LIST), "/b": Says(b"2")}, memory=4 * 1000)
+    response = stage.run()
+    assert (response.body, response.fields.get(b"netfront-missing")) == (b'{"a":null,"b":2}', b"a")
+    stage.request.exchange.give_back()
+    assert stage.memory.left == 4 * 1000
+
+
+def test_codings_that_are_taken_off_a_part_that_is_spread_count():
+    data = b'{"a":"%b"}' % (b"x" * 5000)
+    coded = Says(gzip.compress(data), (b"Content-Encoding", b"gzip"))
+    stage = Stage("/h = ...:http://a.test/a", lambda asked: coded)
+    stage.run()
+    assert (1 << 30) - stage.memory.left == 5002 + 1 + 100
+
+
+def test_a_body_is_made_once_for_all_that_are_sent_it():
+    rule = "POST /h = a[]:POST /a/{body.ids[].id}?{body.q} < {q: body.q} + b:POST /b < {q: body.q} + c:POST /c < body"
+    stage = Stage(rule, lambda asked: Says(b"1"))
+    body = b'{"q":"%b","ids":[{"id":1},{"id":2},{"id":3}]}' % (b"!" * 99)
+    assert stage.run((b"Content-Type", b"application/json"), body=body, method=b"POST").status == 200
+    *same, other = [asked.body for asked in sorted(stage.asked, key=lambda asked: asked.target)]
+    assert len({*map(id, same)}) == 1
+    assert same[0] == b'{"q":"%b"}' % (b"!" * 99)
+    assert other != same[0]
+    targets = sorted(asked.target for asked in stage.asked)
+    assert targets[:3] == [b"/a/%d?%b" % (at, b"%21" * 99) for at in (1, 2, 3)]
+
+
+def test_a_text_that_no_target_holds_is_400():
+    stage = Stage("POST /h = a:/a?{body.q}", lambda asked: Says(b"1"))
+    for size, status in ((16_384, 200), (16_385, 400)):
+        body = b'{"q":"%b"}' % (b"x" * size)
+        response = stage.run((b"Content-Type", b"application/json"), body=body, method=b"POST")
+        assert response.status == status
 
 
 def test_what_would_fit_at_another_time_is_503():
@@ -463,7 +533,7 @@ def test_what_would_fit_at_another_time_is_503():
 
 def test_no_more_requests_come_of_one_than_one_composition_may_make():
     stage = Stage("/h = a:/a + b:/b + c:/c", {"/a": Says(b"1"), "/b": Says(b"2"), "/c": Says(b"3")})
-    response = stage.run(part_of=PartOf((), Allowance(2)))
+    response = stage.run(part_of=PartOf((), Allowance(2), nothing_held()))
     assert response.status == 502
     assert told(response)["detail"].endswith(": more than 3,200 requests would come of one")
 

@@ -19,6 +19,7 @@ from netfront.cli.scoped import Policy, read_values
 from netfront.errors import BadMessage, UsageError
 from netfront.policy.route import Match, Table
 from netfront.policy.scope import Scope
+from netfront.policy.shared import SHARE
 from netfront.units import parse_count, parse_duration, parse_size, render_duration, render_size
 from netfront.wire.target import canonical
 
@@ -123,11 +124,18 @@ def check_compositions(
 
 
 def compose_notes(plan: ServePlan) -> Iterator[str]:
-    """Tell of keys that can be seen to clash already."""
+    """Tell of keys that can be seen to clash already, and of parts that would not fit."""
     for route in plan.routes:
         if route.answer is not None and route.answer.compose is not None:
             from netfront.policy.compose import clashes_of
 
+            share = plan.compose_memory // SHARE
+            most = route.settings.gate.compose.most_part
+            if most > share:
+                yield (
+                    f"{route.scope.path.removesuffix('$')}: a part of {render_size(most)} is more than an address of "
+                    f"another machine may hold, {render_size(share)} of --compose-memory"
+                )
             for key, earlier, later in clashes_of(composition_of(route).parts):
                 yield f"{route.scope.path.removesuffix('$')}: {later} gives {key} too, and that of {earlier} stays"
 

@@ -11,7 +11,7 @@ from netfront.cli.gate.guarding import hidden_of
 from netfront.cli.gate.outward import Outward
 from netfront.cli.plan import Settings
 from netfront.filters.hide_credentials import Hidden
-from netfront.http.ask import ask, collect, request_of
+from netfront.http.ask import collect, request_of
 from netfront.http.message import Answer, Handler, Request
 from netfront.net.lane import clock
 from netfront.policy.memory import Held
@@ -103,8 +103,7 @@ class Composing:
         handler = self.outward.handler(way)
 
         def ask_url(asked: "Asked") -> Awaitable[Answer]:
-            return ask(
-                handler,
+            request = request_of(
                 asked.method,
                 asked.target,
                 scheme=way.scheme,
@@ -112,10 +111,9 @@ class Composing:
                 fields=asked.fields,
                 body=asked.body,
                 client=asked.client,
-                most=most,
-                until=clock() + timeout,
-                weigh=asked.weigh,
             )
+            request.lines = asked.whole.lines
+            return collect(handler, request, most=most, until=clock() + timeout, weigh=asked.weigh)
 
         return ask_url
 
