@@ -34,20 +34,28 @@ class Held:
         whole: what the request holds that this one is a part of, if it is.
     """
 
-    __slots__ = ("_address", "_bytes", "_memory", "_together", "_whole")
+    __slots__ = ("_address", "_bytes", "_is_over", "_memory", "_together", "_whole")
 
     def __init__(self, memory: Shared, address: bytes, whole: "Held | None" = None) -> None:
         self._memory = memory
         self._address = address
         self._whole: Held | None = whole if whole is None or whole._whole is None else whole._whole
         self._bytes = 0
+        self._is_over = False
         self._together = 0
         """What it holds and all parts of it."""
 
     def add(self, count: int) -> None:
-        """Hold some more. Raises MemoryFull; NeverFits: it and what it is a part of would hold too much alone."""
+        """Hold some more.
+
+        Raises:
+            MemoryFull: there is no more at present, or all was given back already.
+            NeverFits: it and what it is a part of would hold too much alone.
+        """
         memory, address = self._memory, self._address
         whole = self._whole or self
+        if self._is_over:
+            raise MemoryFull
         if count and not memory.take(count, address):
             most = memory.share(address)
             raise NeverFits(most) if whole._together + count > most else MemoryFull
@@ -62,5 +70,6 @@ class Held:
             (self._whole or self)._together -= count
 
     def give_back(self) -> None:
-        """Hold nothing any longer; idempotent."""
+        """Hold nothing any longer, and never again: what was ended may go on for a step. Idempotent."""
+        self._is_over = True
         self.free(self._bytes)
