@@ -17,7 +17,6 @@ import msgspec
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
 from netfront.filters.composed import Composed, problem
-from netfront.http.gathered import Gathered
 from netfront.http.message import Allowance, Answer, Client, Handler, PartOf, Request, Response
 from netfront.net.lane import Signal, breathe, clock, first
 from netfront.policy.compose import Part
@@ -36,6 +35,7 @@ from netfront.policy.partvalue import (
 )
 from netfront.policy.reference import Missing, Reference
 from netfront.wire.fields import EMPTY, OVERRIDE, Edit, Fields, field
+from netfront.wire.gathered import Gathered
 
 __all__ = ["DEEPEST", "Ask", "Asked", "Begin", "ComposeRules", "compose"]
 

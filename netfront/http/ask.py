@@ -13,11 +13,11 @@ from typing import cast
 
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, Overdue
 from netfront.http.client import LATE
-from netfront.http.gathered import Gathered
 from netfront.http.message import Answer, Body, Client, Exchange, Handler, Request
 from netfront.net.lane import Deadline, Signal, clock, deadline
 from netfront.net.stream import Facts
 from netfront.wire.fields import EMPTY, Fields
+from netfront.wire.gathered import Gathered
 from netfront.wire.target import parse_target
 
 __all__ = ["ask", "collect", "request_of"]

@@ -5,7 +5,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netfront.http.gathered import Gathered
+from netfront.wire.gathered import Gathered
 
 
 @given(st.lists(st.binary(min_size=1, max_size=9)))
