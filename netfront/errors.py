@@ -129,18 +129,22 @@ class BackendError(Exception):
         retry_safe: whether the same request may be sent elsewhere (nothing was sent, or RFC 9110 §9.2.2).
         why: the system's words.
         timed_out: whether it was silence that failed (504) and not an error (502).
+        is_nonsense: whether it answered, and as no backend may.
 
     `was_kept` is set where the connection had been kept from an earlier exchange, and ended or brought nonsense
     before an answer had begun: that says little of the backend, and the request is tried there once more. `is_ours` is
     set where it was for want of descriptors or memory of our own: that says nothing of it.
     """
 
-    def __init__(self, stage: str, *, retry_safe: bool, why: str, timed_out: bool = False) -> None:
+    def __init__(
+        self, stage: str, *, retry_safe: bool, why: str, timed_out: bool = False, is_nonsense: bool = False
+    ) -> None:
         super().__init__(f"{stage}: {why}")
         self.stage = stage
         self.retry_safe = retry_safe
         self.why = why
         self.timed_out = timed_out
+        self.is_nonsense = is_nonsense
         self.was_kept = False
         self.is_ours = False
 

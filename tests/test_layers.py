@@ -37,10 +37,10 @@ FORBIDDEN = {
     "__main__": PURE - {"os"},
 }
 FILTERS_SHARE = {"composed", "pages", "quota"}
-"""Modules in filters/ that are no filters but what several of them render with."""
+"""Modules in filters/ that are no filters but what others there render with."""
 FILTERS_FROM = {
     "netfront.net": {"backend", "lane", "passage", "stream"},
-    "netfront.http": {"login", "message"},
+    "netfront.http": {"message"},
 }
 FILES = sorted(TOP.rglob("*.py"))
 

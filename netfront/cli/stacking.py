@@ -107,7 +107,7 @@ class _Services:
         """Count what a composed request holds."""
         parts, whole = self._parts, request.part_of
         address = parts.address_of(request) or b""
-        return Held(parts.composed, address, whole.held if whole is not None else None)
+        return Held(parts.composed, address, whole=whole.held if whole is not None else None)
 
     def _service(self, route: RoutePlan, settings: Settings) -> Handler:
         return stack(

@@ -125,5 +125,5 @@ def _text(value: bytes) -> str:
 def _is_down(error: Exception) -> bool:
     """Tell whether that is of the service, and not of what a request has had it say; a head that came is an answer."""
     if isinstance(error, BackendError):
-        return error.stage != "body" and not isinstance(error.__cause__, BadMessage)
+        return error.stage != "body" and not error.is_nonsense
     return not isinstance(error, BadMessage)

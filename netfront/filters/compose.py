@@ -33,7 +33,7 @@ from netfront.policy.partvalue import (
     names_of,
     read_body,
 )
-from netfront.policy.reference import Missing, Reference
+from netfront.policy.reference import Known, Missing, Reference
 from netfront.wire.fields import EMPTY, OVERRIDE, Edit, Fields, field
 from netfront.wire.gathered import Gathered
 
@@ -131,7 +131,8 @@ def compose(
 
     Args:
         asks: asks for each of them, in order.
-        hold: counts what a composed request holds, of its body and of what parts have answered.
+        hold: counts what a composed request holds: its body, what parts are sent and have answered, and the values of
+            both.
     """
     waiting: list[list[int]] = [[] for _ in parts]
     for at, part in enumerate(parts):
@@ -159,12 +160,14 @@ def compose(
             raise Refusal(508, "compositions that are parts of one another in a circle")
         request.exchange.held = held = hold(request)  # until the answer has been sent
         allowance = whole.allowance if whole is not None else Allowance(_MOST_ASKED)
-        part_of = PartOf((*within, plan), allowance, held, whole.hides if whole is not None else None)
+        part_of = PartOf((*within, plan), allowance, held, hides=whole.hides if whole is not None else None)
         try:
-            return await compose_one(request, part_of, held)
+            response = await compose_one(request, part_of, held)
         except BaseException:
             held.give_back()
             raise
+        held.keep(len(response.body) if isinstance(response.body, bytes) else 0)  # the parts are gone
+        return response
 
     async def compose_one(request: Request, part_of: PartOf, held: Held) -> Response:
         try:
@@ -255,7 +258,7 @@ class _Run:
         self._changed = Signal()
         self._bodies: dict[str, bytes] = {}
         """What parts are sent, by how it is written."""
-        self._written: dict[str, bytes] = {}
+        self._written: Known = {}
         """What stands in targets for each item alike."""
 
     # -- for the composed request ----------------------------------------------------------------------------
@@ -423,12 +426,10 @@ class _Run:
             return reference.value(self._names.__getitem__)
 
         try:
-            target = part.target.fill(value_of, self._written if part.is_each else None)
+            target = part.target.fill(value_of, known=self._written if part.is_each else None)
         except Missing as missing:
             raise missing_of(missing) from missing
-        body = self._body_of(part) if part.body is not None else b""
-        if len(body) > _LONG:
-            await breathe()
+        body = await self._body_of(part) if part.body is not None else b""
         fields = self._fields_of(part)
         held = self._held
         asked = Asked(
@@ -444,7 +445,7 @@ class _Run:
         except (BackendError, NoBackend, Refusal, BadMessage, Overdue) as error:
             raise _unanswered(part, error) from error
 
-    def _body_of(self, part: Part) -> bytes:
+    async def _body_of(self, part: Part) -> bytes:
         """Give the body that a part is sent: one for all items of a `name[]`, and for all parts that say the same."""
         assert part.body is not None
         body = self._bodies.get(part.body.text)
@@ -455,6 +456,8 @@ class _Run:
             except NeverFits as error:
                 raise PartFault(502 if part.needs else 413, f"with what it is sent, {error}") from error
             self._bodies[part.body.text] = body
+            if len(body) > _LONG:
+                await breathe()
         return body
 
     def _fields_of(self, part: Part) -> Fields:
@@ -471,7 +474,8 @@ async def _receive(request: Request, most: int, held: Held) -> bytes:
     if isinstance(body, bytes):
         if len(body) > most:
             raise BadMessage(413, f"a body of over {most} bytes")
-        held.add(len(body))
+        if request.part_of is None:  # else the whole counts it
+            held.add(len(body))
         return body
     body.limit = most if body.limit is None else min(most, body.limit)
     if body.length is not None and body.length > body.limit:

@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from netfront.errors import Refusal
 from netfront.filters.pages import preferred
-from netfront.http.login import MOST_AT_ONCE, NO_STORE, Login, redirect
 from netfront.http.message import Answered, Filter, Handler, Request, Response, stack
 from netfront.policy.claims import Identity
 from netfront.policy.metadata import CALLBACK, LOGOUT
@@ -17,6 +17,31 @@ __all__ = ["LoginMethod", "LoginPage", "login_pages"]
 
 _CACHING = frozenset({b"cache-control", b"cdn-cache-control", b"surrogate-control", b"expires", b"pragma"})
 """Fields that tell caches what to do with an answer."""
+_NO_STORE = field(b"Cache-Control", b"no-store")
+
+
+class Login(Protocol):
+    """Logins at one issuer: see http.login.Login."""
+
+    def session_of(self, request: Request) -> Identity | Awaitable[Identity | None] | None:
+        """Give who has a session, None for nobody."""
+        ...
+
+    async def begin(self, request: Request) -> Response:
+        """Send a browser to the issuer."""
+        ...
+
+    def has_begun(self, request: Request) -> bool:
+        """Tell whether a login of ours is under way with the state that a browser brings from the issuer."""
+        ...
+
+    async def come_back(self, request: Request) -> Response:
+        """Answer a browser that comes from the issuer."""
+        ...
+
+    def leave(self, request: Request) -> tuple[list[Field], str | None]:
+        """Give the cookies that end what there is of sessions, and where the issuer has its own ended."""
+        ...
 
 
 class LoginMethod:
@@ -59,13 +84,15 @@ class LoginPage:
     guards: tuple[Filter | None, ...]
 
 
-def login_pages(pages: Sequence[LoginPage], address_of: Callable[[Request], bytes | None]) -> Filter:
+def login_pages(
+    pages: Sequence[LoginPage], address_of: Callable[[Request], bytes | None], waiting: Shared
+) -> Filter:
     """Make the filter that answers where logins end and begin, ahead of all routes, and has browsers keep sessions.
 
     Args:
-        address_of: tells a client's address: one has a share of the logins that may wait for the issuer.
+        address_of: tells a client's address: one has a share of those that may wait.
+        waiting: counts those that wait for the issuer.
     """
-    waiting = Shared(MOST_AT_ONCE)
 
     def coming_back(login: Login) -> Handler:
         async def come_back(request: Request) -> Response:
@@ -106,7 +133,7 @@ def login_pages(pages: Sequence[LoginPage], address_of: Callable[[Request], byte
             response = await then(request)
             if request.cookies:
                 # RFC 9111 §7.3: a Set-Cookie keeps no cache from storing it, and giving the session to others
-                edit = Edit(names=_CACHING, added=(NO_STORE, *request.cookies))
+                edit = Edit(names=_CACHING, added=(_NO_STORE, *request.cookies))
                 response.fields = response.fields.edited(edit)
             return response
 
@@ -127,8 +154,8 @@ def _leave(request: Request, logins: Sequence[Login]) -> Response:
         cookies += ended
         place = place or leads
     if place is not None:
-        return redirect(place, cookies)
-    rows = [field(b"Content-Type", b"text/plain; charset=utf-8"), NO_STORE]
+        return Response(302, Fields([field(b"Location", place.encode("latin-1")), _NO_STORE, *cookies]), b"")
+    rows = [field(b"Content-Type", b"text/plain; charset=utf-8"), _NO_STORE]
     return Response(200, Fields([*rows, *cookies]), b"logged out\n")
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import cast
 
-from netfront.errors import AnswerTooLong, BackendError, BadMessage, Overdue
+from netfront.errors import AnswerTooLong, BackendError, Overdue
 from netfront.http.client import LATE
 from netfront.http.message import Answer, Body, Client, Exchange, Handler, Request
 from netfront.net.lane import Deadline, Signal, clock, deadline
@@ -119,18 +119,19 @@ async def collect(
         whole = response.body
         if isinstance(whole, bytes):
             request.exchange.give_back()  # whoever has the answer holds it from here on
-        if not isinstance(whole, bytes):
-            if response.status == 101:
-                why = "switched protocols unasked"
-                raise BackendError("head", retry_safe=False, why=why) from BadMessage(502, why)
+            if len(whole) > most:
+                raise AnswerTooLong(most)
+            if weigh is not None:
+                weigh(len(whole))
+        elif response.status == 101:
+            why = "switched protocols unasked"
+            raise BackendError("head", retry_safe=False, why=why, is_nonsense=True)
+        else:
             whole = await _read(cast(Body, whole), most, weigh)  # a Takeover comes with a 101 alone
-        elif len(whole) > most:
-            raise AnswerTooLong(most)
-        elif weigh is not None:
-            weigh(len(whole))
         return Answer(response.status, response.fields, whole)
     except Overdue as error:
-        raise BackendError("head", retry_safe=False, why=LATE, timed_out=True) from error
+        stage = "head" if response is None else "body"
+        raise BackendError(stage, retry_safe=False, why=LATE, timed_out=True) from error
     finally:
         own.at, own.which = before
         request.exchange.give_back()
@@ -143,9 +144,8 @@ async def _read(body: Body, most: int, weigh: Callable[[int], None] | None) -> b
         if body.length > most:
             raise AnswerTooLong(most)
         if weigh is not None:
-            weigh(
-                body.length
-            )  # all of it at once: what is asked for first shall not fail of what comes beside it
+            # all of it at once: what is asked for first shall not fail of what comes beside it
+            weigh(body.length)
             weigh = None
     gathered = Gathered()
     while data := await body.receive_some():

@@ -175,7 +175,7 @@ class BackendConnection:
                     retry_safe = request.method in IDEMPOTENT and not interim
                     if isinstance(error, OSError):
                         raise BackendError("head", retry_safe=retry_safe, why=words(error)) from error
-                    raise BackendError("head", retry_safe=retry_safe, why=error.why) from error
+                    raise _nonsense(error.why, retry_safe=retry_safe) from error
                 while parsed is not None:
                     answer, data = parsed
                     if answer.status >= 200 or answer.status == 101:
@@ -189,8 +189,8 @@ class BackendConnection:
                     await self._pass_on(request, answer, interim)
                     parsed = self._parse(data) if data else None
         except BackendError as error:
-            is_nonsense = isinstance(error.__cause__, BadMessage)
-            error.was_kept = self.is_kept and not (interim or error.timed_out or (data and not is_nonsense))
+            is_unread = isinstance(error.__cause__, BadMessage)
+            error.was_kept = self.is_kept and not (interim or error.timed_out or (data and not is_unread))
             race, self._race = self._race, None
             self._break_off(request)
             if race is None or (answered := await race.outlive(asks=error.retry_safe)) is None:
@@ -255,7 +255,7 @@ class BackendConnection:
         try:
             return self._heads.parse(data)
         except BadMessage as error:
-            raise BackendError("head", retry_safe=False, why=error.why) from error
+            raise _nonsense(error.why) from error
 
     async def wait_readable(self, patience: float, *, stage: str = "head", retry_safe: bool = False) -> None:
         """Wait until the backend has sent something; meanwhile the upload goes on, and the client may leave.
@@ -465,11 +465,9 @@ class ResponseBody:
             lease.done(str(why) if isinstance(why, BackendError) else GIVEN_UP)
 
 
-def _nonsense(why: str) -> BackendError:
+def _nonsense(why: str, *, retry_safe: bool = False) -> BackendError:
     """Make the error of a backend that answers, and as none may."""
-    error = BackendError("head", retry_safe=False, why=why)
-    error.__cause__ = BadMessage(502, why)
-    return error
+    return BackendError("head", retry_safe=retry_safe, why=why, is_nonsense=True)
 
 
 def _framing(request: Request, head: ResponseHead) -> Framing:
@@ -478,7 +476,7 @@ def _framing(request: Request, head: ResponseHead) -> Framing:
     try:
         framing = response_framing(request.method, head.status, block.minor, head.lengths, block.codings)
     except BadMessage as error:
-        raise BackendError("head", retry_safe=False, why=error.why) from error
+        raise _nonsense(error.why) from error
     if request.method != b"HEAD":
         head.framing = framing
     return framing

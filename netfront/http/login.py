@@ -41,7 +41,7 @@ from netfront.wire.cookie import cookie_pairs
 from netfront.wire.fields import COOKIE, Field, Fields, field
 from netfront.wire.target import parse_authority
 
-__all__ = ["MOST_AT_ONCE", "NO_STORE", "Login", "LoginRules", "redirect"]
+__all__ = ["MOST_AT_ONCE", "Login", "LoginRules"]
 
 _log = logging.getLogger("netfront")
 _LOGIN_TIME = 600
@@ -81,7 +81,7 @@ _PROTOCOL = frozenset(
     }
 )
 """Claims that say something of the token, and nothing of the user."""
-NO_STORE = field(b"Cache-Control", b"no-store")
+_NO_STORE = field(b"Cache-Control", b"no-store")
 _DOWN = (BackendError, NoBackend, BadMessage, OSError)
 
 
@@ -296,7 +296,7 @@ class Login:
         under_way = self._names(request, b"-l")
         cookies += [self._cookie(request, name, b"", 0) for name in under_way[: -_MOST_LOGINS + 1]]
         request.exchange.outcome = "no session: sent to the issuer"
-        return redirect(location, cookies)
+        return _redirect(location, cookies)
 
     def has_begun(self, request: Request) -> bool:
         """Tell whether a login of ours is under way with the state that a browser brings from the issuer."""
@@ -348,7 +348,7 @@ class Login:
         except _DOWN as error:
             raise Refusal(503, f"login: {error}", [(b"Retry-After", b"5")]) from error
         cookies = [*held, self._cookie(request, name, b"", 0)]
-        return redirect(base + back, cookies)
+        return _redirect(base + back, cookies)
 
     def leave(self, request: Request) -> tuple[list[Field], str | None]:
         """Give the cookies that end what there is of sessions, and where the issuer has its own ended."""
@@ -544,9 +544,9 @@ def _base(request: Request) -> str:
     return f"{scheme.decode()}://{authority.decode('latin-1')}"
 
 
-def redirect(location: str, cookies: Sequence[Field]) -> Response:
+def _redirect(location: str, cookies: Sequence[Field]) -> Response:
     """Make a redirect that no cache keeps, with these lines of Set-Cookie."""
-    rows = [field(b"Location", location.encode("latin-1")), NO_STORE]
+    rows = [field(b"Location", location.encode("latin-1")), _NO_STORE]
     return Response(302, Fields([*rows, *cookies]), b"")
 
 

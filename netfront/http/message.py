@@ -232,7 +232,7 @@ class PartOf:
     __slots__ = ("allowance", "held", "hides", "within")
 
     def __init__(
-        self, within: tuple[object, ...], allowance: Allowance, held: "Held", hides: Edit | None = None
+        self, within: tuple[object, ...], allowance: Allowance, held: "Held", *, hides: Edit | None = None
     ) -> None:
         self.within = within
         self.allowance = allowance
@@ -242,7 +242,7 @@ class PartOf:
     def hiding(self, edit: Edit) -> "PartOf":
         """Give the same, with more that is hidden."""
         hides = edit if self.hides is None else Edit(names=edit.names | self.hides.names)
-        return PartOf(self.within, self.allowance, self.held, hides)
+        return PartOf(self.within, self.allowance, self.held, hides=hides)
 
 
 class Request:

@@ -41,6 +41,8 @@ _IN_HAND = 1 << 18
 """Bytes of an unread request body that are read over to keep the connection, if they are here already."""
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _BODILESS = frozenset({204, 304})
+_JOINED = 65_536
+"""Bytes of a body that are sent with the head: of a larger one no copy is made."""
 _EXPECTED = (BackendError, BadMessage, ClientGone, OSError, Overdue)
 """What may befall an exchange without being a fault of our own."""
 
@@ -336,15 +338,21 @@ class _Connection:
         exchange.status = response.status
         exchange.response_fields = response.fields
         keep = request.keeps_alive and not self._server.is_draining
-        data = self._head(request, response, _length_line(len(body)), keep)
-        if body and request.method != b"HEAD":
-            exchange.sent = len(body)
-            data += body
         stream = self.stream
         try:
+            data = self._head(request, response, _length_line(len(body)), keep)
+            rest = b""
+            if body and request.method != b"HEAD":
+                exchange.sent = len(body)
+                if len(body) <= _JOINED:
+                    data += body
+                else:
+                    rest = body
             sent = stream.send_now(data)
             if sent < len(data) or stream.is_held_up:
                 await self._send_rest(data, sent)
+            if rest:
+                await self._send(rest)
         finally:
             if self._server.observers or exchange.held is not None:
                 self._conclude(exchange)
@@ -367,8 +375,15 @@ class _Connection:
                     request.keeps_alive &= asked.finished
                 keep = request.keeps_alive and not self._server.is_draining
                 head = self._head(request, response, b"Content-Length: %d\r\n" % len(body), keep)
-                await self._send(head if request.method == b"HEAD" else head + body)
+                if request.method == b"HEAD":
+                    await self._send(head)
+                elif len(body) <= _JOINED:
+                    await self._send(head + body)
+                else:
+                    await self._send(head)
+                    await self._send(body)
                 exchange.sent = len(body)
+                exchange.give_back()  # before what the client owes of its body is waited for
             else:
                 assert not hasattr(body, "run"), "only a 101 may take the stream over"
                 keep = request.keeps_alive and not self._server.is_draining

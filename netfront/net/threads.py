@@ -35,7 +35,7 @@ class Threads:
         """How much is being done, or waits."""
         return self._working + sum(map(len, self._waiting.values()))
 
-    async def run(self, work: Callable[[], _T], whom: bytes = b"") -> _T:
+    async def run(self, work: Callable[[], _T], *, whom: bytes = b"") -> _T:
         """Do it in a thread and give what it gives. Who is cancelled waits for its end all the same.
 
         Args:

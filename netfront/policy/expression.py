@@ -34,8 +34,8 @@ _SAMPLE: Mapping[str, object] = {
     "scopes": [],
     "now": datetime.fromtimestamp(0, UTC),
 }
-"""A request that has nothing: what an expression makes of it is an error, or of the kind it makes of all."""
-_GAVE = "gave "
+"""A request that has nothing: what an expression without a choice makes of it is an error, or of the kind it makes of
+all."""
 _LONGEST = 4096
 _DEEPEST = 100
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (Syntax error: )?(.*)")
@@ -80,15 +80,19 @@ class Expression:
 
     def refuses(self, values: Mapping[str, object]) -> str | None:
         """Tell why it does not hold for these values, for the log; None: it holds."""
+        result, why = self._run(values)
+        if why or result is True:
+            return why or None
+        return "false" if result is False else _of_kind(result)
+
+    def _run(self, values: Mapping[str, object]) -> tuple[object, str]:
+        """Give what it makes of these values, or why it makes nothing."""
         try:
-            result = self._program.execute(dict(values))
+            return self._program.execute(dict(values)), ""
         except KeyError as error:
-            return f"there is no {error.args[0]!r}" if error.args else "there is no such key"
+            return None, f"there is no {error.args[0]!r}" if error.args else "there is no such key"
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            return f"{type(error).__name__}: {error}".splitlines()[0]
-        if result is True:
-            return None
-        return "false" if result is False else f"{_GAVE}{type(result).__name__}, not true or false"
+            return None, f"{type(error).__name__}: {error}".splitlines()[0]
 
     def check_params(self, known: Container[str], where: str) -> None:
         """Look for a parameter that no request has, unless the expression asks whether it is there.
@@ -111,11 +115,16 @@ class Expression:
 
     def _check_kind(self) -> None:
         """Have it run once: what is neither true nor false then never is. One that reads nothing has but one result."""
-        why = self.refuses({name: _SAMPLE[name] for name in self.uses})
-        if why is not None and why != "false" and (not self.uses or why.startswith(_GAVE)):
-            raise _fault(
-                self.text, 1, str(why), 'an expression is true or false, as in "admin" in claims.groups'
-            )
+        result, why = self._run({name: _SAMPLE[name] for name in self.uses})
+        if self.uses and (why or "?" in _bare(self.text)):
+            return
+        if why or not isinstance(result, bool):
+            hint = 'an expression is true or false, as in "admin" in claims.groups'
+            raise _fault(self.text, 1, why or _of_kind(result), hint)
+
+
+def _of_kind(result: object) -> str:
+    return f"gave {type(result).__name__}, not true or false"
 
 
 def _compile(text: str) -> "Program":

@@ -26,7 +26,7 @@ class NeverFits(Exception):
 
 
 class Held:
-    """What one request holds. Whoever makes one sees to it that it is given back.
+    """What one request holds. It hangs on the request's exchange, and is given back where that ends.
 
     Args:
         memory: bytes that all requests together may hold.
@@ -36,7 +36,7 @@ class Held:
 
     __slots__ = ("_address", "_bytes", "_is_over", "_memory", "_together", "_whole")
 
-    def __init__(self, memory: Shared, address: bytes, whole: "Held | None" = None) -> None:
+    def __init__(self, memory: Shared, address: bytes, *, whole: "Held | None" = None) -> None:
         self._memory = memory
         self._address = address
         self._whole: Held | None = whole if whole is None or whole._whole is None else whole._whole
@@ -64,12 +64,17 @@ class Held:
 
     def free(self, count: int) -> None:
         """Hold so much less."""
-        if count:
+        if count and not self._is_over:
             self._memory.give_back(count, self._address)
             self._bytes -= count
             (self._whole or self)._together -= count
 
+    def keep(self, count: int) -> None:
+        """Hold so much at most from here on."""
+        if count < self._bytes:
+            self.free(self._bytes - count)
+
     def give_back(self) -> None:
         """Hold nothing any longer, and never again: what was ended may go on for a step. Idempotent."""
-        self._is_over = True
         self.free(self._bytes)
+        self._is_over = True

@@ -85,14 +85,16 @@ class PartValue:
         piece: as it is written into the whole.
         value: as expressions and references read it.
         sections: the fields of the answers it comes from.
+        weight: bytes that are held for it beside those of the answer.
     """
 
-    __slots__ = ("piece", "sections", "value")
+    __slots__ = ("piece", "sections", "value", "weight")
 
-    def __init__(self, piece: Piece, value: object, sections: Sequence[Fields] = ()) -> None:
+    def __init__(self, piece: Piece, value: object, sections: Sequence[Fields] = (), weight: int = 0) -> None:
         self.piece = piece
         self.value = value
         self.sections = sections
+        self.weight = weight
 
 
 class Reader:
@@ -106,7 +108,7 @@ class Reader:
         skim: see `jsontext.check`.
     """
 
-    __slots__ = ("_data", "_is_read", "_most", "_part", "_piece", "_skim", "_value")
+    __slots__ = ("_data", "_is_read", "_most", "_part", "_piece", "_skim", "_value", "_weight")
 
     def __init__(self, part: Part, *, is_read: bool, most: int, skim: Skim | None = None) -> None:
         self._skim = skim
@@ -116,11 +118,13 @@ class Reader:
         self._data = b""
         self._piece: Piece = b""
         self._value: object = None
+        self._weight = 0
 
     def read(self, status: int, fields: Fields, data: bytes, held: Held) -> PartValue:
         """Read an answer: see `read_answer`. Raises PartFault, MemoryFull, NeverFits."""
         if status == 200 and data == self._data and data and _is_json(fields) and not codings_of(fields):
-            return PartValue(self._piece, self._value, (fields,))
+            held.add(self._weight)
+            return PartValue(self._piece, self._value, (fields,), self._weight)
         value = read_answer(
             self._part,
             status,
@@ -133,6 +137,7 @@ class Reader:
         )
         if len(data) <= _MOST_REMEMBERED:
             self._data, self._piece, self._value = data, value.piece, value.value
+            self._weight = value.weight
         return value
 
 
@@ -155,7 +160,7 @@ def read_answer(
     """Read the answer of a part.
 
     Args:
-        held: counts `data` already; here it counts what comes of it, before that is made.
+        held: counts `data` already, and here what comes of it: values before they are made, a longer piece when it is.
         is_read: whether other parts refer to it; else its value is None.
         most: bytes it may have without its content coding.
         skim: see `jsontext.check`.
@@ -172,19 +177,21 @@ def read_answer(
     else:
         data = _content(status, fields, data, most)
     goes_on = part.pick is None and not part.is_spread
-    weight = 0 if goes_on and not is_read else _weight(data, math.inf)
+    reads = is_read or not goes_on
+    weight = _weight(data, math.inf) if reads else 0
     held.add(weight)
     is_kept = False
     try:
-        piece, value = _made(part, status, data, reads=weight > 0, skim=skim)
+        piece, value = _made(part, status, data, reads=reads, skim=skim)
         is_kept = is_read
     finally:
         if not is_kept:
             held.free(weight)
-    grown = _size(piece) - came
-    if grown > 0:
-        held.add(grown)
-    return PartValue(piece, value if is_read else None, (fields,))
+    grown = max(_size(piece) - came, 0)
+    held.add(grown)
+    if is_read:
+        return PartValue(piece, value, (fields,), grown + weight)
+    return PartValue(piece, None, (fields,), grown)
 
 
 def _made(part: Part, status: int, data: bytes, *, reads: bool, skim: Skim | None) -> tuple[Piece, object]:

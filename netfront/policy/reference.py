@@ -18,7 +18,17 @@ from netfront.errors import UsageError
 from netfront.policy.claims import claim
 from netfront.wire.jsontext import Number, parse_prefix
 
-__all__ = ["EACH", "NAME", "RESERVED", "Missing", "Reference", "Template", "parse_template", "refuse"]
+__all__ = [
+    "EACH",
+    "NAME",
+    "RESERVED",
+    "Known",
+    "Missing",
+    "Reference",
+    "Template",
+    "parse_template",
+    "refuse",
+]
 
 RESERVED = ("params", "query", "claims", "body")
 """Names that are no parts: of the route, the query, who asks, and the request's body."""
@@ -32,6 +42,8 @@ _LONGEST = 16_384
 """Characters of a text that is put into a target: no server takes a longer one, and to encode 100 KB takes 7 ms."""
 
 Step = str | int
+Known = dict[tuple[str, bool], bytes]
+"""What stands in a target, by how the reference is written and whether that is in the path."""
 
 
 class Missing(Exception):
@@ -137,7 +149,7 @@ class Template:
         ).partition("?")[0]
         return "/".join(word if "{}" in segment else segment for segment in path.split("/"))
 
-    def fill(self, value: Callable[[Reference], object], known: dict[str, bytes] | None = None) -> bytes:
+    def fill(self, value: Callable[[Reference], object], *, known: Known | None = None) -> bytes:
         """Put values in place of the references. Raises Missing.
 
         Args:
@@ -150,22 +162,25 @@ class Template:
             if isinstance(piece, bytes):
                 filled.append(piece)
                 continue
-            key = f"{piece.text} {at < self.in_path}"
-            written = known.get(key) if known is not None and piece.inner is None else None
-            if written is None:
-                raw = _text(piece, value(piece))
-                if at < self.in_path:
-                    _check_segment(piece, raw)
-                written = quote_from_bytes(raw, safe="").encode()
-                if known is not None and piece.inner is None:
-                    known[key] = written
-            filled.append(written)
+            if known is None or piece.inner is not None:
+                filled.append(self._written(at, piece, value))
+                continue
+            key = piece.text, at < self.in_path
+            if key not in known:
+                known[key] = self._written(at, piece, value)
+            filled.append(known[key])
         target = b"".join(filled)
         path = target.partition(b"?")[0]
         if any(segment.partition(b";")[0] in _DOTS for segment in _SEPARATORS.split(path)):
             refer = self.references[0]
             raise Missing(refer.name, f"{refer} makes a dot segment of the path")
         return target
+
+    def _written(self, at: int, piece: Reference, value: Callable[[Reference], object]) -> bytes:
+        raw = _text(piece, value(piece))
+        if at < self.in_path:
+            _check_segment(piece, raw)
+        return quote_from_bytes(raw, safe="").encode()
 
 
 def parse_template(text: str, start: int) -> tuple[Template, int]:

@@ -24,6 +24,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 from joserfc.util import urlsafe_b64decode
 
 from netfront.policy.metadata import issuer_key
+from netfront.wire.jsontext import check_depth
 
 __all__ = [
     "ALGORITHMS",
@@ -55,9 +56,6 @@ _MOST_TRIED = 8
 """Keys that a token without a key id is tried with."""
 _USUAL, _LONGEST = 16_384, 65_536
 """Bytes of a token: one that fits into a head's default bounds, and one that never stood in a head."""
-_DEEPEST = 200
-"""Objects and arrays within one another: those of claims may be walked by code that has no bound of its own."""
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL).finditer
 _SHAPE = re.compile(rb"([A-Za-z0-9_-]{2,})\.([A-Za-z0-9_-]{2,})\.[A-Za-z0-9_-]{2,}").fullmatch
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
@@ -317,8 +315,7 @@ def as_object(data: bytes) -> dict[str, object]:
     Raises:
         ValueError: it is none, or is nested too deeply.
     """
-    if data.count(b"[") + data.count(b"{") > _DEEPEST and _depth(data) > _DEEPEST:
-        raise ValueError("nested too deeply")
+    check_depth(data)  # claims may be walked by code that has no bound of its own
     try:
         value = json.loads(data, object_pairs_hook=_members, parse_constant=_no_constant)
     except RecursionError as error:
@@ -326,17 +323,6 @@ def as_object(data: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
-
-
-def _depth(data: bytes) -> int:
-    depth = deepest = 0
-    for found in _BRACKETS(data):
-        if found[0] in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif found[0] in b"]}":
-            depth -= 1
-    return deepest
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:

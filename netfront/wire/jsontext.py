@@ -24,6 +24,7 @@ __all__ = [
     "Number",
     "TooMany",
     "check",
+    "check_depth",
     "has_numbers",
     "parse",
     "parse_prefix",
@@ -83,7 +84,7 @@ def parse(data: bytes, *, most: int = MOST_VALUES) -> object:
     data = data.removeprefix(_BOM)
     if sum(map(data.count, (b",", b"[", b"{"))) > most:
         raise TooMany(f"it has more than {most:,} values")
-    _check_depth(data)
+    check_depth(data)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -109,7 +110,7 @@ def check(data: bytes, skim: Callable[[bytes], object] | None = None) -> None:
     Raises:
         ValueError: in a few words, why it is none.
     """
-    _check_depth(data)
+    check_depth(data)
     data = data.removeprefix(_BOM)
     try:
         text = data.decode()
@@ -141,7 +142,7 @@ def parse_prefix(text: str, start: int) -> tuple[object, int]:
         raise ValueError(error.msg[:1].lower() + error.msg[1:]) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    _check_depth(text[start:end].encode(errors="surrogatepass"))
+    check_depth(text[start:end].encode(errors="surrogatepass"))
     return value, end
 
 
@@ -205,7 +206,8 @@ def _write(value: object, add: Callable[[str], None]) -> None:
         add("]" if value else "[]")
 
 
-def _check_depth(data: bytes) -> None:
+def check_depth(data: bytes) -> None:
+    """Refuse what is nested more than `DEEPEST` levels deep. Raises ValueError."""
     if data.count(b"[") + data.count(b"{") <= DEEPEST:
         return
     brackets = _NO_BRACKETS.sub(b"", data)

@@ -13,7 +13,7 @@ HOME = "/home = a:/x/a + b:/x/b + c:/y/c + d:/x/{a.id}"
     ("flags", "told"),
     [
         ({}, ""),
-        ({"limit": ["/x: 2/s:ip"]}, "3 under --limit '/x: 2/s:ip', which lets 2 through at once; add ,burst=3"),
+        ({"limit": ["/x: 2/s:ip"]}, "3 under --limit '/x: 2/s:ip', which lets 2 through at once; have it say ,burst=3"),
         ({"limit": ["/x: 2/s:ip,burst=3"]}, ""),
         ({"limit": ["/x/{n}: 9/m:header:A"]}, "3 under --limit '/x/{n}: 9/m:header:A', which lets 1 through at once"),
         ({"limit": ["1/m:ip"]}, ""),

@@ -121,6 +121,8 @@ def test_a_client_cannot_tell_it_of_another_target(name):
         (b"200 OK\r\nBad Field: x\r\nContent-Length: 0\r\n\r\n", False),
         (b"200 OK\r\nX: " + b"x" * 99999 + b"\r\n\r\n", False),
         (b"403 Forbidden\r\nContent-Length: 100\r\n\r\ncut", False),
+        (b"403 Forbidden\r\nContent-Length: 100\r\n\r\nstalls", False),
+        (b"401 Unauthorized\r\nContent-Length: 100\r\n\r\nstalls", False),
         (b"101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", False),
         (b"100 Continue\r\n\r\nHTTP/1.1 " * 200 + b"403 Forbidden\r\nContent-Length: 0\r\n\r\n", False),
     ],
@@ -132,6 +134,8 @@ def test_any_other_answer_lets_nobody_in_unless_it_is_down_and_may(answer, is_do
     def says(connection):
         connection.read_request()
         connection.send(b"HTTP/1.1 " + answer)
+        if answer.endswith(b"stalls"):
+            connection.wait_until_gone()
 
     script = silent if answer is None else says
     option = ",timeout=0.3s" + (",open" if is_open else "")

@@ -1,6 +1,7 @@
 """Work in threads: so much at once, and turns for those who wait."""
 
 import threading
+from functools import partial
 
 import pytest
 import trio
@@ -16,6 +17,7 @@ class Works:
         self.begun = []
         self.at_once = self.most = 0
         self.go = threading.Semaphore(0)
+        self._started = threading.Semaphore(0)
         self._lock = threading.Lock()
 
     def __call__(self, name):
@@ -24,12 +26,16 @@ class Works:
                 self.begun.append(name)
                 self.at_once += 1
                 self.most = max(self.most, self.at_once)
+            self._started.release()
             self.go.acquire(timeout=10)
             with self._lock:
                 self.at_once -= 1
             return name
 
         return work
+
+    async def one_has_begun(self):
+        await trio.to_thread.run_sync(self._started.acquire)
 
 
 @pytest.fixture
@@ -38,12 +44,6 @@ def works():
     yield works
     for _ in range(100):
         works.go.release()
-
-
-async def has(is_so):
-    with trio.fail_after(10):
-        while not is_so():
-            await trio.sleep(0.001)
 
 
 async def test_it_gives_what_the_work_gives():
@@ -64,7 +64,8 @@ async def test_so_many_work_at_once(works):
     async with trio.open_nursery() as nursery:
         for name in range(5):
             nursery.start_soon(ask, name)
-        await has(lambda: len(works.begun) == 2)
+        for _ in range(2):
+            await works.one_has_begun()
         assert threads.under_way == 5
         for _ in range(5):
             works.go.release()
@@ -77,10 +78,10 @@ async def test_however_much_waits_of_one_another_waits_for_one_of_theirs(works):
     threads = Threads(1)
     async with trio.open_nursery() as nursery:
         for name in ["a0", "a1", "a2", "a3", "b0", "b1", "c0"]:
-            nursery.start_soon(threads.run, works(name), name[:1].encode())
+            nursery.start_soon(partial(threads.run, works(name), whom=name[:1].encode()))
             await trio.testing.wait_all_tasks_blocked()
-        for count in range(1, 8):
-            await has(lambda count=count: len(works.begun) == count)
+        for _ in range(7):
+            await works.one_has_begun()
             works.go.release()
     assert works.begun == ["a0", "a1", "b0", "c0", "a2", "b1", "a3"]
 
@@ -88,23 +89,23 @@ async def test_however_much_waits_of_one_another_waits_for_one_of_theirs(works):
 @pytest.mark.parametrize("has_its_turn", [False, True])
 async def test_who_leaves_while_they_wait_takes_nobodys_turn(works, has_its_turn):
     threads = Threads(1)
+    leaving = trio.CancelScope()
+
+    async def first():
+        await threads.run(works("a"), whom=b"a")
+        leaving.cancel()  # whoever has the turn has not heard of it yet
+
+    async def leave():
+        with leaving:
+            await threads.run(works("b"), whom=b"b")
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(threads.run, works("a"), b"a")
-        await trio.testing.wait_all_tasks_blocked()
-        leaving = trio.CancelScope()
-
-        async def leave():
-            with leaving:
-                await threads.run(works("b"), b"b")
-
-        nursery.start_soon(leave)
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(threads.run, works("c"), b"c")
-        await trio.testing.wait_all_tasks_blocked()
-        leaving.cancel()
-        if has_its_turn:
-            threads._pass_on()  # as if a were over just now: b has not heard of either
-            threads._working += 1
+        for one in (first, leave, partial(threads.run, works("c"), whom=b"c")):
+            nursery.start_soon(one)
+            await trio.testing.wait_all_tasks_blocked()
+        if not has_its_turn:
+            leaving.cancel()
+            await trio.testing.wait_all_tasks_blocked()
         for _ in range(2):
             works.go.release()
     assert works.begun == ["a", "c"]

@@ -122,3 +122,10 @@ def test_what_is_endless_is_refused(text):
 
 def test_it_reads_what_it_names():
     assert Expression('claims.user == "x" && path == "ip"').uses == {"claims", "path"}
+
+
+@pytest.mark.parametrize(
+    "text", ['method == "x" ? "n" : true', 'has(claims.admin) ? claims.admin : "no"', "claims.a"]
+)
+def test_what_may_be_true_or_false_is_not(text):
+    assert Expression(text).text == text

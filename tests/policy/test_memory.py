@@ -30,8 +30,8 @@ def test_one_request_is_told_apart_whether_it_would_ever_fit():
 def test_what_is_part_of_a_whole_counts_with_it():
     memory = Shared(100)
     whole = Held(memory, b"192.0.2.1")
-    part = Held(memory, b"192.0.2.1", whole)
-    inner = Held(memory, b"192.0.2.1", part)
+    part = Held(memory, b"192.0.2.1", whole=whole)
+    inner = Held(memory, b"192.0.2.1", whole=part)
     whole.add(10)
     part.add(10)
     with pytest.raises(NeverFits):

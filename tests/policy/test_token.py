@@ -147,8 +147,8 @@ def test_claims_have_a_bound_of_depth_and_tokens_one_of_length():
     signer = SIGNERS["ES256"]
     keys = parse_keys(signer.jwks)
     wide = [{"]}": '\\"['}] * 900
-    verify(signer.token(groups=wide, deep=nested(198)), keys, replace(RULES, longest=65_536), time.time())
-    for claims in ({"deep": nested(201)}, {"deep": [nested(150), {"x": nested(200)}]}, {"groups": wide}):
+    verify(signer.token(groups=wide, deep=nested(98)), keys, replace(RULES, longest=65_536), time.time())
+    for claims in ({"deep": nested(101)}, {"deep": [nested(50), {"x": nested(100)}]}, {"groups": wide}):
         with pytest.raises(TokenRefused):
             verify(signer.token(**claims), keys, RULES, time.time())
 

@@ -165,7 +165,7 @@ class _Checks:
         if not self._at_once.take(1, address):
             raise Refusal(503, "too many credentials to check at once", [(b"Retry-After", b"1")])
         try:
-            return await self._threads.run(work, network_of(address))
+            return await self._threads.run(work, whom=network_of(address))
         finally:
             self._at_once.give_back(1, address)
 

@@ -25,12 +25,13 @@ from netfront.filters.login import LoginMethod
 from netfront.http.ask import ask
 from netfront.http.discovery import Ask, discover
 from netfront.http.jwks import Issuer
-from netfront.http.login import Login, LoginRules, Post
+from netfront.http.login import MOST_AT_ONCE, Login, LoginRules, Post
 from netfront.http.message import Answer, Client
 from netfront.net.lane import Signal, clock
 from netfront.net.tasks import Tasks
 from netfront.policy.metadata import Metadata
 from netfront.policy.sealed import Sealer
+from netfront.policy.shared import Shared
 from netfront.policy.token import Keys, TokenRules, parse_keys
 from netfront.wire.fields import Fields
 
@@ -90,6 +91,8 @@ class Tokens:
         self._logins: dict[OidcPlan, Login] = {}
         self._secrets: dict[OidcPlan, bytes | None] = {}
         self._kept = kept
+        self.waiting: Shared = kept.waiting if kept is not None else Shared(MOST_AT_ONCE)
+        """Logins that wait for an issuer."""
         self._running: dict[Issuer, trio.CancelScope] = kept._running if kept is not None else {}
         self._issuers: dict[IssuerPlan, Issuer] = {}
         self._files: dict[str, JwksFile] = {}

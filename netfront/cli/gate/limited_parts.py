@@ -38,7 +38,7 @@ def limited_parts(plan: ServePlan) -> Iterator[str]:
                 flag = f"--limit '{limit.scope or '/'}: {limit.name}'"
                 yield (
                     f"{name}: {count} of its parts come under {flag}, which lets {limit.burst} through at once; "
-                    f"add ,burst={count}"
+                    f"have it say ,burst={count}"
                 )
         for seat, count in _count(table, first, whole).items():
             if isinstance(seat, SeatPlan) and count > seat.most:

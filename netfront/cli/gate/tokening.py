@@ -80,7 +80,7 @@ def logging_in(
         held = _of_all(asked)
         guards = (admission(held, address_of), *limiting.filters(held, address_of, early=True))
         pages.append(LoginPage(tokens.login(method), partial(is_at, host), guards))
-    return login_pages(pages, address_of)
+    return login_pages(pages, address_of, tokens.waiting)
 
 
 def _of_all(asked: Sequence[GatePlan]) -> GatePlan:
