@@ -137,7 +137,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
         address_of=address_of,
         outward=outward,
         logging_in=logging_in(plan, tokens, address_of, limiting),
-        makers=makers_of(credentials, address_of) | token_makers(tokens, outward),
+        makers=makers_of(credentials, address_of) | token_makers(plan, tokens, outward),
         ports=[listener.endpoint.port for listener in plan.listeners],
         certificates=certificates,
         observers=observers,

@@ -24,7 +24,7 @@ from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, Targ
 from netfront.cli.tables import table_of
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.guard_host import names_us
-from netfront.filters.router import METHODS, find_route, host_of, only_of
+from netfront.filters.router import METHODS, check_lookalikes, find_route, host_of, only_of
 from netfront.http.message import Client, Exchange, Request
 from netfront.http.outbound import Mount
 from netfront.policy.rewriting import Rewriting
@@ -137,6 +137,7 @@ def explain_request(plan: ServePlan, text: str) -> str:
         route, settings = found.value.handler if only else found.value.at(method, host, target.readings)
         rows.append(("route", route.named))
         if is_guarded(plan, host):
+            check_lookalikes(table, method, host, target)
             target = target.settled()
         rows += _served(plan, route, settings, found.params, method, target, authority)
     except BadMessage as error:

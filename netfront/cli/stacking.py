@@ -97,7 +97,12 @@ class _Services:
             self._hold,
         )
         table = table_of(routes, self._service)
-        self.ours: Handler = router(table, guarded=guarded(plan.rules), is_ruled=bool(plan.rules))
+        self.ours: Handler = router(
+            table,
+            guarded=guarded(plan.rules),
+            is_ruled=bool(plan.rules),
+            wants_host=any(rule.scope is not None and rule.scope.host for rule in plan.rules),
+        )
         """Finds the route of a request, and serves it."""
         told = told_by_us(plan)
         self._for_parts = stack(strip_fields(told) if told else None, then=self.ours)

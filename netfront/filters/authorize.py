@@ -4,7 +4,7 @@ A rule is a function that tells why a request may not pass, or None. They are as
 that refuses decides: 403, whoever it was.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import unquote_plus, unquote_to_bytes
 
@@ -83,6 +83,7 @@ def needs_expression(
     now: Callable[[], float],
     *,
     text: str,
+    asked: Collection[str] | None = (),
 ) -> Rule:
     """Make the rule that an expression must hold.
 
@@ -90,9 +91,11 @@ def needs_expression(
         refuses: tells why it does not hold, of the values that it uses.
         uses: which those are: names of `policy.expression.NAMES`.
         now: the time of day, in seconds since 1970.
-        text: the expression. A name of the query that stands in it may come but once in a request: with two
+        text: the expression.
+        asked: the names of the query that it reads; None for any. In a request they may come but once: with two
             values it is for each reader to decide which counts, and the backend is one.
     """
+    loose = frozenset(map(_loose, asked)) if asked is not None else None
     makers: dict[str, Callable[[Request], object]] = {
         "claims": lambda request: dict(request.identity.claims) if request.identity is not None else {},
         "user": lambda request: request.identity.user if request.identity is not None else "",
@@ -102,7 +105,7 @@ def needs_expression(
         "params": lambda request: {
             name: _text(unquote_to_bytes(value)) for name, value in request.params.items()
         },
-        "query": lambda request: _query(request, text),
+        "query": lambda request: _query(request, loose),
         "headers": _headers,
         "ip": lambda request: plain_address(_text_of(address_of(request))),
         "now": lambda _: datetime.fromtimestamp(now(), UTC),
@@ -132,22 +135,32 @@ def _text(value: bytes) -> str:
         raise Refusal(400, "the target is not UTF-8 text") from error
 
 
-def _query(request: Request, text: str) -> dict[str, str]:
-    """Give the names of the query with their values, both decoded. Raises Refusal: an asked-for one comes twice."""
+def _query(request: Request, asked: frozenset[str] | None) -> dict[str, str]:
+    """Give the names of the query with their values, both decoded. Raises Refusal: an asked-for one comes twice.
+
+    Args:
+        asked: see `_loose`.
+    """
     found: dict[str, str] = {}
-    query = request.target.query or b""
-    for pair in _text(query).split("&"):
-        if not pair:
-            continue
-        name, _, value = pair.partition("=")
-        try:
-            name, value = unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
-        except UnicodeDecodeError as error:
-            raise Refusal(400, "the query is not UTF-8 text") from error
-        if name in found and name in text:
-            raise Refusal(400, f"{name} stands in the query twice")
-        found[name] = value
+    seen: set[str] = set()
+    try:
+        for pair in _text(request.target.query or b"").split("&"):
+            name, _, value = pair.partition("=")
+            if pair:
+                found[unquote_plus(name, errors="strict")] = unquote_plus(value, errors="strict")
+            for piece in pair.split(";"):  # which some take for an ampersand
+                name = _loose(unquote_plus(piece.partition("=")[0], errors="strict"))
+                if piece and name in seen and (asked is None or name in asked):
+                    raise Refusal(400, f"{name} stands in the query twice")
+                seen.add(name)
+    except UnicodeDecodeError as error:
+        raise Refusal(400, "the query is not UTF-8 text") from error
     return found
+
+
+def _loose(name: str) -> str:
+    """Give what is alike for names that some reader takes for one: without case, blanks, what follows `[` or NUL."""
+    return name.partition("\0")[0].partition("[")[0].strip().lower()
 
 
 def _field_text(value: bytes) -> str:

@@ -12,6 +12,8 @@ from netfront.wire.fields import Edit, Field, field
 
 __all__ = ["forwarded"]
 
+_LONGEST = 256
+"""Bytes of a Host with which a client is remembered: no name of DNS is longer."""
 _CLIENTS = 4096
 Identify = Callable[[bytes], tuple[bytes, bytes]]
 
@@ -67,9 +69,10 @@ def forwarded(
         if told is None:
             rows = tuple(_rows(request, via=via, rfc7239=rfc7239, identify=identify))
             told = _Told(known, request, rows, Edit(names=names, added=rows))
-            if len(known) >= _CLIENTS:
-                known.clear()
-            known[key] = told
+            if len(request.authority) <= _LONGEST:
+                if len(known) >= _CLIENTS:
+                    known.clear()
+                known[key] = told
         return told
 
     def around(then: Handler) -> Handler:

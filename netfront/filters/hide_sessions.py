@@ -3,16 +3,16 @@
 It stands right before forwarding, on every route: browsers send the cookies of a host wherever they go there.
 """
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.wire.fields import Field, Fields, field
 
-__all__ = ["hide_sessions"]
+__all__ = ["hide_sessions", "without_sessions"]
 
 
-def hide_sessions(names: Iterable[bytes]) -> Filter:
-    """Make the filter.
+def without_sessions(names: Iterable[bytes]) -> Callable[[Fields], Fields]:
+    """Make the function that takes sessions out of a request's fields.
 
     Args:
         names: with which those of cookies begin; `__Host-` may stand before them.
@@ -20,7 +20,9 @@ def hide_sessions(names: Iterable[bytes]) -> Filter:
     begins = tuple(start + name for name in names for start in (b"", b"__Host-"))
     marks = tuple(names)
 
-    def hidden(fields: Fields) -> Fields:
+    def edited(fields: Fields) -> Fields:
+        if not any(mark in value for value in fields.get_all(b"cookie") for mark in marks):
+            return fields
         rows: list[Field] = []
         for row in fields.rows:
             if row.name == b"cookie" and any(mark in row.value for mark in marks):
@@ -32,12 +34,16 @@ def hide_sessions(names: Iterable[bytes]) -> Filter:
                 rows.append(row)
         return Fields(rows)
 
+    return edited
+
+
+def hide_sessions(names: Iterable[bytes]) -> Filter:
+    """Make the filter. See `without_sessions`."""
+    edited = without_sessions(names)
+
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
-            for value in request.fields.get_all(b"cookie"):
-                if any(mark in value for mark in marks):
-                    request.fields = hidden(request.fields)
-                    break
+            request.fields = edited(request.fields)
             return then(request)
 
         return handle

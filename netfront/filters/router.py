@@ -22,13 +22,14 @@ from netfront.errors import BadMessage, Refusal
 from netfront.http.message import Handler, Request, Response
 from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
 from netfront.wire.fields import OVERRIDE, Edit, Fields
-from netfront.wire.target import Target, parse_authority
+from netfront.wire.target import Target, parse_authority, parse_target
 
 __all__ = [
     "METHODS",
     "Holds",
     "Rules",
     "Served",
+    "check_lookalikes",
     "find_route",
     "host_of",
     "may_be_passed_over",
@@ -49,6 +50,8 @@ _LONGEST_REMEMBERED = 512
 """Bytes: with both numbers, what is remembered stays under 2 MiB."""
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MOST_METHODS = 4
+_WRITING = frozenset({b"COPY", b"MOVE"})
+"""Methods with a Destination."""
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -152,7 +155,11 @@ def may_be_passed_over(served: Served[H]) -> bool:
 
 
 def router(
-    table: Table[Served[Handler]], *, guarded: Callable[[bytes], bool] | None = None, is_ruled: bool = False
+    table: Table[Served[Handler]],
+    *,
+    guarded: Callable[[bytes], bool] | None = None,
+    is_ruled: bool = False,
+    wants_host: bool = False,
 ) -> Handler:
     """Make the handler that serves every route of the table.
 
@@ -163,11 +170,12 @@ def router(
     Args:
         guarded: tells whether a host, as `host_of` gives it, has a rule on a path.
         is_ruled: whether there are rules at all.
+        wants_host: whether a rule is for a host: a request that names none is refused, as its backend is told one.
     """
     only = only_of(table) if guarded is None else None
     if only is not None and only.value.handler is not None:
         return _serve_only(only.value.handler, only.scope)
-    return _finder(table, guarded, is_ruled=is_ruled or guarded is not None)
+    return _finder(table, guarded, is_ruled=is_ruled or guarded is not None, wants_host=wants_host)
 
 
 def _serve_only(handler: Handler, scope: Scope) -> Handler:
@@ -210,7 +218,11 @@ def host_of(authority: bytes) -> bytes:
 
 
 def _finder(
-    table: Table[Served[Handler]], guarded: Callable[[bytes], bool] | None, *, is_ruled: bool
+    table: Table[Served[Handler]],
+    guarded: Callable[[bytes], bool] | None,
+    *,
+    is_ruled: bool,
+    wants_host: bool,
 ) -> Handler:
     """Make the handler of a table that must be searched. Where a target led is remembered: 0.1 us against 1.7."""
     known: dict[tuple[bytes, bytes, bytes], _Found] = {}
@@ -230,10 +242,13 @@ def _finder(
             if host is None:
                 host = host_of(authority)
                 _remember(hosts, authority, host, len(authority))
-            found = (
-                *_serving(table, request, host),
-                target.settled() if guarded is not None and guarded(host) else None,
-            )
+            if wants_host and not authority:
+                raise BadMessage(400, "no Host, where rules are for some hosts")
+            settled = None
+            if guarded is not None and guarded(host):
+                settled = target.settled()
+                check_lookalikes(table, request.method, host, target)
+            found = (*_serving(table, request, host), settled)
             _remember(known, key, found, len(target.raw) + len(authority))
         request.route, handler, request.params, settled = found
         if settled is not None:
@@ -260,7 +275,10 @@ def _refuse_override(
     methods: dict[bytes, str] = {}
     targets: dict[bytes, str] = {}
     for row in rows:
-        if b"method" in row.name:
+        if row.name == b"destination":
+            if request.method in _WRITING:
+                _check_destination(table, request, host, own, row.value)
+        elif b"method" in row.name:
             methods |= dict.fromkeys(map(bytes.upper, _METHOD.findall(row.value)), row.name.decode())
         else:
             targets[row.value] = row.name.decode()
@@ -277,11 +295,45 @@ def _refuse_override(
             if value not in (settled.origin_form, settled.path):
                 raise BadMessage(400, f"{name} names another target, where rules hold for some")
         # they would be of the client's path where the backend is asked for another
-        names = {row.name for row in rows if b"method" not in row.name}
+        names = {row.name for row in rows if row.value in targets and b"method" not in row.name}
         request.fields = request.fields.edited(Edit(names=names))
 
 
-def _met(table: Table[Served[Handler]], method: bytes, host: bytes, target: Target) -> list[Rules] | None:
+def _check_destination(
+    table: Table[Served[Handler]], request: Request, host: bytes, own: list[Rules], value: bytes
+) -> None:
+    """Refuse to write where other rules hold than where the request leads. Raises BadMessage: 400."""
+    target = parse_target(b"PUT", value)
+    hosts = {host} if target.authority is None else {host, host_of(target.authority)}
+    for one in hosts:
+        for method in (request.method, b"PUT"):
+            met = _met(table, method, one, target)
+            if met is not None and _may_differ(met, own):
+                raise BadMessage(400, "destination is a place for which other rules hold")
+            check_lookalikes(table, method, one, target)
+
+
+def check_lookalikes(table: Table[Served[H]], method: bytes, host: bytes, target: Target) -> None:
+    """Refuse a target that some servers take for one that other rules hold for. Raises BadMessage: 400."""
+    others = target.lookalikes
+    if others:
+        own = _met(table, method, host, target) or []
+        for other in others:
+            met = _met(table, method, host, other)
+            if met is not None and _may_differ(met, own):
+                raise BadMessage(400, "a path that may be taken for one that other rules hold for")
+
+
+def _may_differ(some: Collection[Rules], others: Collection[Rules]) -> bool:
+    """Tell whether one target may be let in where another is not."""
+    return (
+        any(rules.by_path for rules in some)
+        or any(rules not in others for rules in some)
+        or any(rules not in some for rules in others)
+    )
+
+
+def _met(table: Table[Served[H]], method: bytes, host: bytes, target: Target) -> list[Rules] | None:
     """Give the rules of all that may serve a request, in each reading of its target; None where nothing does."""
     met: list[Rules] | None = None
     passed: list[Scope] = []

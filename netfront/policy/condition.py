@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from netfront.errors import UsageError
 from netfront.wire.cookie import cookie_value
-from netfront.wire.fields import CREDENTIALS, OVERRIDE, PLAIN, REQUEST_KINDS, Fields
+from netfront.wire.fields import Fields, stays
 
 __all__ = ["Condition", "parse_condition"]
 
@@ -68,10 +68,7 @@ def parse_condition(text: str) -> Condition:
     if _CONTROLS.search(text):
         raise UsageError.of(kind + ":…", "it holds a control character")
     lower = name.lower().encode(errors="surrogateescape")
-    is_gone = REQUEST_KINDS.get(lower, PLAIN) not in (PLAIN, CREDENTIALS, OVERRIDE) or lower.startswith(
-        b"x-forwarded-"
-    )
-    if kind == "header" and is_gone:
+    if kind == "header" and not stays(lower):
         hint = "give the host in the scope: app.localhost/api" if lower == b"host" else ""
         raise UsageError.of(text, f"routes cannot go by {name}", hint)
     wanted = value.encode(errors="surrogateescape") if equals else None

@@ -49,6 +49,10 @@ _IN_HEADERS = re.compile(rf"{_LITERAL}\s+in\s+headers\b(?!\s*[\[.])")
 _PARAM = re.compile(rf"(?<![\w.])params\s*(?:\.\s*(?P<name>[A-Za-z_]\w*)\b(?!\s*\()|\[\s*{_LITERAL}\s*\])")
 _ASKED_PARAM = re.compile(r"\bhas\s*\(\s*params\s*\.\s*(?P<asked>[A-Za-z_]\w*)\s*\)")
 _IN_PARAMS = re.compile(rf"{_LITERAL}\s+in\s+params\b(?!\s*[\[.])")
+_QUERY = re.compile(
+    rf"(?<![\w.])(?P<query>query)\s*(?:\.\s*(?P<name>[A-Za-z_]\w*)\b(?!\s*\()|\[\s*{_LITERAL}\s*\])"
+)
+_IN_QUERY = re.compile(rf"{_LITERAL}\s+in\s+(?P<query>query)\b(?!\s*[\[.])")
 _MATCHES = re.compile(rf"\bmatches\s*\((?:[^()\"',]*,)?\s*{_LITERAL}\s*\)")
 _EXPECTING = re.compile(r" expecting .*")
 
@@ -93,6 +97,22 @@ class Expression:
             return None, f"there is no {error.args[0]!r}" if error.args else "there is no such key"
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             return None, f"{type(error).__name__}: {error}".splitlines()[0]
+
+    @property
+    def query_names(self) -> frozenset[str] | None:
+        """The names of the query that it reads; None where it may read any, as in `query.all(…)`."""
+        bare = _bare(self.text)
+        found = [*_QUERY.finditer(self.text), *_IN_QUERY.finditer(self.text)]
+        places = {one.start("query") for one in found}
+        everywhere = {one.start() for one in re.finditer(r"(?<![\w.])query\b", bare)}
+        literals = [one["string"] for one in found if one["string"]]
+        if (
+            "query" in _BOUND.findall(bare)
+            or not everywhere <= places
+            or any("\\" in one for one in literals)
+        ):
+            return None
+        return frozenset((*map(_unquoted, literals), *(one["name"] for one in found if not one["string"])))
 
     def check_params(self, known: Container[str], where: str) -> None:
         """Look for a parameter that no request has, unless the expression asks whether it is there.

@@ -47,6 +47,7 @@ __all__ = [
     "Fields",
     "Layout",
     "field",
+    "stays",
     "trailer_fields",
 ]
 
@@ -68,6 +69,7 @@ _OVERRIDES = (
     b"x-original-url", b"x-rewrite-url", b"x-override-url", b"x-original-uri", b"x-waws-unencoded-url",
     b"unencoded-url", b"x-http-destinationurl", b"x-original-path", b"x-rewrite-path", b"x-http-path-override",
     b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method",
+    b"destination",  # of COPY and MOVE: where they write (RFC 4918 §10.3)
 )  # fmt: skip
 REQUEST_KINDS: Mapping[bytes, int] = {
     b"host": HOST,
@@ -111,6 +113,13 @@ TRAILER_REFUSED = frozenset(
 )
 """Fields that a trailer section may not carry (RFC 9110 §6.5.1): framing, routing, authentication, handling, and the
 name of the request, which is settled with its head."""
+
+
+def stays(name: bytes) -> bool:
+    """Tell whether a field of a request, by its name in lower case, stays in the section for whoever looks for it."""
+    kind = REQUEST_KINDS.get(name, PLAIN)
+    return kind in (PLAIN, CREDENTIALS, OVERRIDE) and not name.startswith(b"x-forwarded-")
+
 
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)").fullmatch
 _LONGEST_REMEMBERED = 2048

@@ -17,7 +17,8 @@ import re
 from collections.abc import Iterator, Sequence
 from ipaddress import AddressValueError, IPv6Address
 from itertools import product
-from urllib.parse import unquote_to_bytes
+from unicodedata import combining, decimal, normalize
+from urllib.parse import quote, unquote_to_bytes
 
 from netfront.errors import BadMessage
 
@@ -134,6 +135,19 @@ class Target:
         if self.readings[0] == path:
             return path
         return _settle(path)
+
+    @property
+    def lookalikes(self) -> tuple["Target", ...]:
+        """What some servers take it for, by habits of theirs that no other has; mostly nothing.
+
+        Some end the path at the first `;`. Some compare letters and digits by tables of Unicode, where `İ` and the
+        sign for Kelvin are letters of ASCII in lower case, and `١` is a digit.
+        """
+        path = self.path
+        cut = path.partition(b";")[0] or b"/"
+        found = dict.fromkeys((cut, _folded(path), _folded(cut)))
+        found.pop(path, None)
+        return tuple(Target(one, "origin", one) for one in found)
 
     def settled(self) -> "Target":
         """Give the target that is sent on in place of this one where a backend shall see what was decided by.
@@ -323,6 +337,36 @@ def _settle(path: bytes) -> bytes:
     Bytes that are no ASCII are encoded: some servers take two of them for spaces, and end the target there.
     """
     return _resolve(_NOT_ASCII.sub(_encode, _ESCAPE.sub(_unescape, path)), cuts=False)
+
+
+def _folded(path: bytes) -> bytes:
+    """Put what is like a character of ASCII in place of each that has such; the path as it came if none has."""
+    if _UNLIKE_TEXT(path) is None:
+        return path
+    text = unquote_to_bytes(path).decode(errors="replace")
+    folded = "".join(map(_FOLDS.__getitem__, text))
+    return path if folded == text else quote(folded, safe="/").encode()
+
+
+class _Folds(dict[str, str]):
+    """What of ASCII is like a character: itself where nothing is."""
+
+    def __missing__(self, char: str) -> str:
+        forms = char.lower(), char.upper().lower(), normalize("NFKC", char).lower()
+        digit = str(decimal(char, ""))
+        like = next((form for form in (digit, *map(_bare, forms)) if form and form.isascii()), char)
+        if len(self) >= _MOST_FOLDS:
+            self.clear()
+        self[char] = found = char if char.isascii() else like
+        return found
+
+
+def _bare(text: str) -> str:
+    return "".join(char for char in text if not combining(char))
+
+
+_MOST_FOLDS = 4096
+_FOLDS = _Folds()
 
 
 def _check_text(path: bytes) -> None:

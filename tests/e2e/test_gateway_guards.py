@@ -3,7 +3,8 @@
 import socket
 from contextlib import contextmanager
 from itertools import product
-from urllib.parse import unquote_to_bytes
+from unicodedata import normalize
+from urllib.parse import quote, unquote_to_bytes
 
 import pytest
 
@@ -95,6 +96,14 @@ SPELLINGS = [
     b"/%80admin/x",
     b"/adm%c3in",
     b"/admin%ed%a0%80",
+    "/adm\u0130n".encode(),
+    b"/adm%c4%b0n",
+    b"/adm%C4%B1n/x",
+    b"/%ef%bd%81dmin",
+    "/admi\uff4e".encode(),
+    b"/x;/admin/../../admin",
+    b"/admin;/x",
+    b"/admin;/../public",
     b"/ad\x80min",
     b"/admin%00",
     b"/%00/../admin",
@@ -170,7 +179,7 @@ def status(answer):
 
 def readings(target):
     """Give all that some server may make of a target: decoded or not, in whatever order, cut, resolved, in any case,
-    and without what is no text."""
+    without what is no text, ended at a semicolon, and compared as Unicode."""
     path = target.partition(b"?")[0].partition(b"#")[0]
     if b"://" in path:
         path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
@@ -196,7 +205,11 @@ def readings(target):
                 del kept[-1:]
             elif part not in (b"", b"."):
                 kept.append(part)
-        found.add(b"/" + b"/".join(kept).lower())
+        text = (b"/" + b"/".join(kept)).decode(errors="surrogateescape")
+        for like in (text, normalize("NFKC", text), text.upper(), text.replace("\u0130", "i")):
+            found.add(like.lower().encode(errors="surrogateescape"))
+    if b";" in path:
+        found |= readings(path.partition(b";")[0])
     return found
 
 
@@ -276,6 +289,61 @@ def test_fields_that_some_frameworks_heed_in_place_of_the_request_line_lead_past
         assert status(send(front, b"GET", b"/x?y", fields=b"X-Original-URL: /x?y\r\n")) == 200
     with guarded() as (behind, front):
         assert status(send(front, b"GET", b"/", fields=b"X-Original-URL: /admin\r\n")) == 200
+
+
+def test_no_request_writes_where_it_may_not_go():
+    with guarded(*RULE, "--ip", "PUT /drop: 192.0.2.0/24") as (behind, front):
+        for place in (
+            b"/admin/x",
+            b"http://app.test/admin/x",
+            b"/public/../admin",
+            b"/adm%c4%b0n",
+            b"/drop",
+            b"x",
+            b"/%zz",
+        ):
+            for method in (b"COPY", b"MOVE"):
+                fields = b"Destination: " + place + b"\r\n"
+                assert status(send(front, method, b"/public/a", fields=fields)) == 400, place
+        assert behind.requests == []
+        fields = b"Destination: http://app.test/public/b\r\n"
+        assert status(send(front, b"COPY", b"/public/a", fields=fields)) == 200
+        assert status(send(front, b"GET", b"/public/a", fields=b"Destination: /admin\r\n")) == 200
+    with guarded() as (behind, front):
+        assert status(send(front, b"COPY", b"/public/a", fields=b"Destination: /admin\r\n")) == 200
+
+
+def test_letters_that_are_like_others_pass_where_no_rule_is_met_so():
+    with guarded(*RULE) as (behind, front):
+        for path in ("/kad\u0131n", "/stra\u00dfe", "/caf\u00e9", "/\u0661;x/y"):
+            assert status(send(front, b"GET", quote(path, safe="/;").encode())) == 200, path
+        assert len(behind.requests) == 4
+
+
+def test_who_names_no_host_gets_round_no_rule_of_one():
+    with origin(answering()) as behind:
+        with running("gateway", behind.url, "--ip", "127.0.0.1/admin: 192.0.2.0/24", "-q") as front:
+            for host in (b"", b"Host: 127.0.0.1\r\n"):
+                with socket.create_connection(("127.0.0.1", front.port), 10) as sock:
+                    sock.sendall(b"GET /admin HTTP/1.0\r\n%b\r\n" % host)
+                    assert sock.recv(12, socket.MSG_WAITALL) == (b"HTTP/1.1 403" if host else b"HTTP/1.1 400")
+        assert behind.requests == []
+
+
+def test_what_a_service_is_asked_about_is_what_the_backend_gets():
+    """--auth-url is asked with method and target: nothing else may be served than it was asked about."""
+    with origin(answering()) as behind, origin(answering()) as guard:
+        with running("gateway", behind.url, "--auth-url", guard.url, "--no-via", "-q") as front:
+            for target in (b"/x/../secret", b"//secret", b"/%73ecret"):
+                assert status(send(front, b"GET", target)) == 200
+            for target, fields in (
+                (b"/a%2f..%2fsecret", b""),
+                (b"/x", b"X-Original-URL: /secret\r\n"),
+                (b"/x", b"X-HTTP-Method-Override: DELETE\r\n"),
+            ):
+                assert status(send(front, b"POST", target, fields=fields)) == 400
+        assert [seen.target for seen in behind.requests] == [b"/secret"] * 3
+        assert [seen.get(b"x-forwarded-uri") for seen in guard.requests] == [b"/secret"] * 3
 
 
 @pytest.mark.parametrize("rule", [("--limit", "/admin: 1/h,burst=1"), ("--basic", "/admin: @{file}")])

@@ -73,7 +73,12 @@ def test_an_address_lies_in_a_network(address, passes):
 def expressed(text, request, address=b"10.0.0.1"):
     expression = Expression(text)
     return needs_expression(
-        expression.refuses, expression.uses, lambda _: address, lambda: 1_764_000_000.0, text=text
+        expression.refuses,
+        expression.uses,
+        lambda _: address,
+        lambda: 1_764_000_000.0,
+        text=text,
+        asked=expression.query_names,
     )(request)
 
 
@@ -123,11 +128,30 @@ def test_what_an_expression_cannot_tell_refuses():
     assert "ann" in expressed('user == "bob"', by(ANN))
 
 
-@pytest.mark.parametrize("query", [b"role=user&role=admin", b"role=user&r%6Fle=admin", b"role=%FF"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"role=user&role=admin", b"role=user&r%6Fle=admin", b"role=%FF", b"role=user&x=1;role=admin",
+        b"role=user;role=a",
+        b"role=user&%20role=admin", b"role=user&role[]=admin", b"role=user&role%00=admin", b"role=user&ROLE=admin",
+    ],
+)  # fmt: skip
 def test_a_query_that_can_be_read_two_ways_is_400(query):
-    with pytest.raises(Refusal) as raised:
-        expressed('query.role != "admin"', by(ANN, target=b"/?" + query))
-    assert raised.value.status == 400
+    for text in ('query.role != "admin"', 'query["role"] != "admin"', 'query.all(k, query[k] != "admin")'):
+        with pytest.raises(Refusal) as raised:
+            expressed(text, by(ANN, target=b"/?" + query))
+        assert raised.value.status == 400
+
+
+@pytest.mark.parametrize("query", [b"role=user", b"role=user&x=1&x=2", b"x=1;2&role=user;y", b"&&role=user&"])
+def test_names_that_nobody_asks_for_may_come_twice(query):
+    assert expressed('query.role == "user" || query.role == "user;y"', by(ANN, target=b"/?" + query)) is None
+
+
+def test_where_any_name_is_asked_for_each_comes_once():
+    assert expressed("query.all(k, query[k] != '')", by(ANN, target=b"/?a=1&b=2;c")) is None
+    with pytest.raises(Refusal):
+        expressed("query.all(k, query[k] != '')", by(ANN, target=b"/?a=1&b=2;a"))
 
 
 async def ask(rules, request):

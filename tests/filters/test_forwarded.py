@@ -62,3 +62,13 @@ def test_lists_are_continued_and_single_values_stay():
     assert rows[b"x-forwarded-for"] == b"192.0.2.7, 10.0.0.1"
     assert rows[b"x-forwarded-proto"] == b"https"
     assert rows[b"x-forwarded-host"] == b"shop.test"
+
+
+@pytest.mark.parametrize(("size", "is_remembered"), [(256, True), (257, False)])
+def test_what_is_told_of_a_client_is_remembered_unless_its_host_is_long(size, is_remembered):
+    target, authority = parse_target(b"GET", b"/"), b"a" * size
+    client = SimpleNamespace(facts=Facts(("10.0.0.1", 5), ("10.0.0.2", 80)), told=None)
+    exchange = Exchange(0.0, client, b"GET", b"/", b"1")
+    request = Request(b"GET", target, b"1", b"http", authority, EMPTY, b"", client, exchange)
+    forwarded(trusted=lambda _: False)(lambda request: None)(request)
+    assert bool(client.told.known) is is_remembered

@@ -68,6 +68,25 @@ def test_what_is_not_true_refuses_and_says_why(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('query.q == "1"', {"q"}),
+        ('query["q"] == "1" || has(query.r)', {"q", "r"}),
+        ('"q" in query', {"q"}),
+        ('user == "query"', set()),
+        ("claims.query.x == 1", set()),
+        ('query.all(k, query[k] == "")', None),
+        ('query[user] == "1"', None),
+        ('query.x == "1" && size(query) == 1', None),
+        ("query == {}", None),
+        ('query["a\\u0062"] == "1"', None),
+    ],
+)
+def test_it_tells_which_names_of_the_query_it_reads(text, names):
+    assert Expression(text).query_names == names
+
+
+@pytest.mark.parametrize(
     "text", ["user", "size(path)", "scopes", "claims", "now", "now.getHours()", "1", "'a'"]
 )
 def test_what_is_never_true_or_false_is_refused_at_the_start(text):

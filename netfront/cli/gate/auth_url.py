@@ -47,6 +47,8 @@ class AuthUrlPlan:
     timeout: float = TIMEOUT
 
     kind = "auth-url"
+    uses = frozenset({"method", "path", "query"})
+    """What it is asked about, so that another reading of these may be another verdict."""
 
     @property
     def gives_scopes(self) -> bool:

@@ -183,7 +183,9 @@ def _rule(plan: RulePlan, address_of: AddressOf) -> Rule:
         return needs_claim(plan.name, plan.value)
     assert isinstance(plan, ExpressionPlan)
     expression = Expression(plan.text)
-    return needs_expression(expression.refuses, plan.uses, address_of, time.time, text=plan.text)
+    return needs_expression(
+        expression.refuses, plan.uses, address_of, time.time, text=plan.text, asked=expression.query_names
+    )
 
 
 def _identify(certificate: bytes) -> Identity:

@@ -18,6 +18,7 @@ from netfront.cli.plan import RoutePlan, Settings
 from netfront.cli.scoped import Policy
 from netfront.errors import UsageError
 from netfront.units import parse_count, parse_rate
+from netfront.wire.fields import stays
 
 __all__ = [
     "check_limits",
@@ -118,6 +119,9 @@ def _parse_key(text: str, given: str) -> LimitKey:
     allowed = _PRINTABLE if kind == "claim" else _TOKEN
     if allowed.fullmatch(name) is None:
         raise UsageError.of(text, f"which {kind}?", f"as in {kind}:{_NAMED[kind]}")
+    if kind == "header" and not stays(name.lower().encode()):
+        hint = "give the host in the scope: app.localhost/: 5/s" if name.lower() == "host" else ""
+        raise UsageError.of(text, f"requests are not told apart by {name}", hint)
     return LimitKey(kind, name)
 
 

@@ -70,7 +70,7 @@ class GatePlan:
 
     def asks(self, *names: str) -> bool:
         """Tell whether a rule asks for one of these by itself, of the names that expressions have."""
-        return any(name in getattr(rule, "uses", ()) for rule in self.rules for name in names)
+        return any(name in getattr(one, "uses", ()) for one in (*self.rules, *self.methods) for name in names)
 
     @property
     def methods(self) -> tuple[MethodPlan, ...]:

@@ -16,7 +16,7 @@ from netfront.cli.gate.tokens import JwtPlan
 from netfront.cli.plan import ServePlan
 from netfront.filters.ask_auth import AskAuth
 from netfront.filters.authenticate import Method
-from netfront.filters.hide_sessions import hide_sessions
+from netfront.filters.hide_sessions import hide_sessions, without_sessions
 from netfront.http.ask import ask
 from netfront.http.message import Answer, Filter, Request
 from netfront.net.lane import clock
@@ -52,9 +52,9 @@ def tokens_of(
     return Tokens(methods, outward, tasks, tell, plan.session_key, kept)
 
 
-def token_makers(tokens: "Tokens | None", outward: Outward) -> Makers:
+def token_makers(plan: ServePlan, tokens: "Tokens | None", outward: Outward) -> Makers:
     """Give what makes the methods that ask others."""
-    makers: Makers = {AuthUrlPlan: _auth_url(outward)}
+    makers: Makers = {AuthUrlPlan: _auth_url(plan, outward)}
     if tokens is not None:
         makers[JwtPlan] = tokens.bearer
         makers[OidcPlan] = tokens.oidc
@@ -95,11 +95,19 @@ def _of_all(asked: Sequence[GatePlan]) -> GatePlan:
 
 def hiding_sessions(plan: ServePlan) -> Filter | None:
     """Make the filter that keeps sessions from backends; None where there are none."""
+    names = _sessions_of(plan)
+    return hide_sessions(names) if names else None
+
+
+def _sessions_of(plan: ServePlan) -> list[bytes]:
+    """Give what the names of cookies begin with that sessions are in."""
     names = dict.fromkeys(method.name for method in methods_of(plan.routes) if isinstance(method, OidcPlan))
-    return hide_sessions([f"netfront-{name}".encode() for name in names]) if names else None
+    return [f"netfront-{name}".encode() for name in names]
 
 
-def _auth_url(outward: Outward) -> Callable[[MethodPlan, str], Method]:
+def _auth_url(served: ServePlan, outward: Outward) -> Callable[[MethodPlan, str], Method]:
+    hidden = without_sessions(_sessions_of(served))
+
     def make(plan: MethodPlan, _: str) -> Method:
         assert isinstance(plan, AuthUrlPlan)
         way, timeout = plan.way, plan.timeout
@@ -112,7 +120,7 @@ def _auth_url(outward: Outward) -> Callable[[MethodPlan, str], Method]:
                 target,
                 scheme=way.scheme,
                 authority=way.authority,
-                fields=fields,
+                fields=hidden(fields),
                 client=request.client,
                 most=_MOST_BODY,
                 until=clock() + timeout,
