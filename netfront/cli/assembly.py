@@ -15,15 +15,12 @@ from netfront.cli.application import App
 from netfront.cli.faults import Faults
 from netfront.cli.figures import Figures
 from netfront.cli.fronts import Front, Observers
-from netfront.cli.gate.auth_url import auth_url_notes
-from netfront.cli.gate.compose import compose_notes
 from netfront.cli.gate.credentials import Credentials
 from netfront.cli.gate.guarding import credentials_of, makers_of
-from netfront.cli.gate.limited_parts import limited_parts
 from netfront.cli.gate.limiting import Limiting
+from netfront.cli.gate.notes import notes
 from netfront.cli.gate.outward import Outward
 from netfront.cli.gate.tokening import logging_in, token_makers, tokens_of
-from netfront.cli.gate.tokens import token_notes
 from netfront.cli.parts import Parts
 from netfront.cli.plan import ServePlan
 from netfront.cli.render import Console
@@ -121,7 +118,7 @@ def _build(plan: ServePlan, console: Console, kept: App | None, opened: ExitStac
     logs, observers = _open_logs(plan, console, kept, opened)  # made if they are not there: after all is read
     if figures is not None:
         observers = observers.and_also(figures)
-    for line in (*compose_notes(plan), *limited_parts(plan), *token_notes(plan), *auth_url_notes(plan)):
+    for line in notes(plan):
         console.note(line)
     trusted = within(plan.tell.trust_proxy)
     address_of = request_key("ip", trusted=trusted if plan.tell.trust_proxy else None)

@@ -39,7 +39,7 @@ _HTTP_ONLY = (
 """Flags that say something of requests, which bytes are not."""
 _FORWARDING = frozenset({
     "--lb", "--health", "--health-body", "--eject-on", "--slow-start", "--queue", "--queue-timeout", "--retry-on",
-    "--retry-body", "--hedge", "--header", "--rewrite",
+    "--retry-body", "--hedge", "--header", "--rewrite", "--pass-identity",
 })  # fmt: skip
 """Flags that say something of what is sent to backends, and to which."""
 _HTTP_FLAGS = frozenset(map(flag_of, _HTTP_ONLY))

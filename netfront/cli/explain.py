@@ -17,6 +17,7 @@ from netfront.cli.gate.explain import explain_gate
 from netfront.cli.gate.explain_guards import explain_sessions
 from netfront.cli.gate.explain_routes import explain_answer, explain_guarded, is_guarded
 from netfront.cli.gate.guards import guarded
+from netfront.cli.gate.notes import notes
 from netfront.cli.gate.oidc import is_login
 from netfront.cli.gate.passing import passes
 from netfront.cli.gate.redis import explain_redis
@@ -45,6 +46,7 @@ def explain_plan(plan: ServePlan) -> str:
     rows += [*_limits(plan), *explain_redis(plan.redis, plan.redis_down)]
     rows += list(_guard(plan, [target for pool in plan.pools for target in pool.targets]))
     rows += list(explain_guarded(plan))
+    rows += [("note", line) for line in notes(plan)]
     for route in plan.routes:
         where = "" if route.listener is None else f" on {plan.listeners[route.listener].endpoint.url}"
         rows.append(("route", f"{_reached(route)}{where}"))

@@ -18,7 +18,7 @@ import msgspec
 from netfront.errors import AnswerTooLong, BackendError, BadMessage, ClientGone, NoBackend, Overdue, Refusal
 from netfront.filters.composed import Composed, problem
 from netfront.http.message import Allowance, Answer, Client, Handler, PartOf, Request, Response
-from netfront.net.lane import Signal, breathe, clock, first
+from netfront.net.lane import Signal, breathe, clock, first, lane
 from netfront.policy.compose import Part
 from netfront.policy.memory import Held, MemoryFull, NeverFits
 from netfront.policy.partvalue import (
@@ -45,9 +45,12 @@ too (RFC 8259 §8.2), which is looked at again."""
 DEEPEST = 4
 """Compositions within one another."""
 _MOST_ITEMS = 100
-_MOST_ASKED = 3_200
-"""Requests that may come of one, those of compositions within it too: what 32 parts for each of 100 items make. Where
-a path that a client names leads to another composition, each level would multiply them."""
+_MOST_ASKED = 3_300
+"""Requests that may come of one, those of compositions within it too: 100 items of 32 parts each. Where a path that a
+client names leads to another composition, each level would multiply them."""
+_LEAST_RATE = 65_536
+"""Bytes a second of a body, on the whole, once the time for all parts has passed: who sends slower holds memory that
+others would use."""
 _LONG = 16_384
 """Bytes of a body that took a while to be made: 10 ms for 100 KB of numbers."""
 
@@ -68,6 +71,13 @@ _PASSED_OUT = frozenset({b"accept-language", b"traceparent", b"tracestate", b"x-
 """All that a URL hears of the composed request: who asks is told to the services of this gateway alone."""
 _WITHOUT_BODY = Edit(names=_OF_WHOLE, kinds=1 << OVERRIDE, added=_PLAIN)
 _WITH_BODY = Edit(names=_OF_WHOLE, kinds=1 << OVERRIDE, added=(*_PLAIN, _HAS_JSON))
+
+
+class _TooManyAsked(Refusal):
+    """More requests would come of one than may: whatever part it befalls, the whole has failed, and so do its own."""
+
+    def __init__(self) -> None:
+        super().__init__(502, f"more than {_MOST_ASKED:,} requests would come of one")
 
 
 @dataclass(slots=True)
@@ -158,7 +168,8 @@ def compose(
         within = whole.within if whole is not None else ()
         if len(within) >= DEEPEST or plan in within:
             raise Refusal(508, "compositions that are parts of one another in a circle")
-        request.exchange.held = held = hold(request)  # until the answer has been sent
+        held = hold(request)
+        request.exchange.owes(held)  # the answer has still to be sent
         allowance = whole.allowance if whole is not None else Allowance(_MOST_ASKED)
         part_of = PartOf((*within, plan), allowance, held, hides=whole.hides if whole is not None else None)
         try:
@@ -176,7 +187,7 @@ def compose(
                 claims = request.identity.claims if request.identity is not None else {}
                 values = names_of(takes, request.params, request.target.query, claims)
                 if "body" in takes:
-                    data = await _receive(request, rules.most_body, held)
+                    data = await _receive(request, rules, held)
                     values["body"] = read_body(request.fields, data, most=rules.most_body, weigh=held.add)
         except PartFault as fault:
             return problem(request, None, fault, 0.0)
@@ -186,6 +197,10 @@ def compose(
         try:
             await run.finish()
             return run.answer()
+        except _TooManyAsked as error:
+            if request.part_of is not None:
+                raise
+            return problem(request, None, PartFault(502, error.why), 0.0)
         finally:
             run.stop()
 
@@ -417,8 +432,13 @@ class _Run:
         part = plan.parts[at]
         allowance = self._part_of.allowance
         if not allowance.left:
-            raise PartFault(502, f"more than {_MOST_ASKED:,} requests would come of one")
+            raise _TooManyAsked
         allowance.left -= 1
+        active = lane()
+        if active is not None:
+            active.operations -= 1
+            if active.operations <= 0:
+                await breathe()
 
         def value_of(reference: Reference) -> object:
             if item is not None and reference.inner is not None:
@@ -438,7 +458,7 @@ class _Run:
         try:
             answer = await plan.asks[at](asked)
             return plan.readers[at].read(answer.status, answer.fields, answer.body, held)
-        except MemoryFull:
+        except (MemoryFull, _TooManyAsked):
             raise  # this is nothing of the part
         except NeverFits as error:
             raise PartFault(502, f"with it, {error}") from error
@@ -468,9 +488,9 @@ class _Run:
         return Fields([*passed, *_CODED] if part.body is None else [*passed, *_CODED, _HAS_JSON])
 
 
-async def _receive(request: Request, most: int, held: Held) -> bytes:
-    """Receive the body of a request. Raises BadMessage: 413, it is too long; MemoryFull, NeverFits."""
-    body = request.body
+async def _receive(request: Request, rules: ComposeRules, held: Held) -> bytes:
+    """Receive the body of a request. Raises BadMessage: 413, 408, it is too long or slow; MemoryFull, NeverFits."""
+    body, most = request.body, rules.most_body
     if isinstance(body, bytes):
         if len(body) > most:
             raise BadMessage(413, f"a body of over {most} bytes")
@@ -482,8 +502,10 @@ async def _receive(request: Request, most: int, held: Held) -> bytes:
         raise BadMessage(413, f"a body of over {body.limit} bytes")
     if request.expects_continue:
         await request.client.interim(100, EMPTY)
-    gathered = Gathered()
+    gathered, until = Gathered(), clock() + rules.timeout
     while data := await body.receive_some():
+        if clock() > until + len(gathered) / _LEAST_RATE:
+            raise BadMessage(408, "the body comes too slowly for what it holds")
         held.add(len(data))
         gathered.add(data)
     return gathered.whole()

@@ -13,14 +13,14 @@ from urllib.parse import quote
 
 from netfront.http.message import Request, Response
 from netfront.policy.compose import Part
-from netfront.policy.merge import Piece, cookies_of, merge, strictest, tells, varying
+from netfront.policy.merge import Piece, cookies_of, merge, missing_of, strictest, tells, varying
 from netfront.policy.partvalue import PartFault, PartValue
 from netfront.wire.fields import Field, Fields, field
 from netfront.wire.jsontext import quote as quoted
 
 __all__ = ["Composed", "problem"]
 
-_MOST_CLASHES = 20
+_MOST_CLASHES, _MOST_NAMED = 20, 100
 _ENTITY_TAG = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _JSON = field(b"Content-Type", b"application/json")
@@ -40,7 +40,7 @@ class Composed:
         tells_time: in Server-Timing.
     """
 
-    __slots__ = ("_cookies", "_keys", "_labels", "_names", "_tells_time")
+    __slots__ = ("_cookies", "_is_personal", "_keys", "_labels", "_names", "_tells_time")
 
     def __init__(self, parts: Iterable[Part], *, cookies: frozenset[bytes], tells_time: bool) -> None:
         parts = tuple(parts)
@@ -48,6 +48,7 @@ class Composed:
         self._names = [part.name for part in parts]
         self._keys = None if None in self._names else [quoted(name or "") + b":" for name in self._names]
         """How the keys are written, colon included; None where some are known only once parts are in."""
+        self._is_personal = any("claims" in part.takes for part in parts)
         self._cookies = cookies
         self._tells_time = tells_time
 
@@ -69,8 +70,9 @@ class Composed:
         tag = b'"%b"' % hashlib.blake2b(document, digest_size=12).hexdigest().encode()
         sections = [section for value in values for section in value.sections]
         fields = [field(b"ETag", tag)]
-        fields += self._caching(sections, is_whole=not any(faults))
-        fields += self._told(request, clashes, faults, took)
+        missing = self._missing(values, faults)
+        fields += self._caching(sections, is_whole=not missing)
+        fields += self._told(request, clashes, missing, faults, took)
         status = _condition(request, tag)
         if status == 412:
             return problem(request, None, PartFault(412, "the answer is another one"), 0.0)
@@ -89,7 +91,7 @@ class Composed:
         fields = [] if is_whole else [_NO_STORE]
         if not tells(sections):
             return fields
-        if is_whole and (value := strictest(sections)):
+        if is_whole and (value := strictest(sections, is_personal=self._is_personal)):
             fields.append(field(b"Cache-Control", value))
         if value := varying(sections):
             fields.append(field(b"Vary", value))
@@ -97,20 +99,31 @@ class Composed:
             fields += [field(b"Set-Cookie", value) for value in cookies_of(sections, self._cookies)]
         return fields
 
+    def _missing(self, values: Sequence[PartValue], faults: Sequence[PartFault | None]) -> list[str]:
+        """Name the parts that are missing, and those of parts that were composed themselves."""
+        names: dict[str, None] = {}
+        for label, value, fault in zip(self._labels, values, faults, strict=True):
+            if fault is not None:
+                names[label] = None
+            for section in value.sections:
+                names |= dict.fromkeys(f"{label}.{name}" for name in missing_of(section))
+        return list(names)
+
     def _told(
         self,
         request: Request,
         clashes: Sequence[str],
+        missing: Sequence[str],
         faults: Sequence[PartFault | None],
         took: Sequence[float],
     ) -> list[Field]:
         """Say what is not as it should be, to the client and to the log; and what took how long."""
         fields, notes = [], []
-        without = [(label, fault) for label, fault in zip(self._labels, faults, strict=True) if fault]
-        if without:
-            names = ", ".join(label for label, _ in without)
-            fields.append(field(b"Netfront-Missing", names.encode()))
-            notes += [f"part {label}: {fault.told}" for label, fault in without]
+        if missing:
+            shown = ", ".join(missing[:_MOST_NAMED])
+            fields.append(field(b"Netfront-Missing", shown.encode("latin-1")))
+        pairs = zip(self._labels, faults, strict=True)
+        notes += [f"part {label}: {fault.told}" for label, fault in pairs if fault is not None]
         if clashes:
             shown = ", ".join(quote(key[:64], errors="backslashreplace") for key in clashes[:_MOST_CLASHES])
             fields.append(field(b"Netfront-Clash", shown.encode()))
@@ -118,8 +131,8 @@ class Composed:
         if notes:
             request.exchange.outcome = "; ".join(notes)
         if self._tells_time:
-            pairs = zip(self._labels, took, strict=True)
-            times = [f"{label};dur={seconds * 1000:.1f}" for label, seconds in pairs]
+            timed = zip(self._labels, took, strict=True)
+            times = [f"{label};dur={seconds * 1000:.1f}" for label, seconds in timed]
             fields.append(field(b"Server-Timing", ", ".join(times).encode()))
         return fields
 

@@ -29,7 +29,6 @@ class Seating:
 
 def concurrency(seatings: Sequence[Seating], seats: Seats) -> Filter:
     """Make the filter for one stage of a route: a seat of each kind is taken, or none."""
-    ids = frozenset(one.id for one in seatings)
     items = b", ".join(b'%b;q=%d;qu="concurrent-requests"' % (quoted(one.name), one.most) for one in seatings)
     policy = field(b"RateLimit-Policy", items)
 
@@ -40,21 +39,22 @@ def concurrency(seatings: Sequence[Seating], seats: Seats) -> Filter:
 
     def around(then: Handler) -> Handler:
         async def handle(request: Request) -> Response:
-            held = [one for one in seatings if one.id not in request.counted]
-            request.counted |= ids
-            keys = [one.id + one.key(request) for one in held]
+            pairs = [(one, one.id + one.key(request)) for one in seatings]
+            if request.part_of is not None:  # the whole has a seat, where it has the same key
+                pairs = [(one, key) for one, key in pairs if key not in request.counted]
+            held, keys = [one for one, _ in pairs], [key for _, key in pairs]
+            request.counted = (*request.counted, *keys)
             if not seats.take(keys, [one.most for one in held]):
-                pairs = zip(held, keys, strict=True)
                 return refuse(request, [one for one, key in pairs if seats.taken(key) >= one.most])
             taken = _Taken(seats, keys)
             try:
                 response = await then(request)
             except BaseException:
-                taken.free()
+                taken.give_back()
                 raise
             body = response.body
             if isinstance(body, bytes):
-                taken.free()
+                request.exchange.owes(taken)  # an answer that is in hand has still to be sent
             elif response.status == 101:
                 response.body = _HeldStream(body, taken)  # type: ignore[arg-type]  # a 101 has a Takeover
             else:
@@ -75,7 +75,8 @@ class _Taken:
         self._seats = seats
         self._keys = keys
 
-    def free(self) -> None:
+    def give_back(self) -> None:
+        """Give them back; idempotent."""
         keys, self._keys = self._keys, ()
         self._seats.free(keys)
 
@@ -106,24 +107,24 @@ class _HeldBody:
         try:
             data = self._body.receive_now()
         except BaseException:
-            self._taken.free()
+            self._taken.give_back()
             raise
         if data:
             self.started = True
         elif data is not None:
-            self._taken.free()
+            self._taken.give_back()
         return data
 
     async def receive_some(self) -> bytes:
         try:
             data = await self._body.receive_some()
         except BaseException:
-            self._taken.free()
+            self._taken.give_back()
             raise
         if data:
             self.started = True
         else:
-            self._taken.free()
+            self._taken.give_back()
         return data
 
     async def upload_until(self, wait: Signal) -> None:
@@ -131,7 +132,7 @@ class _HeldBody:
         await (body.upload_until(wait) if isinstance(body, AnsweringBody) else ready(wait))
 
     def abort(self, why: BaseException | None = None) -> None:
-        self._taken.free()
+        self._taken.give_back()
         self._body.abort(why)
 
 
@@ -148,8 +149,8 @@ class _HeldStream:
         try:
             await self._takeover.run(stream, early)
         finally:
-            self._taken.free()
+            self._taken.give_back()
 
     def abort(self, why: BaseException | None = None) -> None:
-        self._taken.free()
+        self._taken.give_back()
         self._takeover.abort(why)

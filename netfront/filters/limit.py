@@ -34,7 +34,7 @@ class Limit:
     """One limit.
 
     Args:
-        id: stands for it before its keys, and in Request.counted; the same wherever it holds.
+        id: stands for it before its keys, the same wherever it holds.
         name: as answers call it.
         key: what a request is told apart by.
         quota, window: what the name says, as requests in so many seconds.
@@ -54,30 +54,25 @@ def limit(limits: Sequence[Limit], spend: Spend, spend_one: SpendOne | None = No
     Args:
         spend_one: counts where there is but one limit, in the same Counters; None where that takes `spend`.
     """
-    ids = frozenset(one.id for one in limits)
     every = _Held(tuple(limits))
-    parts: dict[frozenset[bytes], _Held] = {frozenset(): every}
+    parts: dict[tuple[int, ...], _Held] = {tuple(range(len(limits))): every}
 
-    def held_of(counted: frozenset[bytes]) -> _Held:
-        """Give those that a request was not counted under yet."""
-        seen = counted & ids
-        held = parts.get(seen)
+    def left_of(keys: Sequence[bytes], counted: Sequence[bytes]) -> tuple[_Held, list[bytes]]:
+        """Give those that a part is not counted under yet: the whole is, where it has the same key."""
+        left = tuple(at for at, key in enumerate(keys) if key not in counted)
+        held = parts.get(left)
         if held is None:
-            held = parts[seen] = _Held(tuple(one for one in limits if one.id not in seen))
-        return held
+            held = parts[left] = _Held(tuple(limits[at] for at in left))
+        return held, [keys[at] for at in left]
 
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
-            counted = request.counted
-            if not counted:
-                held = every
-                request.counted = ids
-            else:
-                held = held_of(counted)
-                if not held.limits:
+            held, keys = every, [id + key(request) for id, key in every.keys]
+            if request.part_of is not None:
+                held, keys = left_of(keys, request.counted)
+                if not keys:
                     return then(request)
-                request.counted = counted | ids
-            keys = [id + key(request) for id, key in held.keys]
+            request.counted = (*request.counted, *keys)
             spent = spend(keys, held.rates, clock())
             if not isinstance(spent, Spent):
                 return wait(request, held, spent)
@@ -94,10 +89,11 @@ def limit(limits: Sequence[Limit], spend: Spend, spend_one: SpendOne | None = No
         ((id, key),), (rate,) = every.keys, every.rates
 
         def handle_one(request: Request) -> Awaitable[Response]:
-            if request.counted:
+            if request.counted or request.part_of is not None:
                 return handle(request)
-            request.counted = ids
-            debt = spend_one(id + key(request), rate, clock())
+            counter = id + key(request)
+            request.counted = (counter,)
+            debt = spend_one(counter, rate, clock())
             if debt > rate.bound:
                 debts = (debt - rate.interval,)
                 request.answer_lines += every.told(debts)

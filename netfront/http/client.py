@@ -32,6 +32,8 @@ from netfront.wire.head import ResponseHead, ResponseHeads
 
 __all__ = ["LATE", "BackendConnection", "Patience", "ResponseBody"]
 
+_JOINED = 65_536
+"""Bytes of a body that are sent with the head: of a larger one no copy is made."""
 _MOST_INTERIM = 32
 LATE = "no answer in time"
 """What is wrong with a backend that is too slow."""
@@ -237,19 +239,25 @@ class BackendConnection:
         self.client = request.client
         body = request.body
         later: Body | None = None
-        if isinstance(body, bytes):
-            data = head + body if body else head
-        else:
-            data = head
+        data, behind = head, b""
+        if not isinstance(body, bytes):
             later = body
+        elif not body:
+            pass
+        elif len(body) > _JOINED:
+            behind = body
+        else:
+            data = head + body
         try:
             sent = self.stream.send_now(data)
         except OSError as error:
             raise BackendError("send", retry_safe=True, why=words(error)) from error
-        if sent == len(data) and later is None and not self.stream.is_held_up:
+        if sent == len(data) and later is None and not behind and not self.stream.is_held_up:
             self._upload = None
         else:
-            self._upload = Upload(self.stream, data[sent:], later, expects=request.expects_continue)
+            self._upload = Upload(
+                self.stream, data[sent:], later, behind=behind, expects=request.expects_continue
+            )
 
     def _parse(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
         try:

@@ -36,6 +36,7 @@ __all__ = [
     "Handler",
     "IncomingBody",
     "Observer",
+    "Owed",
     "PartOf",
     "Request",
     "Response",
@@ -138,6 +139,14 @@ class Takeover(Protocol):
         ...
 
 
+class Owed(Protocol):
+    """What an exchange holds: memory, or a seat."""
+
+    def give_back(self) -> None:
+        """Give it back; idempotent."""
+        ...
+
+
 class Exchange:
     """All about one request's passage. Times are of the lane's clock, in seconds; sizes in bytes.
 
@@ -146,7 +155,7 @@ class Exchange:
     there was more than one try. `asked` is when the try began that was answered in the end: what a backend took is
     counted from there. `tried` is who had it or could not be reached, beside the one it is at: a list once there is
     anybody. `user` is who asked, where authentication found that out. `id` is the request's X-Request-Id,
-    where there is one. `held` is what memory it holds, given back when it is over.
+    where there is one. `owed` is what it holds, given back when it is over.
     """
 
     __slots__ = (
@@ -155,10 +164,10 @@ class Exchange:
         "client",
         "ended",
         "first",
-        "held",
         "id",
         "method",
         "outcome",
+        "owed",
         "received",
         "request_fields",
         "response_fields",
@@ -195,16 +204,20 @@ class Exchange:
         self.source = "netfront"
         self.route: object = None
         self.id: bytes | None = None
-        self.held: Held | None = None
+        self.owed: tuple[Owed, ...] = ()
         self.outcome = ""
         self.user = ""
         self.request_fields = EMPTY
         self.response_fields = EMPTY
 
+    def owes(self, what: "Owed") -> None:
+        """Have something given back when it is over."""
+        self.owed = (*self.owed, what)
+
     def give_back(self) -> None:
-        """Hold no memory any longer: nobody is to be sent anything more of it."""
-        if self.held is not None:
-            self.held.give_back()
+        """Hold nothing any longer: nobody is to be sent anything more of it."""
+        for what in self.owed:
+            what.give_back()
 
 
 _SCHEMES = {b"https": b"https", b"wss": b"https", b"http": b"http", b"ws": b"http"}
@@ -260,7 +273,7 @@ class Request:
 
     `lines` and `answer_lines` are field lines that are others each time, such as an id: written behind the fields of
     the request and of whatever answer it gets. To edit a section costs more, as what was remembered of it is lost.
-    `counted` names the limits that it was counted under: a part of a composed request takes over what the whole
+    `counted` are the keys that it was counted under by limits: a part of a composed request takes over what the whole
     one has, and is not counted under them again. `part_of` is there where it is such a part. `cors` is for the filter
     of that name. `cookies` are lines of Set-Cookie that authentication has the client keep.
     """
@@ -321,7 +334,7 @@ class Request:
         self.keeps_alive = True
         self.lines = b""
         self.answer_lines = b""
-        self.counted: frozenset[bytes] = frozenset()
+        self.counted: tuple[bytes, ...] = ()
         self.part_of: PartOf | None = None
         self.cookies: tuple[Field, ...] = ()
         self.cors: object = None

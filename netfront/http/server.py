@@ -43,6 +43,7 @@ _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _BODILESS = frozenset({204, 304})
 _JOINED = 65_536
 """Bytes of a body that are sent with the head: of a larger one no copy is made."""
+_SLICE = 262_144
 _EXPECTED = (BackendError, BadMessage, ClientGone, OSError, Overdue)
 """What may befall an exchange without being a fault of our own."""
 
@@ -340,11 +341,12 @@ class _Connection:
         keep = request.keeps_alive and not self._server.is_draining
         stream = self.stream
         try:
-            data = self._head(request, response, _length_line(len(body)), keep)
+            size = len(body)
+            data = self._head(request, response, _length_line(size), keep)
             rest = b""
-            if body and request.method != b"HEAD":
-                exchange.sent = len(body)
-                if len(body) <= _JOINED:
+            if size and request.method != b"HEAD":
+                exchange.sent = size
+                if size <= _JOINED:
                     data += body
                 else:
                     rest = body
@@ -352,9 +354,9 @@ class _Connection:
             if sent < len(data) or stream.is_held_up:
                 await self._send_rest(data, sent)
             if rest:
-                await self._send(rest)
+                await self._send_body(rest)
         finally:
-            if self._server.observers or exchange.held is not None:
+            if self._server.observers or exchange.owed:
                 self._conclude(exchange)
         return keep
 
@@ -381,7 +383,7 @@ class _Connection:
                     await self._send(head + body)
                 else:
                     await self._send(head)
-                    await self._send(body)
+                    await self._send_body(body)
                 exchange.sent = len(body)
                 exchange.give_back()  # before what the client owes of its body is waited for
             else:
@@ -506,7 +508,13 @@ class _Connection:
             pass
         self._conclude(exchange)
 
-    async def _send(self, data: bytes, of: Body | None = None) -> None:
+    async def _send_body(self, body: bytes) -> None:
+        """Send a large body, some of it at a time: of what is sent by TLS there is another copy."""
+        view = memoryview(body)
+        for at in range(0, len(body), _SLICE):
+            await self._send(view[at : at + _SLICE])
+
+    async def _send(self, data: bytes | memoryview, of: Body | None = None) -> None:
         """Send all of it; a client that takes nothing for `send_time` is given up.
 
         Args:
@@ -517,7 +525,7 @@ class _Connection:
         if sent < len(data) or self.stream.is_held_up:
             await self._send_rest(data, sent, of)
 
-    async def _send_rest(self, data: bytes, sent: int, of: Body | None = None) -> None:
+    async def _send_rest(self, data: bytes | memoryview, sent: int, of: Body | None = None) -> None:
         stream, due, patience = self.stream, self.due, self._server.limits.send_time
         wait = of.upload_until if isinstance(of, AnsweringBody) else ready
         rest = memoryview(data)[sent:]

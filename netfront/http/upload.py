@@ -9,6 +9,7 @@ from netfront.wire.framing import encode_chunk, encode_trailers
 
 __all__ = ["Upload"]
 
+_SLICE = 262_144
 _MOVES = 16
 """Pieces moved before whoever pushes looks at the answer again, and others have their turn."""
 
@@ -19,11 +20,21 @@ class Upload:
     A failure to send ends it but is not raised: the answer that explains it may be on its way.
     """
 
-    __slots__ = ("_body", "_rest", "_stream", "expects", "failed", "moved")
+    __slots__ = ("_behind", "_body", "_rest", "_stream", "expects", "failed", "moved")
 
-    def __init__(self, stream: Stream, unsent: bytes, body: Body | None, *, expects: bool = False) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        unsent: bytes,
+        body: Body | None,
+        *,
+        behind: bytes = b"",
+        expects: bool = False,
+    ) -> None:
         self._stream = stream
         self._rest: bytes | memoryview = unsent
+        self._behind = memoryview(behind)
+        """Bytes that go after the rest, some at a time: they are held by whoever asks, and not once more here."""
         self._body = body
         self.failed: OSError | None = None
         self.moved = 0
@@ -33,18 +44,20 @@ class Upload:
     @property
     def is_finished(self) -> bool:
         """Whether all has left."""
-        return not self._rest and self._body is None and not self._stream.is_held_up
+        return not (self._rest or self._behind) and self._body is None and not self._stream.is_held_up
 
     def wait(self) -> tuple[Wait, float]:
         """What it waits for, and until when where that is the client; inf where it is the backend."""
-        if self._rest or self._body is None or self._stream.is_held_up:
+        if self._rest or self._behind or self._body is None or self._stream.is_held_up:
             return self._stream.writable, math.inf
         return self._body.readable, self._body.due()
 
     @property
     def waits_for_client(self) -> bool:
         """Whether all that came has left, and there is more to come of its own accord."""
-        return not (self._rest or self._body is None or self._stream.is_held_up or self.expects)
+        return not (
+            self._rest or self._behind or self._body is None or self._stream.is_held_up or self.expects
+        )
 
     def go_on(self) -> bool:
         """Move what can be moved without waiting; tell whether there may be more at once.
@@ -63,6 +76,9 @@ class Upload:
             except OSError as error:
                 self.failed = error
                 return False
+            if self._behind:
+                self._rest, self._behind = self._behind[:_SLICE], self._behind[_SLICE:]
+                continue
             if self._body is None:
                 return False
             data = self._body.receive_now()

@@ -12,16 +12,19 @@ A part that says nothing, beside others that say something, is fresh for no time
 from collections.abc import Iterable, Sequence
 from email.utils import parsedate_to_datetime
 
-from netfront.wire.fields import Fields
+from netfront.wire.fields import EMPTY, Fields
 from netfront.wire.jsontext import quote
 
-__all__ = ["Piece", "cookies_of", "merge", "strictest", "tells", "varying"]
+__all__ = ["Piece", "cookies_of", "kept_of", "merge", "missing_of", "strictest", "tells", "varying"]
 
 Piece = bytes | Sequence[tuple[str, bytes]]
 """A value as it is written, or what is spread into the root: keys and values."""
 
 _OURS = frozenset({b"accept", b"accept-encoding"})
 _TELLING = frozenset({b"cache-control", b"expires", b"pragma", b"vary", b"set-cookie"})
+_MISSING = b"netfront-missing"
+_TELLING_MORE = _TELLING | {_MISSING}
+_KEPT = _TELLING_MORE | {b"age", b"date"}
 _MOST_SECONDS = 2**31
 _TO_ALL = (b"must-revalidate", b"proxy-revalidate", b"no-transform", b"must-understand")
 """Directives that hold for the whole as soon as one part has them."""
@@ -53,20 +56,37 @@ def merge(parts: Iterable[tuple[str | None, Piece]]) -> tuple[bytes, list[str]]:
     return b"{%b}" % document, list(clashes)
 
 
+def kept_of(section: Fields) -> Fields:
+    """Give what is kept of the fields of a part's answer: of caching, of cookies and of what is missing."""
+    if not section.has_any(_TELLING_MORE):
+        return EMPTY
+    return Fields([row for row in section.rows if row.name in _KEPT])
+
+
+def missing_of(section: Fields) -> list[str]:
+    """Give the parts that an answer says it comes without, as one that was composed itself does."""
+    value = section.get(_MISSING) or b""
+    return [name.strip() for name in value.decode("latin-1").split(",") if name.strip()]
+
+
 def tells(sections: Iterable[Fields]) -> bool:
     """Tell whether any of the answers says something of caching, or sets a cookie: mostly none does."""
     return any(section.has_any(_TELLING) for section in sections)
 
 
-def strictest(sections: Sequence[Fields]) -> bytes:
-    """Give the value of Cache-Control for an answer made of these; empty where none of them says anything."""
+def strictest(sections: Sequence[Fields], *, is_personal: bool = False) -> bytes:
+    """Give the value of Cache-Control for an answer made of these; empty where none of them says anything.
+
+    Args:
+        is_personal: whether the answer depends on who asks, beyond what they say by themselves.
+    """
     said = [_said(section) for section in sections]
     if not any(said):
         return b""
     if any(b"no-store" in one for one in said):
         return b"no-store"
     words = []
-    if any(b"private" in one for one in said):
+    if is_personal or any(b"private" in one for one in said):
         words.append(b"private")
     elif all(b"public" in one for one in said):
         words.append(b"public")

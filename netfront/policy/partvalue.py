@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from netfront.policy.compose import Part
 from netfront.policy.memory import Held
-from netfront.policy.merge import Piece
+from netfront.policy.merge import Piece, kept_of
 from netfront.policy.reference import Missing
 from netfront.wire.coding import codings_of, decode
 from netfront.wire.fields import Field, Fields, field
@@ -46,6 +46,7 @@ _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _MOST_QUERY = 1000
 _MOST_REMEMBERED = 1 << 16
+"""Bytes of an answer and of its values that a part remembers, for ever."""
 
 
 Skim = Callable[[bytes], object]
@@ -123,8 +124,9 @@ class Reader:
     def read(self, status: int, fields: Fields, data: bytes, held: Held) -> PartValue:
         """Read an answer: see `read_answer`. Raises PartFault, MemoryFull, NeverFits."""
         if status == 200 and data == self._data and data and _is_json(fields) and not codings_of(fields):
-            held.add(self._weight)
-            return PartValue(self._piece, self._value, (fields,), self._weight)
+            kept, size = _kept(fields)
+            held.add(self._weight + size)
+            return PartValue(self._piece, self._value, (kept,), self._weight)
         value = read_answer(
             self._part,
             status,
@@ -135,7 +137,7 @@ class Reader:
             most=self._most,
             skim=self._skim,
         )
-        if len(data) <= _MOST_REMEMBERED:
+        if len(data) + value.weight <= _MOST_REMEMBERED and not codings_of(fields):
             self._data, self._piece, self._value = data, value.piece, value.value
             self._weight = value.weight
         return value
@@ -188,10 +190,17 @@ def read_answer(
         if not is_kept:
             held.free(weight)
     grown = max(_size(piece) - came, 0)
-    held.add(grown)
+    kept, size = _kept(fields)
+    held.add(grown + size)
     if is_read:
-        return PartValue(piece, value, (fields,), grown + weight)
-    return PartValue(piece, None, (fields,), grown)
+        return PartValue(piece, value, (kept,), grown + weight)
+    return PartValue(piece, None, (kept,), grown)
+
+
+def _kept(fields: Fields) -> tuple[Fields, int]:
+    """Give what is kept of an answer's fields, and the bytes that this takes."""
+    kept = kept_of(fields)
+    return kept, sum(_VALUE + len(row.raw) for row in kept.rows)
 
 
 def _made(part: Part, status: int, data: bytes, *, reads: bool, skim: Skim | None) -> tuple[Piece, object]:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 import signal
 import socket
 import threading
@@ -482,6 +483,8 @@ def test_a_clash_that_can_be_seen_is_told_at_start(shop):
 
 def test_a_limit_that_refuses_parts_of_every_answer_is_told_at_start(shop):
     rule = "/c = a:/items/a + b:/items/b"
+    told = run("gateway", "/items=:1", "--compose", rule, "--limit", "/items: 1/m:ip", "--explain").stdout
+    assert re.search("note +/c: 2 of its parts come under --limit", told)
     with running("gateway", *routes(shop), "--compose", rule, "--limit", "/items: 1/m:ip") as front:
         until(lambda: "/c: 2 of its parts come under --limit '/items: 1/m:ip', which lets 1" in front.stderr)
         assert ask(front.port, b"/c").status == 502

@@ -566,11 +566,73 @@ def test_what_would_fit_at_another_time_is_503():
     assert stage.memory.left == 20
 
 
-def test_no_more_requests_come_of_one_than_one_composition_may_make():
-    stage = Stage("/h = a:/a + b:/b + c:/c", {"/a": Says(b"1"), "/b": Says(b"2"), "/c": Says(b"3")})
-    response = stage.run(part_of=PartOf((), Allowance(2), nothing_held()))
+@pytest.mark.parametrize("is_optional", [False, True])
+def test_no_more_requests_come_of_one_than_one_composition_may_make(is_optional):
+    """Nor is that an optional part's failure: the whole one has failed, and what it is a part of."""
+    rule = "/h = a:/a + b?:/b + c?:/c" if is_optional else "/h = a:/a + b:/b + c:/c"
+    stage = Stage(rule, {"/a": Says(b"1"), "/b": Says(b"2"), "/c": Says(b"3")})
+    with pytest.raises(BaseExceptionGroup) as caught:
+        stage.run(part_of=PartOf((), Allowance(2), nothing_held()))
+    assert caught.group_contains(Refusal, match="more than 3,300 requests would come of one")
+
+
+def test_the_whole_says_that_more_would_come_of_it_than_may(monkeypatch):
+    monkeypatch.setattr("netfront.filters.compose._MOST_ASKED", 2)
+    stage = Stage("/h = a:/a + b?:/b + c?:/c", {"/a": Says(b"1"), "/b": Says(b"2"), "/c": Says(b"3")})
+    response = stage.run()
     assert response.status == 502
-    assert told(response)["detail"].endswith(": more than 3,200 requests would come of one")
+    assert told(response)["detail"] == "more than 2 requests would come of one"
+
+
+def test_what_is_missing_within_a_part_is_missing_in_the_whole():
+    within = Says(b'{"x":null}', (b"Netfront-Missing", b"x, y"), (b"Cache-Control", b"no-store"))
+    stage = Stage("/h = a:/a + b?:/b", {"/a": within, "/b": Says(status=500)})
+    response = stage.run()
+    assert response.fields.get(b"netfront-missing") == b"a.x, a.y, b"
+    assert response.fields.get_all(b"cache-control") == [b"no-store"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        ("/h = a:/a", b"public, max-age=60"),
+        ("/h = a:/a?{claims.sub}", b"private, max-age=60"),
+        ("/h = a:/a + b:POST /a < {u: claims.sub}", b"private, max-age=60"),
+    ],
+)
+def test_an_answer_that_depends_on_who_asks_is_for_them_alone(rule, value):
+    stage = Stage(rule, lambda asked: Says(b"1", (b"Cache-Control", b"public, max-age=60, s-maxage=9")))
+    response = stage.run(identity=Identity("jwt", "bob", {"sub": "bob"}))
+    assert response.fields.get(b"cache-control").replace(b", s-maxage=9", b"") == value
+    assert (b"s-maxage" in response.fields.get(b"cache-control")) is (b"private" not in value)
+
+
+def test_of_the_fields_of_parts_those_that_mean_something_are_kept_and_count():
+    much = [(b"X-%d" % at, b"x" * 99) for at in range(99)]
+    stage = Stage("/h = a:/a", {"/a": Says(b"1", *much)})
+    stage.run()
+    assert stage.memory.peak == 1
+    stage = Stage("/h = a:/a", {"/a": Says(b"1", *much, (b"Vary", b"x" * 99))})
+    stage.run()
+    assert 1 + 99 < stage.memory.peak < 400
+
+
+def test_a_coded_answer_is_not_remembered():
+    data = b'{"a":1}'
+    answers = iter([Says(gzip.compress(data, mtime=0), (b"Content-Encoding", b"gzip"))])
+    stage = Stage("/h = a:http://a.test/a", lambda asked: next(answers))
+    assert stage.run().body == b'{"a":{"a":1}}'
+    answers = iter([Says(gzip.compress(data, mtime=0))])
+    assert stage.run().status == 502
+
+
+def test_what_is_remembered_counts_for_each_that_has_it():
+    stage = Stage("/h = a:/a + b:/b?{a.id}", lambda asked: Says(b'{"id":1}'))
+    for _ in range(3):
+        stage.memory.peak = 0
+        stage.run()
+        assert stage.memory.peak == 8 + 8 + 100 + 8
+        stage.request.exchange.give_back()
 
 
 # -- who leaves -----------------------------------------------------------------------------------------------

@@ -54,16 +54,19 @@ class Relayed:
         pass
 
 
-def opened(seats, body, status=200):
+def opened(seats, body, status=200, request=None):
     async def answer(_):
         return Response(status, EMPTY, body)
 
-    return through(concurrency([ALL], seats)(answer), asking())
+    return through(concurrency([ALL], seats)(answer), request or asking())
 
 
-def test_a_body_in_hand_gives_its_seat_back_at_once():
+def test_a_body_in_hand_holds_its_seat_until_it_has_been_sent():
     seats = Seats()
-    assert opened(seats, b"x").status == 200
+    request = asking()
+    assert opened(seats, b"x", request=request).status == 200
+    assert len(seats) == 1
+    request.exchange.give_back()  # as the server does then
     assert len(seats) == 0
 
 
@@ -76,7 +79,9 @@ def test_a_body_that_comes_holds_its_seat_to_the_end_and_a_third_is_429():
     assert third.fields.get(b"ratelimit-policy") == b'"2";q=2;qu="concurrent-requests"'
     assert [first.body.receive_now() for _ in range(3)] == [b"a", b"b", b""]
     assert seats.taken(b"1") == 1
-    assert opened(seats, b"x").status == 200
+    request = asking()
+    assert opened(seats, b"x", request=request).status == 200
+    request.exchange.give_back()
     through(lambda _: second.body.receive_some(), None)
     through(lambda _: second.body.receive_some(), None)
     assert len(seats) == 0
@@ -126,7 +131,7 @@ def test_a_part_sits_on_the_seat_of_the_whole():
 
     async def answer(request):
         part = asking()
-        part.counted = request.counted
+        part.counted, part.part_of = request.counted, object()
         response = await concurrency([ALL], seats)(inner)(part)
         return Response(response.status, EMPTY, b"%d" % seats.taken(b"1"))
 

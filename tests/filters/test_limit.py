@@ -59,10 +59,11 @@ def said(request):
     return fields.get(b"RateLimit"), fields.get(b"RateLimit-Policy")
 
 
-def answered(handler, *pairs, counted=frozenset()):
-    """Ask, and give the answer's status and what it says is left."""
+def answered(handler, *pairs, whole=None):
+    """Ask, perhaps for a part of what another asked for; give the answer's status and what it says is left."""
     request = asking(*pairs)
-    request.counted = counted
+    if whole is not None:
+        request.counted, request.part_of = whole.counted, object()
     response = through(handler, request)
     return response, said(request)[0], request
 
@@ -100,14 +101,24 @@ def test_where_one_of_two_refuses_the_other_is_not_spent(by):
     assert json.loads(last.body)["violated-policies"] == ["2/h:header:X"]
 
 
+def test_a_part_is_counted_where_it_goes_by_another_key_than_the_whole(by):
+    """As where the whole is asked for by nobody, and so counted by address, and the part by who asks."""
+    handler = by([a_limit()], Counters())(answer)
+    _, _, whole = answered(handler, (b"X", b"a"))
+    for left in (b"r=1;t=3600", b"r=0;t=3600", b"r=0;t=3600"):
+        response, told, _ = answered(handler, (b"X", b"b"), whole=whole)
+        assert told.endswith(left)
+    assert response.status == 429
+
+
 def test_a_part_is_not_counted_under_what_the_whole_was_counted_under(by):
     counters = Counters()
     whole, part = a_limit(), a_limit("1/h", Rate(3600.0, 1), id=b"2")
     _, _, request = answered(by([whole], counters)(answer), (b"X", b"a"))
     both = by([whole, part], counters)(answer)
-    _, left, within = answered(both, (b"X", b"a"), counted=request.counted)
+    _, left, within = answered(both, (b"X", b"a"), whole=request)
     assert left == b'"1/h";r=0;t=3600'
-    assert within.counted == {b"1", b"2"}
+    assert len(within.counted) == 2
     assert answered(by([whole], counters)(answer), (b"X", b"a"))[1].endswith(b"r=0;t=3600")
 
 
