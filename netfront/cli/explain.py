@@ -118,6 +118,7 @@ def explain_request(plan: ServePlan, text: str) -> str:
     if is_login(routes, host, target.path):
         return _table([*rows, ("answer", "by ourselves: there a login of --oidc ends, or a session")])
     try:
+        rows += [("note", line) for line in notes(plan)]
         if is_guarded(plan, host):
             rows += explain_guarded(plan)
         table = table_of(routes, lambda route, settings: (route, settings))

@@ -31,6 +31,7 @@ __all__ = [
     "RouteArg",
     "TargetArg",
     "is_request",
+    "is_request_with_equals",
     "parse_argument",
     "parse_field_edit",
     "parse_hedge",
@@ -168,6 +169,17 @@ def parse_targets(text: str) -> tuple[TargetArg, ...]:
 def is_request(text: str) -> bool:
     """Tell a request to be explained, such as 'GET /api/x' or 'GET https://localhost/x?y=z', from a route."""
     return _REQUEST.fullmatch(text) is not None
+
+
+def is_request_with_equals(word: Word) -> bool:
+    """Tell a request with `=` in its path, such as 'GET /cars;v=1': it looks like a route, and is none."""
+    if _REQUEST.fullmatch(word.replace("=", "-")) is None or is_request(word):
+        return False
+    try:
+        parse_argument(word)
+    except UsageError:
+        return True
+    return False
 
 
 def split_policy(word: Word) -> tuple[Scope | None, Word]:

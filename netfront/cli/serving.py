@@ -11,7 +11,7 @@ import typer
 from netfront.cli import options
 from netfront.cli.command import Line
 from netfront.cli.flags import ServeFlags, flag_of
-from netfront.cli.grammar import is_request
+from netfront.cli.grammar import is_request, is_request_with_equals
 from netfront.cli.streams import print_result
 from netfront.errors import ExitCode, Fault
 
@@ -138,7 +138,7 @@ def _explain(command: str, given: dict[str, Any], line: Line) -> int:
     from netfront.cli.planning import plan_serving
 
     words = given["targets"] or ()
-    asked = [word for word in words if is_request(word)]
+    asked = [word for word in words if is_request(word) or is_request_with_equals(word)]
     flags = ServeFlags(
         **{**given, "targets": [word for word in words if word not in asked]}, files=line.files
     )

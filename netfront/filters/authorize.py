@@ -4,14 +4,16 @@ A rule is a function that tells why a request may not pass, or None. They are as
 that refuses decides: 403, whoever it was.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from urllib.parse import unquote_plus, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from netfront.errors import Refusal
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.policy.claims import claim, holds
 from netfront.policy.networks import plain_address
+from netfront.wire.target import parse_target
 
 __all__ = ["Rule", "authorize", "needs_address", "needs_claim", "needs_expression", "needs_scopes"]
 
@@ -95,7 +97,7 @@ def needs_expression(
         asked: the names of the query that it reads; None for any. In a request they may come but once: with two
             values it is for each reader to decide which counts, and the backend is one.
     """
-    loose = frozenset(map(_loose, asked)) if asked is not None else None
+    loose = {name: _loose(name) for name in asked} if asked is not None else None
     makers: dict[str, Callable[[Request], object]] = {
         "claims": lambda request: dict(request.identity.claims) if request.identity is not None else {},
         "user": lambda request: request.identity.user if request.identity is not None else "",
@@ -113,10 +115,24 @@ def needs_expression(
     needed = tuple((name, makers[name]) for name in uses)
 
     def rule(request: Request) -> str | None:
-        why = refuses({name: make(request) for name, make in needed})
+        values = {name: make(request) for name, make in needed}
+        why = refuses(values)
+        if why is None and "path" in values:
+            others = (path for path in _paths(request) if path != values["path"])
+            why = next(
+                (why for path in others if (why := refuses({**values, "path": path})) is not None), None
+            )
         return None if why is None else f"{text}: {why}{_of(request)}"
 
     return rule
+
+
+def _paths(request: Request) -> Iterator[str]:
+    """Give the paths that servers may take a request's for, and where it writes."""
+    target = request.target
+    yield from map(_text, target.meant)
+    if request.method in (b"COPY", b"MOVE") and (value := request.fields.get(b"destination")) is not None:
+        yield from map(_text, parse_target(b"PUT", value).meant)
 
 
 def _of(request: Request) -> str:
@@ -135,32 +151,51 @@ def _text(value: bytes) -> str:
         raise Refusal(400, "the target is not UTF-8 text") from error
 
 
-def _query(request: Request, asked: frozenset[str] | None) -> dict[str, str]:
+def _query(request: Request, asked: Mapping[str, str] | None) -> dict[str, str]:
     """Give the names of the query with their values, both decoded. Raises Refusal: an asked-for one comes twice.
 
+    A name that comes once is refused too where some reader takes it for an asked-for one, and we do not.
+
     Args:
-        asked: see `_loose`.
+        asked: names, and what `_loose` makes of them; None for any.
     """
     found: dict[str, str] = {}
     seen: set[str] = set()
-    try:
-        for pair in _text(request.target.query or b"").split("&"):
-            name, _, value = pair.partition("=")
-            if pair:
-                found[unquote_plus(name, errors="strict")] = unquote_plus(value, errors="strict")
-            for piece in pair.split(";"):  # which some take for an ampersand
-                name = _loose(unquote_plus(piece.partition("=")[0], errors="strict"))
-                if piece and name in seen and (asked is None or name in asked):
-                    raise Refusal(400, f"{name} stands in the query twice")
-                seen.add(name)
-    except UnicodeDecodeError as error:
-        raise Refusal(400, "the query is not UTF-8 text") from error
+    for pair in (request.target.query or b"").decode("latin-1").split("&"):
+        for at, piece in enumerate(pair.split(";")):  # which some take for an ampersand
+            name = _decoded(piece.partition("=")[0])
+            loose = _loose(name)
+            is_asked = asked is None or loose in asked.values()
+            is_ours = asked is None or (name in asked and not at)
+            if piece and is_asked and (loose in seen or not is_ours):
+                raise Refusal(400, f"{loose} stands in the query twice, or in another spelling")
+            seen.add(loose)
+        name, _, value = pair.partition("=")
+        if pair:
+            found[_decoded(name)] = _decoded(
+                value, is_asked=asked is None or _loose(_decoded(name)) in asked.values()
+            )
     return found
 
 
+_JOINTS = re.compile("[ .]")
+
+
+def _decoded(text: str, *, is_asked: bool = False) -> str:
+    """Decode a name or value of a query. Raises Refusal: it is no UTF-8, and is asked for."""
+    data = unquote_to_bytes(text.replace("+", " ").encode("latin-1"))
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        if is_asked:
+            raise Refusal(400, "the query is not UTF-8 text") from error
+        return data.decode("latin-1")
+
+
 def _loose(name: str) -> str:
-    """Give what is alike for names that some reader takes for one: without case, blanks, what follows `[` or NUL."""
-    return name.partition("\0")[0].partition("[")[0].strip().lower()
+    """Give what is alike for names that some reader takes for one: PHP, qs, Rack and ASP.NET among them."""
+    name = name.partition("\0")[0].strip().removeprefix("[")
+    return _JOINTS.sub("_", re.split(r"[\[\]]", name)[0]).lower()
 
 
 def _field_text(value: bytes) -> str:

@@ -48,9 +48,9 @@ _MOST_ITEMS = 100
 _MOST_ASKED = 3_300
 """Requests that may come of one, those of compositions within it too: 100 items of 32 parts each. Where a path that a
 client names leads to another composition, each level would multiply them."""
-_LEAST_RATE = 65_536
-"""Bytes a second of a body, on the whole, once the time for all parts has passed: who sends slower holds memory that
-others would use."""
+_BODY_TIME, _LEAST_RATE = 30.0, 65_536
+"""Seconds for a body, and bytes a second that it may take longer for: who sends slower holds memory that others would
+use."""
 _LONG = 16_384
 """Bytes of a body that took a while to be made: 10 ms for 100 KB of numbers."""
 
@@ -502,7 +502,7 @@ async def _receive(request: Request, rules: ComposeRules, held: Held) -> bytes:
         raise BadMessage(413, f"a body of over {body.limit} bytes")
     if request.expects_continue:
         await request.client.interim(100, EMPTY)
-    gathered, until = Gathered(), clock() + rules.timeout
+    gathered, until = Gathered(), clock() + _BODY_TIME
     while data := await body.receive_some():
         if clock() > until + len(gathered) / _LEAST_RATE:
             raise BadMessage(408, "the body comes too slowly for what it holds")

@@ -25,6 +25,7 @@ class Seating:
     name: str
     most: int
     key: Callable[[Request], bytes]
+    is_of_place: bool = False
 
 
 def concurrency(seatings: Sequence[Seating], seats: Seats) -> Filter:
@@ -41,9 +42,9 @@ def concurrency(seatings: Sequence[Seating], seats: Seats) -> Filter:
         async def handle(request: Request) -> Response:
             pairs = [(one, one.id + one.key(request)) for one in seatings]
             if request.part_of is not None:  # the whole has a seat, where it has the same key
-                pairs = [(one, key) for one, key in pairs if key not in request.counted]
+                pairs = [(one, key) for one, key in pairs if _mark(one, key) not in request.counted]
             held, keys = [one for one, _ in pairs], [key for _, key in pairs]
-            request.counted = (*request.counted, *keys)
+            request.counted = (*request.counted, *(_mark(one, key) for one, key in pairs))
             if not seats.take(keys, [one.most for one in held]):
                 return refuse(request, [one for one, key in pairs if seats.taken(key) >= one.most])
             taken = _Taken(seats, keys)
@@ -64,6 +65,10 @@ def concurrency(seatings: Sequence[Seating], seats: Seats) -> Filter:
         return handle
 
     return around
+
+
+def _mark(one: Seating, key: bytes) -> bytes:
+    return one.id if one.is_of_place else key
 
 
 class _Taken:

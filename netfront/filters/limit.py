@@ -37,6 +37,7 @@ class Limit:
         id: stands for it before its keys, the same wherever it holds.
         name: as answers call it.
         key: what a request is told apart by.
+        is_of_place: whether that is where a request leads, and not who asks: then its parts count with the whole.
         quota, window: what the name says, as requests in so many seconds.
     """
 
@@ -46,6 +47,7 @@ class Limit:
     key: KeyOf
     quota: int
     window: int
+    is_of_place: bool = False
 
 
 def limit(limits: Sequence[Limit], spend: Spend, spend_one: SpendOne | None = None) -> Filter:
@@ -55,11 +57,18 @@ def limit(limits: Sequence[Limit], spend: Spend, spend_one: SpendOne | None = No
         spend_one: counts where there is but one limit, in the same Counters; None where that takes `spend`.
     """
     every = _Held(tuple(limits))
+    has_places = any(one.is_of_place for one in limits)
     parts: dict[tuple[int, ...], _Held] = {tuple(range(len(limits))): every}
+
+    def marks_of(keys: Sequence[bytes]) -> Sequence[bytes]:
+        """Give what parts are told by that these are counted."""
+        if not has_places:
+            return keys
+        return [one.id if one.is_of_place else key for one, key in zip(limits, keys, strict=True)]
 
     def left_of(keys: Sequence[bytes], counted: Sequence[bytes]) -> tuple[_Held, list[bytes]]:
         """Give those that a part is not counted under yet: the whole is, where it has the same key."""
-        left = tuple(at for at, key in enumerate(keys) if key not in counted)
+        left = tuple(at for at, mark in enumerate(marks_of(keys)) if mark not in counted)
         held = parts.get(left)
         if held is None:
             held = parts[left] = _Held(tuple(limits[at] for at in left))
@@ -68,11 +77,12 @@ def limit(limits: Sequence[Limit], spend: Spend, spend_one: SpendOne | None = No
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
             held, keys = every, [id + key(request) for id, key in every.keys]
+            counted = request.counted
+            request.counted = (*counted, *marks_of(keys))
             if request.part_of is not None:
-                held, keys = left_of(keys, request.counted)
+                held, keys = left_of(keys, counted)
                 if not keys:
                     return then(request)
-            request.counted = (*request.counted, *keys)
             spent = spend(keys, held.rates, clock())
             if not isinstance(spent, Spent):
                 return wait(request, held, spent)
@@ -92,7 +102,7 @@ def limit(limits: Sequence[Limit], spend: Spend, spend_one: SpendOne | None = No
             if request.counted or request.part_of is not None:
                 return handle(request)
             counter = id + key(request)
-            request.counted = (counter,)
+            request.counted = (id if has_places else counter,)
             debt = spend_one(counter, rate, clock())
             if debt > rate.bound:
                 debts = (debt - rate.interval,)

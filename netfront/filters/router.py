@@ -59,17 +59,19 @@ class Rules(NamedTuple):
     """What restricts at a place, to be compared: places with equal rules let the same requests in.
 
     Args:
-        by_path: whether they ask for the path themselves, so that another reading of it may be another verdict.
+        by_path: whether they ask for segments of the path, so that another reading of it may be another verdict.
         by_method, by_query: likewise for the method and the query.
+        is_open: whether nothing restricts.
     """
 
     restricts: object = None
     by_path: bool = False
     by_method: bool = False
     by_query: bool = False
+    is_open: bool = False
 
 
-_NO_RULES = Rules()
+_NO_RULES = Rules(is_open=True)
 
 
 class Served(Generic[H]):
@@ -308,7 +310,7 @@ def _check_destination(
     for one in hosts:
         for method in (request.method, b"PUT"):
             met = _met(table, method, one, target)
-            if met is not None and _may_differ(met, own):
+            if met is not None and _restricts_more(met, own):
                 raise BadMessage(400, "destination is a place for which other rules hold")
             check_lookalikes(table, method, one, target)
 
@@ -320,17 +322,13 @@ def check_lookalikes(table: Table[Served[H]], method: bytes, host: bytes, target
         own = _met(table, method, host, target) or []
         for other in others:
             met = _met(table, method, host, other)
-            if met is not None and _may_differ(met, own):
+            if met is not None and _restricts_more(met, own):
                 raise BadMessage(400, "a path that may be taken for one that other rules hold for")
 
 
-def _may_differ(some: Collection[Rules], others: Collection[Rules]) -> bool:
-    """Tell whether one target may be let in where another is not."""
-    return (
-        any(rules.by_path for rules in some)
-        or any(rules not in others for rules in some)
-        or any(rules not in some for rules in others)
-    )
+def _restricts_more(met: Collection[Rules], own: Collection[Rules]) -> bool:
+    """Tell whether something may be kept out where these rules are met, that is let in by its own."""
+    return any(rules.by_path or not (rules.is_open or rules in own) for rules in met)
 
 
 def _met(table: Table[Served[H]], method: bytes, host: bytes, target: Target) -> list[Rules] | None:

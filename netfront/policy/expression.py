@@ -99,6 +99,12 @@ class Expression:
             return None, f"{type(error).__name__}: {error}".splitlines()[0]
 
     @property
+    def header_names(self) -> frozenset[str]:
+        """The fields that it reads by their names."""
+        found = (*_HEADER.finditer(self.text), *_IN_HEADERS.finditer(self.text))
+        return frozenset(_unquoted(one["string"]) for one in found)
+
+    @property
     def query_names(self) -> frozenset[str] | None:
         """The names of the query that it reads; None where it may read any, as in `query.all(…)`."""
         bare = _bare(self.text)

@@ -140,14 +140,25 @@ class Target:
     def lookalikes(self) -> tuple["Target", ...]:
         """What some servers take it for, by habits of theirs that no other has; mostly nothing.
 
-        Some end the path at the first `;`. Some compare letters and digits by tables of Unicode, where `İ` and the
-        sign for Kelvin are letters of ASCII in lower case, and `١` is a digit.
+        Some end the path at the first `;`. Some compare letters and digits by tables of Unicode, without case, where
+        `İ` and the sign for Kelvin are letters of ASCII, and `١` is a digit.
         """
         path = self.path
         cut = path.partition(b";")[0] or b"/"
-        found = dict.fromkeys((cut, _folded(path), _folded(cut)))
+        found = dict.fromkeys((cut, *_folded(path), *_folded(cut)))
         found.pop(path, None)
         return tuple(Target(one, "origin", one) for one in found)
+
+    @property
+    def meant(self) -> tuple[bytes, ...]:
+        """The normal forms of all that servers may take it for: `readings`, and those of `lookalikes`.
+
+        Raises:
+            BadMessage: 400, one of them cannot be normalised safely.
+        """
+        if _PLAIN(self.origin_form) is not None:
+            return self.readings
+        return (*self.readings, *(reading for one in self.lookalikes for reading in one.readings))
 
     def settled(self) -> "Target":
         """Give the target that is sent on in place of this one where a backend shall see what was decided by.
@@ -161,6 +172,8 @@ class Target:
         resolved = self.resolved
         if _UNLIKE_TEXT(self.path) is not None:
             _check_text(self.path)
+        if len(self.readings) > 1:
+            _check_dots(resolved)
         if resolved == self.path:
             return self
         sent = resolved if self.query is None else resolved + b"?" + self.query
@@ -339,13 +352,22 @@ def _settle(path: bytes) -> bytes:
     return _resolve(_NOT_ASCII.sub(_encode, _ESCAPE.sub(_unescape, path)), cuts=False)
 
 
-def _folded(path: bytes) -> bytes:
-    """Put what is like a character of ASCII in place of each that has such; the path as it came if none has."""
+def _check_dots(path: bytes) -> None:
+    """Refuse a resolved path that has dot segments to whoever decodes its separators. Raises BadMessage."""
+    decoded = unquote_to_bytes(path).replace(b"\\", b"/")
+    if any(segment.partition(b";")[0] in (b".", b"..") for segment in decoded.split(b"/")):
+        raise BadMessage(400, "a dot segment beside an encoded separator")
+
+
+def _folded(path: bytes) -> list[bytes]:
+    """Give a path with what is like a character of ASCII in place of each that has such, in lower and in upper case."""
     if _UNLIKE_TEXT(path) is None:
-        return path
+        return []
     text = unquote_to_bytes(path).decode(errors="replace")
-    folded = "".join(map(_FOLDS.__getitem__, text))
-    return path if folded == text else quote(folded, safe="/").encode()
+    if text.isascii():
+        return []
+    forms = "".join(map(_FOLDS.__getitem__, text)), text.lower(), text.upper(), normalize("NFC", text)
+    return [quote(form, safe="/").encode() for form in forms if form != text]
 
 
 class _Folds(dict[str, str]):

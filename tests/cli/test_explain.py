@@ -411,3 +411,10 @@ def test_request_without_explain_is_a_mistake():
 
 def test_explain_needs_no_file():
     assert run("proxy", "3000", "--explain", "--cert", "/nowhere", "--key", "/nowhere").returncode == 0
+
+
+@pytest.mark.parametrize("request_", ["GET /cars;v=1", "GET /odata(id=5)", "GET /x?a=b"])
+def test_a_request_may_have_equals_signs(request_):
+    done = run("gateway", "/=:7750", "--explain", request_)
+    assert done.returncode == 0
+    assert f"http://localhost:7750{request_[4:]} with Host" in done.stdout

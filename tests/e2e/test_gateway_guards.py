@@ -320,6 +320,57 @@ def test_letters_that_are_like_others_pass_where_no_rule_is_met_so():
         assert len(behind.requests) == 4
 
 
+HONEST = [
+    "/stra\u00dfe", "/\u0130stanbul", "/\u0131stakoz", "/x\u00b2", "/a\u2026b", "/\u0664\u0662", "/\uff08a\uff09",
+    "/caf\u00e9",
+    "/cars;v=1", "/x.json;jsessionid=AB", "/@scope%2fpkg", "/projects/a%2Fb/x", "/a%3Bb", "/a+b", "/a%20b", "/b=c",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", [("--auth-url", "{url}"), ("--allow", '!path.startsWith("/admin")'), RULE])
+def test_whoever_means_what_they_say_is_let_in(rule):
+    with origin(answering()) as guard, guarded(rule[0], rule[1].format(url=guard.url)) as (behind, front):
+        for path in HONEST:
+            assert status(send(front, b"GET", quote(path, safe="/;%+=@").encode())) == 200, path
+        for method in (b"COPY", b"MOVE"):
+            assert status(send(front, method, b"/dav/a", fields=b"Destination: /dav/b\r\n")) == 200
+        assert len(behind.requests) == len(HONEST) + 2
+
+
+def test_an_expression_is_asked_of_all_that_a_path_may_be_taken_for():
+    with guarded("--allow", '!path.startsWith("/admin")') as (behind, front):
+        for path in (b"/adm%c4%b0n", b"/x/..%2fadmin", b"/admin;/x", b"/admin%2fx"):
+            assert status(send(front, b"GET", path)) in (400, 403), path
+        fields = b"Destination: /adm%c4%b0n/x\r\n"
+        assert status(send(front, b"COPY", b"/public", fields=fields)) == 403
+        assert behind.requests == []
+
+
+def test_letters_of_a_scope_are_compared_without_case():
+    with guarded("--ip", "/b%C3%BCcher: 192.0.2.0/24") as (behind, front):
+        assert status(send(front, b"GET", b"/b%C3%BCcher")) == 403
+        for path in (b"/B%C3%9CCHER", b"/b%C3%9Ccher/x", b"/bu%CC%88cher"):
+            assert status(send(front, b"GET", path)) == 400, path
+        assert behind.requests == []
+
+
+def test_what_is_rewritten_into_a_path_that_may_be_taken_for_a_guarded_one_is_restricted():
+    with guarded(*RULE, "--rewrite", "/pre: /") as (behind, front):
+        for path in (b"/pre/adm%c4%b0n", b"/pre/admin;/x", b"/pre/adm%c4%b0n/x?y"):
+            assert status(send(front, b"GET", path)) in (400, 403), path
+        assert status(send(front, b"GET", b"/pre/stra%c3%9fe")) == 200
+        assert [seen.target for seen in behind.requests] == [b"/stra%c3%9fe"]
+
+
+def test_other_spellings_of_a_field_that_an_expression_reads_do_not_reach_the_backend():
+    with guarded("--allow", 'headers["x-tenant"] == "mine"') as (behind, front):
+        fields = b"X-Tenant: mine\r\nX_Tenant: victim\r\nX.Tenant: victim\r\nX-Other: a\r\n"
+        assert status(send(front, b"GET", b"/", fields=fields)) == 200
+        (seen,) = behind.requests
+        names = {name.lower() for name, value in seen.fields if value in (b"mine", b"victim", b"a")}
+        assert names == {b"x-tenant", b"x-other"}
+
+
 def test_who_names_no_host_gets_round_no_rule_of_one():
     with origin(answering()) as behind:
         with running("gateway", behind.url, "--ip", "127.0.0.1/admin: 192.0.2.0/24", "-q") as front:

@@ -326,7 +326,8 @@ async def test_a_field_that_names_another_request_does_not_lead_past_a_rule(meth
         assert await served(handler, method, raw, b"app.test", line) == expected
     plain = await served(handler, method, raw)
     unruled = router(table)
-    assert await served(unruled, method, raw, b"app.test", line) == plain
+    expected = plain if plain != 400 else "/"  # which a guarded host takes for no text, or for dots
+    assert await served(unruled, method, raw, b"app.test", line) == expected
 
 
 async def test_all_fields_together_name_few_methods():

@@ -172,8 +172,19 @@ def _where(scope: Scope, rule: Rule) -> Rule:
 
 
 def told_by_us(plan: ServePlan) -> list[bytes]:
-    """Give the names, in every spelling, of the fields that no client's request keeps, on any route."""
-    return [spelt for name in identity_fields(plan) for spelt in spellings(name)]
+    """Give the names, in every spelling, of the fields that no client's request keeps, on any route.
+
+    Of those that --allow reads it is the other spellings: to CGI and WSGI `X_Tenant` is `X-Tenant`.
+    """
+    spelt = [one for name in identity_fields(plan) for one in spellings(name)]
+    rules = (rule for gate in gates(plan.routes) for rule in gate.rules)
+    texts = dict.fromkeys(
+        rule.text for rule in rules if isinstance(rule, ExpressionPlan) and "headers" in rule.uses
+    )
+    read = (name for text in texts for name in Expression(text).header_names)
+    return list(
+        dict.fromkeys((*spelt, *(one for name in read for one in spellings(name) if one != name.encode())))
+    )
 
 
 def _rule(plan: RulePlan, address_of: AddressOf) -> Rule:

@@ -29,7 +29,8 @@ def limited_parts(plan: ServePlan) -> Iterator[str]:
     table = table_of(routes, _reached)
     for route in composed:
         parts = [part for part in composition_of(route).parts if not part.place]
-        whole = {one.id for one in _held(route.settings.gate)}
+        gate = route.settings.gate
+        whole = {one.id for one in _held(gate) if one.key.is_known_early or gate.methods}
         name = route.scope.path.removesuffix("$")
         places = [place_of_part(composition_of(route), part) for part in parts]
         first = [place for place, part in zip(places, parts, strict=True) if not part.needs]

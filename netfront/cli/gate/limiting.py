@@ -71,12 +71,15 @@ class Limiting:
         """
         names = _names(plan)
         rates = [
-            Limit(one.id, names[one.id], Rate(one.period / one.count, one.burst), _key(one.key, address), *_quota(one))
+            Limit(
+                one.id, names[one.id], Rate(one.period / one.count, one.burst), _key(one.key, address), *_quota(one),
+                is_of_place=one.key.kind == "route",
+            )
             for one in plan.limits
             if one.key.is_known_early == early
         ]  # fmt: skip
         seats = [
-            Seating(one.id, names[one.id], one.most, _key(one.key, address))
+            Seating(one.id, names[one.id], one.most, _key(one.key, address), one.key.kind == "route")
             for one in plan.seats
             if one.key.is_known_early == early
         ]

@@ -20,7 +20,13 @@ _LONGEST_REMEMBERED = 512
 def rules_of(settings: Settings) -> Rules:
     """Give what restricts where settings hold, for the readings of a path to be compared by."""
     gate = settings.gate
-    return Rules(gate.restrictions, gate.asks_for_path, gate.asks("method"), gate.asks("query"))
+    return Rules(
+        gate.restrictions,
+        by_path=gate.asks("params"),
+        by_method=gate.asks("method"),
+        by_query=gate.asks("query"),
+        is_open=not gate.is_guarded,
+    )
 
 
 def passes(rules: Sequence[Policy], passed: GatePlan) -> Callable[[Request, Target], bool]:
@@ -46,7 +52,7 @@ def passes(rules: Sequence[Policy], passed: GatePlan) -> Callable[[Request, Targ
     remembered = lru_cache(maxsize=_REMEMBERED)(decide)
 
     def test(request: Request, target: Target) -> bool:
-        method, authority, readings = request.method, request.authority, target.readings
+        method, authority, readings = request.method, request.authority, target.meant
         size = len(method) + len(authority) + sum(map(len, readings))
         return (remembered if size <= _LONGEST_REMEMBERED else decide)(method, authority, readings)
 
