@@ -30,3 +30,15 @@ def test_it_is_told_of(flags, told):
     plan = plan_serving("gateway", ServeFlags(targets=["/x=:1", "/y=:2"], compose=[HOME], **flags))
     lines = [line.replace("of its parts come ", "") for line in limited_parts(plan)]
     assert [line.startswith(f"/home: {told}") for line in lines] == ([True] if told else [])
+
+
+@pytest.mark.parametrize(("is_public", "is_told"), [(False, False), (True, True)])
+def test_where_nobody_is_asked_who_they_are_for_the_whole_its_parts_are_counted(is_public, is_told):
+    more = {"public": ["/home"]} if is_public else {}
+    flags = ServeFlags(
+        targets=["/x=:1", "/y=:2"], compose=[HOME], basic=["/: @x"], limit=["/: 2/s:user"], **more
+    )
+    lines = [
+        line for line in limited_parts(plan_serving("gateway", flags)) if "--limit '/: 2/s:user'" in line
+    ]
+    assert bool(lines) is is_told
