@@ -15,7 +15,7 @@ from netfront.http.message import Request, Response
 from netfront.policy.compose import Part
 from netfront.policy.merge import Piece, cookies_of, merge, missing_of, strictest, tells, varying
 from netfront.policy.partvalue import PartFault, PartValue
-from netfront.wire.fields import Field, Fields, field
+from netfront.wire.fields import EMPTY, Field, Fields, field
 from netfront.wire.jsontext import quote as quoted
 
 __all__ = ["Composed", "problem"]
@@ -69,9 +69,13 @@ class Composed:
         document, clashes = self._document([value.piece for value in values])
         tag = b'"%b"' % hashlib.blake2b(document, digest_size=12).hexdigest().encode()
         sections = [section for value in values for section in value.sections]
+        says = any(section is not EMPTY for section in sections)
+        missing = self._missing(values, faults) if says or any(faults) else []
         fields = [field(b"ETag", tag)]
-        missing = self._missing(values, faults)
-        fields += self._caching(sections, is_whole=not missing)
+        if missing:
+            fields.append(_NO_STORE)
+        if says:
+            fields += self._caching(sections, is_whole=not missing)
         fields += self._told(request, clashes, missing, faults, took)
         status = _condition(request, tag)
         if status == 412:
@@ -88,7 +92,7 @@ class Composed:
         return b"{%b}" % b",".join([key + piece for key, piece in pairs if isinstance(piece, bytes)]), []
 
     def _caching(self, sections: Sequence[Fields], *, is_whole: bool) -> list[Field]:
-        fields = [] if is_whole else [_NO_STORE]
+        fields: list[Field] = []
         if not tells(sections):
             return fields
         if is_whole and (value := strictest(sections, is_personal=self._is_personal)):

@@ -14,7 +14,7 @@ from netfront.policy.memory import Held
 from netfront.policy.merge import Piece, kept_of
 from netfront.policy.reference import Missing
 from netfront.wire.coding import codings_of, decode
-from netfront.wire.fields import Field, Fields, field
+from netfront.wire.fields import EMPTY, Field, Fields, field
 from netfront.wire.jsontext import TooMany, check, has_numbers, parse, render
 
 __all__ = [
@@ -44,6 +44,7 @@ _CHARSET = re.compile(rb"charset[ \t]*=[ \t]*\"?([a-z0-9_.:-]+)")
 _READABLE = frozenset({b"utf-8", b"utf8", b"us-ascii"})
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
+_SAYS_NOTHING = (EMPTY,)
 _MOST_QUERY = 1000
 _MOST_REMEMBERED = 1 << 16
 """Bytes of an answer and of its values that a part remembers, for ever."""
@@ -124,8 +125,10 @@ class Reader:
     def read(self, status: int, fields: Fields, data: bytes, held: Held) -> PartValue:
         """Read an answer: see `read_answer`. Raises PartFault, MemoryFull, NeverFits."""
         if status == 200 and data == self._data and data and _is_json(fields) and not codings_of(fields):
-            kept, size = _kept(fields)
-            held.add(self._weight + size)
+            kept = kept_of(fields)
+            more = self._weight + (_bytes_of(kept) if kept is not EMPTY else 0)
+            if more:
+                held.add(more)
             return PartValue(self._piece, self._value, (kept,), self._weight)
         value = read_answer(
             self._part,
@@ -178,37 +181,47 @@ def read_answer(
         data = b"null"
     else:
         data = _content(status, fields, data, most)
-    goes_on = part.pick is None and not part.is_spread
-    reads = is_read or not goes_on
-    weight = _weight(data, math.inf) if reads else 0
+    if part.pick is None and part.name is not None and not is_read:
+        try:
+            check(data, skim)
+        except ValueError as error:
+            raise PartFault(502, str(error), part_status=status) from error
+        return _counted(data.removeprefix(_BOM).strip(_SPACE), None, 0, fields, came, held)
+    weight = _weight(data, math.inf)
     held.add(weight)
     is_kept = False
     try:
-        piece, value = _made(part, status, data, reads=reads, skim=skim)
+        piece, value = _made(part, status, data)
         is_kept = is_read
     finally:
         if not is_kept:
             held.free(weight)
-    grown = max(_size(piece) - came, 0)
-    kept, size = _kept(fields)
-    held.add(grown + size)
-    if is_read:
-        return PartValue(piece, value, (kept,), grown + weight)
-    return PartValue(piece, None, (kept,), grown)
+    return (
+        _counted(piece, value, weight, fields, came, held)
+        if is_read
+        else _counted(piece, None, 0, fields, came, held)
+    )
 
 
-def _kept(fields: Fields) -> tuple[Fields, int]:
-    """Give what is kept of an answer's fields, and the bytes that this takes."""
+def _counted(piece: Piece, value: object, weight: int, fields: Fields, came: int, held: Held) -> PartValue:
+    """Give what a part gave, once what it is longer by than the answer is counted, and what is kept of the fields."""
     kept = kept_of(fields)
-    return kept, sum(_VALUE + len(row.raw) for row in kept.rows)
+    more = (len(piece) if isinstance(piece, bytes) else _size(piece)) - came
+    if kept is EMPTY and more <= 0:
+        return PartValue(piece, value, _SAYS_NOTHING, weight)
+    grown = max(more, 0)
+    held.add(grown + _bytes_of(kept))
+    return PartValue(piece, value, (kept,), grown + weight)
 
 
-def _made(part: Part, status: int, data: bytes, *, reads: bool, skim: Skim | None) -> tuple[Piece, object]:
+def _bytes_of(fields: Fields) -> int:
+    return sum(_VALUE + len(row.raw) for row in fields.rows)
+
+
+def _made(part: Part, status: int, data: bytes) -> tuple[Piece, object]:
     """Make the piece and the value of a part's content. Raises PartFault."""
     try:
-        if not reads:
-            check(data, skim)
-        value = parse(data) if reads else None
+        value = parse(data)
     except ValueError as error:
         raise PartFault(502, str(error), part_status=status) from error
     if part.pick is None and not part.is_spread:
@@ -312,9 +325,7 @@ def _weight(text: bytes, most: float) -> int:
     return len(text) * (1 if text.isascii() else _WIDEST) + _VALUE * int(values)
 
 
-def _size(piece: Piece) -> int:
-    if isinstance(piece, bytes):
-        return len(piece)
+def _size(piece: Sequence[tuple[str, bytes]]) -> int:
     return sum(_VALUE + len(key) + len(text) for key, text in piece)
 
 
