@@ -115,7 +115,7 @@ def explain_request(plan: ServePlan, text: str) -> str:
     if target.form == "asterisk":
         return _table([*rows, ("answer", f"200: Allow: {METHODS.decode()}")])
     host = host_of(authority)
-    if is_login(routes, host, target.path):
+    if is_login(plan.routes, host, target.path):
         return _table([*rows, ("answer", "by ourselves: there a login of --oidc ends, or a session")])
     try:
         rows += [("note", line) for line in notes(plan)]

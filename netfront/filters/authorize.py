@@ -17,6 +17,8 @@ from netfront.wire.target import parse_target
 
 __all__ = ["Rule", "authorize", "needs_address", "needs_claim", "needs_expression", "needs_scopes"]
 
+_JOINTS = re.compile("[ .]")
+
 Rule = Callable[[Request], str | None]
 
 
@@ -85,7 +87,7 @@ def needs_expression(
     now: Callable[[], float],
     *,
     text: str,
-    asked: Collection[str] | None = (),
+    asked: Collection[str] | None,
 ) -> Rule:
     """Make the rule that an expression must hold.
 
@@ -131,8 +133,9 @@ def _paths(request: Request) -> Iterator[str]:
     """Give the paths that servers may take a request's for, and where it writes."""
     target = request.target
     yield from map(_text, target.meant)
-    if request.method in (b"COPY", b"MOVE") and (value := request.fields.get(b"destination")) is not None:
-        yield from map(_text, parse_target(b"PUT", value).meant)
+    if request.method in (b"COPY", b"MOVE"):
+        for value in request.fields.get_all(b"destination"):
+            yield from map(_text, parse_target(b"PUT", value).meant)
 
 
 def _of(request: Request) -> str:
@@ -170,15 +173,11 @@ def _query(request: Request, asked: Mapping[str, str] | None) -> dict[str, str]:
             if piece and is_asked and (loose in seen or not is_ours):
                 raise Refusal(400, f"{loose} stands in the query twice, or in another spelling")
             seen.add(loose)
-        name, _, value = pair.partition("=")
         if pair:
-            found[_decoded(name)] = _decoded(
-                value, is_asked=asked is None or _loose(_decoded(name)) in asked.values()
-            )
+            written, _, value = pair.partition("=")
+            name = _decoded(written)
+            found[name] = _decoded(value, is_asked=asked is None or _loose(name) in asked.values())
     return found
-
-
-_JOINTS = re.compile("[ .]")
 
 
 def _decoded(text: str, *, is_asked: bool = False) -> str:

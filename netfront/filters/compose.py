@@ -427,7 +427,7 @@ class _Run:
         return PartValue(b"[%b]" % b",".join(pieces), [value.value for value in had], sections)
 
     async def _have_one(self, at: int, item: tuple[object] | None) -> PartValue:
-        """Ask for a part once. Raises PartFault."""
+        """Ask for a part once. Raises PartFault; MemoryFull, _TooManyAsked: of the whole."""
         plan = self._plan
         part = plan.parts[at]
         allowance = self._part_of.allowance

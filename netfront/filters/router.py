@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes
 from netfront.errors import BadMessage, Refusal
 from netfront.http.message import Handler, Request, Response
 from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
-from netfront.wire.fields import OVERRIDE, Edit, Fields
+from netfront.wire.fields import OVERRIDE, Edit, Field, Fields
 from netfront.wire.target import Target, parse_authority, parse_target
 
 __all__ = [
@@ -275,7 +275,7 @@ def _refuse_override(
     rows = [row for row in request.fields if row.kind == OVERRIDE]
     own = _met(table, request.method, host, target) or []
     methods: dict[bytes, str] = {}
-    targets: dict[bytes, str] = {}
+    targets: list[Field] = []
     for row in rows:
         if row.name == b"destination":
             if request.method in _WRITING:
@@ -283,7 +283,7 @@ def _refuse_override(
         elif b"method" in row.name:
             methods |= dict.fromkeys(map(bytes.upper, _METHOD.findall(row.value)), row.name.decode())
         else:
-            targets[row.value] = row.name.decode()
+            targets.append(row)
     methods.pop(request.method, None)
     if len(methods) > _MOST_METHODS:  # to look for each takes as long as to look for the request's own
         raise BadMessage(400, f"{methods.popitem()[1]} names too many methods")
@@ -293,12 +293,11 @@ def _refuse_override(
             raise BadMessage(400, f"{name} names a method for which other rules hold")
     if targets and ((guarded is not None and guarded(host)) or any(rules.by_query for rules in own)):
         settled = target.settled()
-        for value, name in targets.items():
-            if value not in (settled.origin_form, settled.path):
-                raise BadMessage(400, f"{name} names another target, where rules hold for some")
+        for row in targets:
+            if row.value not in (settled.origin_form, settled.path):
+                raise BadMessage(400, f"{row.name.decode()} names another target, where rules hold for some")
         # they would be of the client's path where the backend is asked for another
-        names = {row.name for row in rows if row.value in targets and b"method" not in row.name}
-        request.fields = request.fields.edited(Edit(names=names))
+        request.fields = request.fields.edited(Edit(names={row.name for row in targets}))
 
 
 def _check_destination(

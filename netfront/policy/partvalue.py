@@ -196,11 +196,9 @@ def read_answer(
     finally:
         if not is_kept:
             held.free(weight)
-    return (
-        _counted(piece, value, weight, fields, came, held)
-        if is_read
-        else _counted(piece, None, 0, fields, came, held)
-    )
+    if is_read:
+        return _counted(piece, value, weight, fields, came, held)
+    return _counted(piece, None, 0, fields, came, held)
 
 
 def _counted(piece: Piece, value: object, weight: int, fields: Fields, came: int, held: Held) -> PartValue:

@@ -308,6 +308,10 @@ def test_no_request_writes_where_it_may_not_go():
         assert behind.requests == []
         fields = b"Destination: http://app.test/public/b\r\n"
         assert status(send(front, b"COPY", b"/public/a", fields=fields)) == 200
+        both = b"Destination: /public/a\r\nX-Original-URL: /public/a\r\n"  # the latter alone is dropped
+        assert status(send(front, b"MOVE", b"/public/a", fields=both)) == 200
+        assert behind.requests[-1].get(b"destination") == b"/public/a"
+        assert behind.requests[-1].get(b"x-original-url") is None
         assert status(send(front, b"GET", b"/public/a", fields=b"Destination: /admin\r\n")) == 200
     with guarded() as (behind, front):
         assert status(send(front, b"COPY", b"/public/a", fields=b"Destination: /admin\r\n")) == 200
@@ -341,8 +345,9 @@ def test_an_expression_is_asked_of_all_that_a_path_may_be_taken_for():
     with guarded("--allow", '!path.startsWith("/admin")') as (behind, front):
         for path in (b"/adm%c4%b0n", b"/x/..%2fadmin", b"/admin;/x", b"/admin%2fx"):
             assert status(send(front, b"GET", path)) in (400, 403), path
-        fields = b"Destination: /adm%c4%b0n/x\r\n"
-        assert status(send(front, b"COPY", b"/public", fields=fields)) == 403
+        for place in (b"/adm%c4%b0n/x", b"/public/x\r\nDestination: /admin/x"):
+            fields = b"Destination: " + place + b"\r\n"
+            assert status(send(front, b"COPY", b"/public", fields=fields)) == 403
         assert behind.requests == []
 
 

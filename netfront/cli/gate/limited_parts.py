@@ -1,6 +1,7 @@
 """Composed answers whose own parts are more than a limit lets through: told of at the start.
 
-No client can do anything about such a limit: what it covers and the composed route does not, each part counts under.
+No client can do anything about such a limit: each part counts under one that does not cover the composed route, or that
+goes by who asks where nobody is asked for the whole.
 """
 
 from collections import Counter
