@@ -133,9 +133,8 @@ def _paths(request: Request) -> Iterator[str]:
     """Give the paths that servers may take a request's for, and where it writes."""
     target = request.target
     yield from map(_text, target.meant)
-    if request.method in (b"COPY", b"MOVE"):
-        for value in request.fields.get_all(b"destination"):
-            yield from map(_text, parse_target(b"PUT", value).meant)
+    for value in request.fields.get_all(b"destination"):  # of COPY and MOVE, which a field may ask for too
+        yield from map(_text, parse_target(b"PUT", value).meant)
 
 
 def _of(request: Request) -> str:
@@ -193,7 +192,7 @@ def _decoded(text: str, *, is_asked: bool = False) -> str:
 
 def _loose(name: str) -> str:
     """Give what is alike for names that some reader takes for one: PHP, qs, Rack and ASP.NET among them."""
-    name = name.partition("\0")[0].strip().removeprefix("[")
+    name = name.partition("\0")[0].strip().lstrip("[] ")
     return _JOINTS.sub("_", re.split(r"[\[\]]", name)[0]).lower()
 
 

@@ -50,7 +50,7 @@ _LONGEST_REMEMBERED = 512
 """Bytes: with both numbers, what is remembered stays under 2 MiB."""
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MOST_METHODS = 4
-_WRITING = frozenset({b"COPY", b"MOVE"})
+WRITING = frozenset({b"COPY", b"MOVE"})
 """Methods with a Destination."""
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -276,14 +276,19 @@ def _refuse_override(
     own = _met(table, request.method, host, target) or []
     methods: dict[bytes, str] = {}
     targets: list[Field] = []
+    destinations: list[bytes] = []
     for row in rows:
         if row.name == b"destination":
-            if request.method in _WRITING:
-                _check_destination(table, request, host, own, row.value)
+            destinations.append(row.value)
         elif b"method" in row.name:
             methods |= dict.fromkeys(map(bytes.upper, _METHOD.findall(row.value)), row.name.decode())
         else:
             targets.append(row)
+    if destinations and not WRITING.isdisjoint({request.method, *methods}):
+        for value in destinations:
+            _check_destination(
+                table, request, host, own, value, settles=guarded is not None and guarded(host)
+            )
     methods.pop(request.method, None)
     if len(methods) > _MOST_METHODS:  # to look for each takes as long as to look for the request's own
         raise BadMessage(400, f"{methods.popitem()[1]} names too many methods")
@@ -301,13 +306,23 @@ def _refuse_override(
 
 
 def _check_destination(
-    table: Table[Served[Handler]], request: Request, host: bytes, own: list[Rules], value: bytes
+    table: Table[Served[Handler]],
+    request: Request,
+    host: bytes,
+    own: list[Rules],
+    value: bytes,
+    *,
+    settles: bool,
 ) -> None:
     """Refuse to write where other rules hold than where the request leads. Raises BadMessage: 400."""
     target = parse_target(b"PUT", value)
+    if settles:
+        if value.startswith(b"//"):
+            raise BadMessage(400, "a destination that may be a host or a path")  # RFC 3986 §4.2
+        target.settled()
     hosts = {host} if target.authority is None else {host, host_of(target.authority)}
     for one in hosts:
-        for method in (request.method, b"PUT"):
+        for method in (*WRITING, request.method, b"PUT"):
             met = _met(table, method, one, target)
             if met is not None and _restricts_more(met, own):
                 raise BadMessage(400, "destination is a place for which other rules hold")

@@ -306,6 +306,13 @@ def test_no_request_writes_where_it_may_not_go():
                 fields = b"Destination: " + place + b"\r\n"
                 assert status(send(front, method, b"/public/a", fields=fields)) == 400, place
         assert behind.requests == []
+        for place in (b"//app.test/admin", b"/admin%0a", b"/ad%80min"):
+            assert (
+                status(send(front, b"COPY", b"/public/a", fields=b"Destination: " + place + b"\r\n")) == 400
+            ), place
+        fields = b"X-HTTP-Method-Override: MOVE\r\nDestination: /admin/x\r\n"
+        assert status(send(front, b"POST", b"/public/a", fields=fields)) == 400
+        assert behind.requests == []
         fields = b"Destination: http://app.test/public/b\r\n"
         assert status(send(front, b"COPY", b"/public/a", fields=fields)) == 200
         both = b"Destination: /public/a\r\nX-Original-URL: /public/a\r\n"  # the latter alone is dropped
@@ -348,6 +355,8 @@ def test_an_expression_is_asked_of_all_that_a_path_may_be_taken_for():
         for place in (b"/adm%c4%b0n/x", b"/public/x\r\nDestination: /admin/x"):
             fields = b"Destination: " + place + b"\r\n"
             assert status(send(front, b"COPY", b"/public", fields=fields)) == 403
+            override = b"X-HTTP-Method-Override: MOVE\r\n" + fields
+            assert status(send(front, b"POST", b"/public", fields=override)) == 403
         assert behind.requests == []
 
 
