@@ -92,6 +92,7 @@ async def test_a_cancelled_connection_may_finish_in_trio():
         signal = Signal()
 
         async def connection():
+            told.append("begun")
             try:
                 await first(signal)
             except trio.Cancelled:
@@ -99,9 +100,10 @@ async def test_a_cancelled_connection_may_finish_in_trio():
                 raise
 
         connections.start_soon(lane.run, connection)
-        await trio.sleep(0.01)
+        while not told:
+            await trio.lowlevel.checkpoint()
         connections.cancel_scope.cancel()
-    assert told == ["cancelled"]
+    assert told == ["begun", "cancelled"]
 
 
 async def test_trio_outside_in_trio_is_refused_by_name():
