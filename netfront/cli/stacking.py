@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from netfront.cli.gate.assembly import answering, gate, rewriting
 from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.edging import Edging
-from netfront.cli.gate.guarding import hiding, hiding_of_whole, told_by_us
+from netfront.cli.gate.guarding import hiding, hiding_of_whole, stripped
 from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.tokening import hiding_sessions
@@ -27,7 +27,6 @@ from netfront.filters.guard_host import guard_host
 from netfront.filters.limit_body import limit_body
 from netfront.filters.max_forwards import max_forwards
 from netfront.filters.name_backend import name_backend
-from netfront.filters.pass_identity import strip_fields
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import redirect
 from netfront.filters.router import router
@@ -52,6 +51,7 @@ def handler_of(parts: Parts, index: int, routes: Sequence[RoutePlan]) -> Handler
         return stack(answer_errors(explains=listener.is_loopback), then=redirect(lambda: parts.ports[to]))
     replaces_host = any(target.host is not None for route in routes for target in plan.targets(route))
     edging = Edging(plan.edges, routes, parts.trusted)
+    strips = stripped(plan)
     return stack(
         *edging.outer(),  # so that a 401, 429 or 502 has their fields too, and preflights need no credentials
         answer_errors(explains=listener.is_loopback, routes=tuple(route.named for route in routes)),
@@ -63,7 +63,8 @@ def handler_of(parts: Parts, index: int, routes: Sequence[RoutePlan]) -> Handler
             via=plan.tell.via,
             rfc7239=plan.tell.forwarded,
             identify=_identify if plan.tls is not None and plan.tls.client_ca is not None else None,
-            without=told_by_us(plan),
+            strips=strips.fields,
+            strips_trailers=strips.trailers,
         ),
         parts.logging_in,  # where logins end has no route of its own
         then=_Services(parts, edging, routes, tells_hsts=listener.tls).ours,
@@ -104,8 +105,8 @@ class _Services:
             wants_host=any(rule.scope is not None and rule.scope.host for rule in plan.rules),
         )
         """Finds the route of a request, and serves it."""
-        told = told_by_us(plan)
-        self._for_parts = stack(strip_fields(told) if told else None, then=self.ours)
+        strips = stripped(plan).fields
+        self._for_parts = stack(edit_requests(strips) if strips is not None else None, then=self.ours)
         """The same for what netfront asks itself for an answer of several: who asks is told each route by itself."""
 
     def _hold(self, request: Request) -> Held:

@@ -5,7 +5,7 @@ client is a proxy we were told to trust: then its words are continued. One row o
 and a Host, and appended to every section: a section that comes again costs one comparison.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from netfront.http.message import Client, Filter, Handler, Request, Response
 from netfront.wire.fields import Edit, Field, field
@@ -45,7 +45,8 @@ def forwarded(
     via: bool = True,
     rfc7239: bool = False,
     identify: Identify | None = None,
-    without: Collection[bytes] = (),
+    strips: Edit | None = None,
+    strips_trailers: Edit | None = None,
 ) -> Filter:
     """Make the filter.
 
@@ -54,11 +55,10 @@ def forwarded(
         address_of: tells the client's address by those words.
         rfc7239: send Forwarded too.
         identify: from a client's certificate (DER) to the values of Client-Cert and X-Client-Subject.
-        without: further fields that are ours to say, in lower case: nobody's words are believed there. Dropped by the
-            same edit, and from trailers.
+        strips: drops further fields that are ours to say, whoever says them.
+        strips_trailers: likewise, of what comes behind a body.
     """
-    names = frozenset(without)
-    stripped = Edit(names=names) if names else None
+    strips = strips or Edit()
     known: _Known = {}
 
     def tell(request: Request) -> _Told:
@@ -68,7 +68,7 @@ def forwarded(
         told = known.get(key)
         if told is None:
             rows = tuple(_rows(request, via=via, rfc7239=rfc7239, identify=identify))
-            told = _Told(known, request, rows, Edit(names=names, added=rows))
+            told = _Told(known, request, rows, strips.adding(rows))
             if len(request.authority) <= _LONGEST:
                 if len(known) >= _CLIENTS:
                     known.clear()
@@ -87,15 +87,15 @@ def forwarded(
             ):
                 client.told = told = tell(request)
             if request.forwarded and trusted(client.facts.peer[0]):
-                came = [row for row in request.forwarded if row.name not in names]
+                came = [row for row in request.forwarded if strips.keeps(row)]
                 port = _port(request.public[1], request.public[0])
                 rows = _continued(came, told.rows, port, address_of(request) or b"")
-                request.fields = request.fields.edited(Edit(names=names, added=rows))
+                request.fields = request.fields.edited(strips.adding(rows))
             else:
                 request.forwarded = ()  # nobody believes it from here on
                 request.fields = request.fields.edited(told.edit)
-            if stripped is not None and not isinstance(request.body, bytes):
-                request.body.trailer_edit = stripped
+            if strips_trailers is not None and not isinstance(request.body, bytes):
+                request.body.trailer_edit = strips_trailers
             return then(request)
 
         return handle

@@ -2,44 +2,19 @@
 
 `pass_identity` stands behind authentication and adds them, each with a claim, where there is one. From every client's
 request they were taken before all routes (see filters/forwarded), in every spelling that a backend may take for the
-same (CGI and WSGI read X_User as X-User). `strip_fields` does that for requests that are no client's own.
+same (see `dashed`).
 """
 
-import re
-from collections.abc import Awaitable, Iterable, Sequence
-from itertools import product
+from collections.abc import Awaitable, Sequence
 
 from netfront.errors import Refusal
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.policy.claims import Identity, claim, texts
-from netfront.wire.fields import Edit, Field, field
+from netfront.wire.fields import Edit, Field, dashed, field
 
-__all__ = ["pass_identity", "spellings", "strip_fields"]
+__all__ = ["pass_identity"]
 
 _REMEMBERED = 1024
-
-
-def spellings(name: str) -> list[bytes]:
-    """Give the names, in lower case, that a backend may take for this one: each dash may be an underscore or a dot."""
-    parts = re.split("[-_.]", name.lower())
-    joints = product("-_.", repeat=len(parts) - 1)
-    return ["".join(map("".join, zip(parts, (*joint, ""), strict=True))).encode() for joint in joints]
-
-
-def strip_fields(names: Iterable[bytes]) -> Filter:
-    """Make the filter that takes fields of these names (in lower case) away from requests."""
-    edit = Edit(names=names)
-
-    def around(then: Handler) -> Handler:
-        def handle(request: Request) -> Awaitable[Response]:
-            request.fields = request.fields.edited(edit)
-            if not isinstance(request.body, bytes):
-                request.body.trailer_edit = edit
-            return then(request)
-
-        return handle
-
-    return around
 
 
 def pass_identity(pairs: Sequence[tuple[str, str]]) -> Filter:
@@ -52,12 +27,12 @@ def pass_identity(pairs: Sequence[tuple[str, str]]) -> Filter:
         pairs: of a field and the claim whose value it gets.
     """
     known: dict[int, tuple[Identity, Edit]] = {}
-    dropped = [spelt for name, _ in pairs for spelt in spellings(name)]
+    ours = Edit(spelt=[dashed(name.lower().encode()) for name, _ in pairs])
 
     def edit_for(identity: Identity) -> Edit:
         """Make the edit for an identity, and remember it: remembered credentials give the same one again."""
         rows = [row for name, wanted in pairs if (row := _row(name, wanted, identity)) is not None]
-        edit = Edit(names=dropped, added=rows)
+        edit = ours.adding(rows)
         if len(known) >= _REMEMBERED:
             known.clear()
         known[id(identity)] = identity, edit

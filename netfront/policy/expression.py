@@ -44,15 +44,16 @@ _STRING = re.compile(
     r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL
 )
 _LITERAL = r"""(?P<string>[rR]?(?:"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))"""
-_HEADER = re.compile(rf"\bheaders\s*\[\s*{_LITERAL}\s*\]")
-_IN_HEADERS = re.compile(rf"{_LITERAL}\s+in\s+headers\b(?!\s*[\[.])")
-_PARAM = re.compile(rf"(?<![\w.])params\s*(?:\.\s*(?P<name>[A-Za-z_]\w*)\b(?!\s*\()|\[\s*{_LITERAL}\s*\])")
+_MAPS = ("params", "query", "headers")
+_READ = {
+    one: re.compile(
+        rf"(?<![\w.])(?P<map>{one})\s*(?:\.\s*(?P<name>[A-Za-z_]\w*)\b(?!\s*\()|\[\s*{_LITERAL}\s*\])"
+    )
+    for one in _MAPS
+}
+_ASKED = {one: re.compile(rf"{_LITERAL}\s+in\s+(?P<map>{one})\b(?!\s*[\[.])") for one in _MAPS}
+"""By the name of a map: where a value is read from it, and where it is asked for a name."""
 _ASKED_PARAM = re.compile(r"\bhas\s*\(\s*params\s*\.\s*(?P<asked>[A-Za-z_]\w*)\s*\)")
-_IN_PARAMS = re.compile(rf"{_LITERAL}\s+in\s+params\b(?!\s*[\[.])")
-_QUERY = re.compile(
-    rf"(?<![\w.])(?P<query>query)\s*(?:\.\s*(?P<name>[A-Za-z_]\w*)\b(?!\s*\()|\[\s*{_LITERAL}\s*\])"
-)
-_IN_QUERY = re.compile(rf"{_LITERAL}\s+in\s+(?P<query>query)\b(?!\s*[\[.])")
 _MATCHES = re.compile(rf"\bmatches\s*\((?:[^()\"',]*,)?\s*{_LITERAL}\s*\)")
 _EXPECTING = re.compile(r" expecting .*")
 
@@ -98,25 +99,14 @@ class Expression:
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             return None, f"{type(error).__name__}: {error}".splitlines()[0]
 
-    @property
-    def header_names(self) -> frozenset[str]:
-        """The fields that it reads by their names."""
-        found = (*_HEADER.finditer(self.text), *_IN_HEADERS.finditer(self.text))
-        return frozenset(_unquoted(one["string"]) for one in found)
-
-    @property
-    def query_names(self) -> frozenset[str] | None:
-        """The names of the query that it reads; None where it may read any, as in `query.all(…)`."""
+    def names_read(self, of: str) -> frozenset[str] | None:
+        """Give the names that it reads of a map of NAMES, as of `query`; None where it may read any: `query.all(…)`."""
         bare = _bare(self.text)
-        found = [*_QUERY.finditer(self.text), *_IN_QUERY.finditer(self.text)]
-        places = {one.start("query") for one in found}
-        everywhere = {one.start() for one in re.finditer(r"(?<![\w.])query\b", bare)}
+        found = [*_READ[of].finditer(self.text), *_ASKED[of].finditer(self.text)]
+        places = {one.start("map") for one in found}
+        everywhere = {one.start() for one in re.finditer(rf"(?<![\w.]){of}\b", bare)}
         literals = [one["string"] for one in found if one["string"]]
-        if (
-            "query" in _BOUND.findall(bare)
-            or not everywhere <= places
-            or any("\\" in one for one in literals)
-        ):
+        if of in _BOUND.findall(bare) or not everywhere <= places or any("\\" in one for one in literals):
             return None
         return frozenset((*map(_unquoted, literals), *(one["name"] for one in found if not one["string"])))
 
@@ -133,8 +123,8 @@ class Expression:
         if "params" in _BOUND.findall(bare):
             return
         asked = {found["asked"] for found in _ASKED_PARAM.finditer(self.text)}
-        asked |= {_unquoted(found["string"]) for found in _IN_PARAMS.finditer(self.text)}
-        for found in _PARAM.finditer(self.text):
+        asked |= {_unquoted(found["string"]) for found in _ASKED["params"].finditer(self.text)}
+        for found in _READ["params"].finditer(self.text):
             name = found["name"] or _unquoted(found["string"])
             if bare.startswith("params", found.start()) and name not in known and name not in asked:
                 raise _fault(self.text, found.start() + 1, f"no route {where} has {{{name}}}")
@@ -181,11 +171,10 @@ def _compile(text: str) -> "Program":
 def _check_strings(text: str, bound: Container[str]) -> None:
     """Look into the strings that can be known to be wrong: names of headers, and patterns."""
     bare = _bare(text)
-    for found in (*_HEADER.finditer(text), *_IN_HEADERS.finditer(text)):
-        name = found["string"].lstrip("rR")
-        is_ours = "headers" in bare[found.start() : found.end()] and not bare[
-            : found.start()
-        ].rstrip().endswith(".")
+    for found in (*_READ["headers"].finditer(text), *_ASKED["headers"].finditer(text)):
+        name = (found["string"] or "").lstrip("rR")
+        at = found.start("map")
+        is_ours = bare.startswith("headers", at) and not bare[:at].rstrip().endswith(".")
         if name != name.lower() and is_ours and "headers" not in bound:
             why = f"no header is called {name}: their names are in lower case"
             raise _fault(text, found.start("string") + 1, why, f"write {name.lower()}")

@@ -163,26 +163,66 @@ def field(name: bytes, value: bytes) -> Field:
     return Field(name.lower(), value.strip(b" \t"), raw + b"\r\n", PLAIN)
 
 
+def dashed(name: bytes) -> bytes:
+    """Give, of a name in lower case, the one spelling of all that a backend may take for the same.
+
+    CGI and WSGI read X_User as X-User; for PHP `.` is `_` too, and some servers make that of all punctuation.
+    """
+    return name.translate(_DASHES)
+
+
+_DASHES = bytes(byte if chr(byte).isalnum() and byte < 0x80 else 0x2D for byte in range(256))
+
+
 class Edit:
     """A change to a section: which rows it drops, and which it adds at the end. Known again by identity.
 
     Args:
         names: in lower case; all rows of these names go.
+        spelt: rows go whose name is one of these to some backend, as `dashed` gives them.
+        kept: names that stay nevertheless.
+        every: all rows go.
         kinds: all rows of these go, a bit each (`1 << HIDDEN`); never those that are PLAIN.
     """
 
-    __slots__ = ("added", "drops", "kinds", "names", "tail")
+    __slots__ = ("added", "drops", "every", "kept", "kinds", "names", "spelt", "tail")
 
-    def __init__(self, *, names: Iterable[bytes] = (), kinds: int = 0, added: Iterable[Field] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        names: Iterable[bytes] = (),
+        spelt: Iterable[bytes] = (),
+        kept: Iterable[bytes] = (),
+        every: bool = False,
+        kinds: int = 0,
+        added: Iterable[Field] = (),
+    ) -> None:
         self.names = frozenset(names)
+        self.spelt = frozenset(spelt)
+        self.kept = frozenset(kept)
+        self.every = every
         self.kinds = kinds
         self.added = tuple(added)
-        self.drops = (self.names, kinds) if self.names or kinds else None
+        drops = self.names, self.spelt, self.kept, every, kinds
+        self.drops = drops if self.names or self.spelt or every or kinds else None
         self.tail = b"".join([row.raw for row in self.added])
+
+    def adding(self, added: Iterable[Field]) -> "Edit":
+        """Give the edit that drops the same, and adds these."""
+        return Edit(
+            names=self.names,
+            spelt=self.spelt,
+            kept=self.kept,
+            every=self.every,
+            kinds=self.kinds,
+            added=added,
+        )
 
     def keeps(self, row: Field) -> bool:
         """Tell whether a row stays."""
-        return row.name not in self.names and (row.kind == PLAIN or not self.kinds >> row.kind & 1)
+        if self.every or row.name in self.names or (row.kind != PLAIN and self.kinds >> row.kind & 1):
+            return False
+        return not self.spelt or row.name in self.kept or dashed(row.name) not in self.spelt
 
 
 class Layout:
@@ -447,11 +487,11 @@ class FieldMemory:
 
 
 def _kind_of_spelling(lower: bytes) -> int:
-    """Tell the kind of a request field whose name some backends read as another (CGI: `_` is `-`, for some `.` is)."""
-    dashed = lower.replace(b"_", b"-").replace(b".", b"-")
-    if dashed.startswith(b"x-forwarded-"):
+    """Tell the kind of a request field whose name some backends read as another (see `dashed`)."""
+    spelt = dashed(lower)
+    if spelt.startswith(b"x-forwarded-"):
         return FORWARDED
-    kind = REQUEST_KINDS.get(dashed, PLAIN) if dashed is not lower else PLAIN
+    kind = REQUEST_KINDS.get(spelt, PLAIN)
     if kind in (LENGTH, CODING, HOST):
         return _LOOKALIKE if b"_" in lower else PLAIN
     return kind

@@ -378,11 +378,33 @@ def test_what_is_rewritten_into_a_path_that_may_be_taken_for_a_guarded_one_is_re
 
 def test_other_spellings_of_a_field_that_an_expression_reads_do_not_reach_the_backend():
     with guarded("--allow", 'headers["x-tenant"] == "mine"') as (behind, front):
-        fields = b"X-Tenant: mine\r\nX_Tenant: victim\r\nX.Tenant: victim\r\nX-Other: a\r\n"
+        others = b"".join(b"X%cTenant: victim\r\n" % joint for joint in b"_.~!#$%&'*+^`|")
+        fields = b"X-Tenant: mine\r\n" + others + b"X-Other: a\r\n"
         assert status(send(front, b"GET", b"/", fields=fields)) == 200
         (seen,) = behind.requests
         names = {name.lower() for name, value in seen.fields if value in (b"mine", b"victim", b"a")}
         assert names == {b"x-tenant", b"x-other"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "kept"),
+    [
+        ('headers["x-tenant"] == "mine"', [b"x-checksum"]),
+        ('headers.exists(name, name == "x-tenant")', []),
+    ],
+)
+def test_a_field_that_an_expression_reads_does_not_come_behind_a_body(expression, kept):
+    with guarded("--allow", expression) as (behind, front):
+        trailers = b"X-Tenant: victim\r\nX_Tenant: victim\r\nX-Checksum: 1\r\n"
+        with socket.create_connection(("127.0.0.1", front.port), 10) as sock:
+            sock.sendall(
+                b"POST / HTTP/1.1\r\nHost: a.test\r\nX-Tenant: mine\r\nTransfer-Encoding: chunked\r\n"
+                b"Trailer: X-Tenant, X-Checksum\r\n\r\n1\r\na\r\n0\r\n" + trailers + b"\r\n"
+            )
+            assert sock.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
+        (seen,) = behind.requests
+        assert seen.body == b"a"
+        assert [name.lower() for name, _ in seen.trailers] == kept
 
 
 def test_who_names_no_host_gets_round_no_rule_of_one():

@@ -78,7 +78,7 @@ def expressed(text, request, address=b"10.0.0.1"):
         lambda _: address,
         lambda: 1_764_000_000.0,
         text=text,
-        asked=expression.query_names,
+        asked=expression.names_read("query"),
     )(request)
 
 

@@ -83,7 +83,20 @@ def test_what_is_not_true_refuses_and_says_why(text):
     ],
 )
 def test_it_tells_which_names_of_the_query_it_reads(text, names):
-    assert Expression(text).query_names == names
+    assert Expression(text).names_read("query") == names
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('headers["x-a"] == "1" && headers.b == "2" || "c" in headers', {"x-a", "b", "c"}),
+        ('claims.headers["X-A"] == "1"', set()),
+        ('headers.exists(name, name == "x-a")', None),
+        ('headers[user] == "1"', None),
+    ],
+)
+def test_it_tells_which_fields_it_reads(text, names):
+    assert Expression(text).names_read("headers") == names
 
 
 @pytest.mark.parametrize(

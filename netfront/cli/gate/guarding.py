@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from netfront.cli.gate.auth import gates, methods_of
 from netfront.cli.gate.credentials import Credentials
@@ -35,7 +36,7 @@ from netfront.filters.authorize import (
 from netfront.filters.basic import Basic
 from netfront.filters.hide_credentials import Hidden, hide_credentials, hide_of_whole
 from netfront.filters.mtls import Mtls
-from netfront.filters.pass_identity import pass_identity, spellings
+from netfront.filters.pass_identity import pass_identity
 from netfront.filters.router import host_of
 from netfront.http.message import Filter, Request
 from netfront.net.lane import clock
@@ -44,6 +45,7 @@ from netfront.policy.expression import Expression
 from netfront.policy.networks import within
 from netfront.policy.scope import Scope
 from netfront.wire.certificate import client_names
+from netfront.wire.fields import Edit, dashed
 
 __all__ = [
     "AddressOf",
@@ -57,7 +59,7 @@ __all__ = [
     "hiding",
     "hiding_of_whole",
     "makers_of",
-    "told_by_us",
+    "stripped",
 ]
 
 Makers = dict[type, Callable[[MethodPlan, str], Method]]
@@ -171,19 +173,27 @@ def _where(scope: Scope, rule: Rule) -> Rule:
     return asked
 
 
-def told_by_us(plan: ServePlan) -> list[bytes]:
-    """Give the names, in every spelling, of the fields that no client's request keeps, on any route.
+class Stripped(NamedTuple):
+    """What no client's request keeps, on any route, of its fields and of those behind its body."""
 
-    Of those that --allow reads it is the other spellings: to CGI and WSGI `X_Tenant` is `X-Tenant`.
+    fields: Edit | None = None
+    trailers: Edit | None = None
+
+
+def stripped(plan: ServePlan) -> Stripped:
+    """Tell which fields are taken away: those that tell who asks, and those that some backend takes for such.
+
+    One that --allow reads stays where it was read, in no other spelling, and not behind a body.
     """
-    spelt = [one for name in identity_fields(plan) for one in spellings(name)]
-    rules = (rule for gate in gates(plan.routes) for rule in gate.rules)
-    texts = dict.fromkeys(
-        rule.text for rule in rules if isinstance(rule, ExpressionPlan) and "headers" in rule.uses
-    )
-    read = (name for text in texts for name in Expression(text).header_names)
-    return list(
-        dict.fromkeys((*spelt, *(one for name in read for one in spellings(name) if one != name.encode())))
+    told = [name.encode() for name in identity_fields(plan)]
+    rules = [rule for gate in gates(plan.routes) for rule in gate.rules if isinstance(rule, ExpressionPlan)]
+    read = [name.encode() for rule in rules for name in rule.headers or ()]
+    spelt = {dashed(name) for name in (*told, *read)}
+    kept = {name for name in read if dashed(name) not in map(dashed, told)}
+    reads_any = any(rule.headers is None for rule in rules)
+    return Stripped(
+        Edit(spelt=spelt, kept=kept) if spelt else None,
+        Edit(spelt=spelt, every=reads_any) if spelt or reads_any else None,
     )
 
 
@@ -195,7 +205,7 @@ def _rule(plan: RulePlan, address_of: AddressOf) -> Rule:
     assert isinstance(plan, ExpressionPlan)
     expression = Expression(plan.text)
     return needs_expression(
-        expression.refuses, plan.uses, address_of, time.time, text=plan.text, asked=expression.query_names
+        expression.refuses, plan.uses, address_of, time.time, text=plan.text, asked=plan.query
     )
 
 

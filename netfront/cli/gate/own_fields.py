@@ -1,5 +1,7 @@
 """Fields of requests that are netfront's own to write or to take away, so that nothing else can be said there."""
 
+from netfront.wire.fields import dashed
+
 __all__ = ["is_own", "one_spelling"]
 
 _OF_MESSAGES = {
@@ -19,5 +21,5 @@ def is_own(name: str) -> bool:
 
 
 def one_spelling(name: str) -> str:
-    """Give the spelling of all that a backend may take for the same field: CGI reads X_User, and X.User, as X-User."""
-    return name.lower().replace("_", "-").replace(".", "-")
+    """Give the spelling of all that a backend may take for the same field."""
+    return dashed(name.lower().encode()).decode()

@@ -195,11 +195,14 @@ class ExpressionPlan:
 
     Args:
         uses: the values that it reads.
+        headers, query: the names that it reads of those; None for any.
     """
 
     scope: Scope
     text: str
     uses: frozenset[str]
+    headers: frozenset[str] | None = frozenset()
+    query: frozenset[str] | None = frozenset()
 
     @property
     def shown(self) -> str:
