@@ -269,8 +269,11 @@ def names_of(
 ) -> dict[str, object]:
     """Give what parts take of a request, by the reserved names, but for its body.
 
+    Values of a query that are not UTF-8 have surrogates, which refuse where one is taken (see `_text` in reference.py):
+    the others may be of old clients and somebody else's.
+
     Raises:
-        PartFault: it is not text.
+        PartFault: the path is not text, or the query has too many fields.
     """
     names: dict[str, object] = {}
     try:
@@ -279,7 +282,10 @@ def names_of(
         if "query" in takes:
             values: dict[str, list[str]] = {}
             pairs = parse_qsl(
-                (query or b"").decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_QUERY
+                (query or b"").decode(errors="surrogateescape"),
+                keep_blank_values=True,
+                errors="surrogateescape",
+                max_num_fields=_MOST_QUERY,
             )
             for name, value in pairs:
                 values.setdefault(name, []).append(value)
@@ -356,6 +362,11 @@ def _pairs(value: Mapping[str, object], is_plain: bool) -> list[tuple[str, bytes
 
 
 def _flat(values: object) -> dict[str, str]:
-    """Give the first value of each name of a query."""
+    """Give the first value of each name of a query. Raises PartFault: one is not text."""
     assert isinstance(values, dict)
-    return {name: several[0] for name, several in values.items()}
+    flat = {name: several[0] for name, several in values.items()}
+    try:
+        "".join((*flat, *flat.values())).encode()
+    except UnicodeEncodeError as error:
+        raise PartFault(400, "a query that is not UTF-8, and what a part is sent takes it") from error
+    return flat

@@ -289,6 +289,19 @@ def test_the_values_of_a_query_may_be_run_over():
     assert stage.run(target=b"/o?id=3&id=1&id=2").body == b'{"items":[3,1,2]}'
 
 
+def test_what_no_part_takes_of_a_query_may_be_no_utf_8():
+    """Old clients write Latin-1, and a tracking link has what it has."""
+    stage = Stage("/h = a:/a/{query.q}", lambda asked: Says(b"1"))
+    for target in (b"/h?q=x&name=M%FCller", b"/h?q=x&name=M\xfcller", b"/h?M%FC=1&q=x"):
+        assert stage.run(target=target).status == 200
+    assert {asked.target for asked in stage.asked} == {b"/a/x"}
+    response = stage.run(target=b"/h?q=M%FCller")
+    assert (response.status, told(response)["detail"]) == (400, "part a: {query.q} is not text")
+    stage = Stage("POST /h = a:POST /a < {q: query.q}", lambda asked: Says(b"1"))
+    assert stage.run(method=b"POST", target=b"/h?q=M%FCller").status == 400
+    assert stage.asked == []
+
+
 # -- what is missing ------------------------------------------------------------------------------------------
 
 
