@@ -257,7 +257,7 @@ complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-each -x
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-status -x -d 'pass: a part\'s own 4xx becomes the answer\'s'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-timeout -x -d 'for all parts together (default 30s)'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-part -x -d 'most bytes of a part, all items of a name[] together (default 8MiB)'
-complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-memory -x -d 'most bytes that are held for answers being composed, bodies and parts of all requests together, a quarter of them for one address of another machine; more is 503 (default 256MiB)'
+complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-memory -x -d 'most bytes that are held for answers being composed, bodies and parts of all requests together, a quarter of them for one address of another machine; more is 503 (default 256MiB); a body has --body-timeout in all, and 1s more per 64K that came'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l compose-cookie -x -d 'let this cookie of a part through to the client'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l server-timing -d 'tell what each part took in Server-Timing'
 complete -c netfront -n '__fish_seen_subcommand_from gateway' -l no-server-timing -d 'tell what each part took in Server-Timing'

@@ -144,7 +144,7 @@ _netfront_gateway() {
         '*--compose-status=[pass\: a part'\''s own 4xx becomes the answer'\''s]:value: ' \
         '*--compose-timeout=[for all parts together (default 30s)]:value: ' \
         '*--compose-part=[most bytes of a part, all items of a name\[\] together (default 8MiB)]:value: ' \
-        '--compose-memory=[most bytes that are held for answers being composed, bodies and parts of all requests together, a quarter of them for one address of another machine; more is 503 (default 256MiB)]:value: ' \
+        '--compose-memory=[most bytes that are held for answers being composed, bodies and parts of all requests together, a quarter of them for one address of another machine; more is 503 (default 256MiB); a body has --body-timeout in all, and 1s more per 64K that came]:value: ' \
         '*--compose-cookie=[let this cookie of a part through to the client]:value: ' \
         '--server-timing[tell what each part took in Server-Timing]' \
         '--no-server-timing[tell what each part took in Server-Timing]' \

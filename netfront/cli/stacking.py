@@ -96,6 +96,7 @@ class _Services:
             parts.outward,
             parts.tasks.begin,
             self._hold,
+            plan.limits.body_timeout,
         )
         table = table_of(routes, self._service)
         self.ours: Handler = router(

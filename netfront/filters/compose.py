@@ -48,9 +48,8 @@ _MOST_ITEMS = 100
 _MOST_ASKED = 3_300
 """Requests that may come of one, those of compositions within it too: 100 items of 32 parts each. Where a path that a
 client names leads to another composition, each level would multiply them."""
-_BODY_TIME, _LEAST_RATE = 30.0, 65_536
-"""Seconds for a body, and bytes a second that it may take longer for: who sends slower holds memory that others would
-use."""
+_LEAST_RATE = 65_536
+"""Bytes of a body for which it may take a second more: who sends slower holds memory that others would use."""
 _LONG = 16_384
 """Bytes of a body that took a while to be made: 10 ms for 100 KB of numbers."""
 
@@ -117,6 +116,7 @@ class ComposeRules:
         timeout: seconds for all parts together.
         most_part: bytes of a part without its content coding.
         most_body: bytes of a request's body, where a part takes it.
+        body_time: seconds for all of it, and one more for each 64 KiB.
         cookies: names of those that parts may set.
         tells_time: in Server-Timing.
     """
@@ -126,6 +126,7 @@ class ComposeRules:
     timeout: float
     most_part: int
     most_body: int
+    body_time: float
     cookies: frozenset[bytes]
     tells_time: bool
 
@@ -502,7 +503,7 @@ async def _receive(request: Request, rules: ComposeRules, held: Held) -> bytes:
         raise BadMessage(413, f"a body of over {body.limit} bytes")
     if request.expects_continue:
         await request.client.interim(100, EMPTY)
-    gathered, until = Gathered(), clock() + _BODY_TIME
+    gathered, until = Gathered(), clock() + rules.body_time
     while data := await body.receive_some():
         if clock() > until + len(gathered) / _LEAST_RATE:
             raise BadMessage(408, "the body comes too slowly for what it holds")

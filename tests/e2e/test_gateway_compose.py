@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 import re
+import select
 import signal
 import socket
 import threading
@@ -383,6 +384,20 @@ def test_bodies_and_urls(shop):
                 assert client.read_head().status == 100
                 client.send(b"true")
                 assert b'"all":true' in client.read_answer(b"POST").body
+
+
+def test_a_body_that_trickles_into_memory_is_ended(shop):
+    """Each byte comes in time for --body-timeout between two reads; all of them together do not."""
+    rule = "POST /co = order:POST /orders/new < {all: body}"
+    body_time = ("--body-timeout", "1s")
+    with (
+        running("gateway", *routes(shop), "--compose", rule, *body_time) as front,
+        connect(front.port) as client,
+    ):
+        client.send(b"POST /co HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n[")
+        while not select.select([client.socket], [], [], 0.1)[0]:
+            client.send(b" ")
+        assert client.read_head().status == 408
 
 
 def test_codings_are_taken_off(shop):

@@ -10,5 +10,5 @@ __all__ = ["compose_rules"]
 def compose_rules(**given):
     """Make them."""
     usual = {name: getattr(USUAL, name) for name in ("each", "passes_status", "timeout", "most_part")}
-    others = {"most_body": DEFAULT_MAX_BODY, "cookies": frozenset(), "tells_time": False}
+    others = {"most_body": DEFAULT_MAX_BODY, "body_time": 30.0, "cookies": frozenset(), "tells_time": False}
     return ComposeRules(**{**usual, **others, **given})

@@ -32,12 +32,14 @@ class Composing:
         outward: leads to URLs.
         begin: runs a part beside the composed request.
         hold: counts what a composed request holds.
+        body_time: seconds for a request's body; see ComposeRules.
     """
 
     ours: Handler
     outward: Outward
     begin: "Begin"
     hold: Callable[[Request], Held]
+    body_time: float
 
     def handler(self, plan: ComposePlan, settings: Settings) -> Handler:
         """Make the handler."""
@@ -50,6 +52,7 @@ class Composing:
             timeout=held.timeout,
             most_part=held.most_part,
             most_body=settings.most_body if settings.most_body is not None else DEFAULT_MAX_BODY,
+            body_time=self.body_time,
             cookies=frozenset(name.encode() for name in held.cookies),
             tells_time=plan.tells_time,
         )
