@@ -36,8 +36,8 @@ FORBIDDEN = {
     "__init__": PURE,
     "__main__": PURE - {"os"},
 }
-FILTERS_SHARE = {"composed", "pages", "quota"}
-"""Modules in filters/ that are no filters but what others there render with."""
+FILTERS_SHARE = {"composed", "meaning", "pages", "quota", "served"}
+"""Modules in filters/ that are no filters but what others there render with, or look into."""
 FILTERS_FROM = {
     "netfront.net": {"backend", "lane", "passage", "stream"},
     "netfront.http": {"message"},

@@ -25,7 +25,9 @@ from netfront.cli.plan import ListenerPlan, RoutePlan, ServePlan, Settings, Targ
 from netfront.cli.tables import table_of
 from netfront.errors import BadMessage, UsageError
 from netfront.filters.guard_host import names_us
-from netfront.filters.router import METHODS, check_lookalikes, find_route, host_of, only_of
+from netfront.filters.meaning import check_lookalikes
+from netfront.filters.router import METHODS
+from netfront.filters.served import find_route, host_of, only_of
 from netfront.http.message import Client, Exchange, Request
 from netfront.http.outbound import Mount
 from netfront.policy.rewriting import Rewriting

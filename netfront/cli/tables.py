@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from netfront.cli.gate.passing import rules_of
 from netfront.cli.plan import Place, RoutePlan, Settings, places
-from netfront.filters.router import Holds, Served, may_be_passed_over
+from netfront.filters.served import Holds, Served, may_be_passed_over
 from netfront.policy.condition import Condition
 from netfront.policy.route import Table
 

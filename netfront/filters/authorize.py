@@ -5,15 +5,15 @@ that refuses decides: 403, whoever it was.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
 from netfront.errors import Refusal
+from netfront.filters.meaning import paths_meant
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.policy.claims import claim, holds
 from netfront.policy.networks import plain_address
-from netfront.wire.target import parse_target
 
 __all__ = ["Rule", "authorize", "needs_address", "needs_claim", "needs_expression", "needs_scopes"]
 
@@ -120,21 +120,13 @@ def needs_expression(
         values = {name: make(request) for name, make in needed}
         why = refuses(values)
         if why is None and "path" in values:
-            others = (path for path in _paths(request) if path != values["path"])
+            others = (path for path in map(_text, paths_meant(request)) if path != values["path"])
             why = next(
                 (why for path in others if (why := refuses({**values, "path": path})) is not None), None
             )
         return None if why is None else f"{text}: {why}{_of(request)}"
 
     return rule
-
-
-def _paths(request: Request) -> Iterator[str]:
-    """Give the paths that servers may take a request's for, and where it writes."""
-    target = request.target
-    yield from map(_text, target.meant)
-    for value in request.fields.get_all(b"destination"):  # of COPY and MOVE, which a field may ask for too
-        yield from map(_text, parse_target(b"PUT", value).meant)
 
 
 def _of(request: Request) -> str:

@@ -352,11 +352,11 @@ def test_an_expression_is_asked_of_all_that_a_path_may_be_taken_for():
     with guarded("--allow", '!path.startsWith("/admin")') as (behind, front):
         for path in (b"/adm%c4%b0n", b"/x/..%2fadmin", b"/admin;/x", b"/admin%2fx"):
             assert status(send(front, b"GET", path)) in (400, 403), path
-        for place in (b"/adm%c4%b0n/x", b"/public/x\r\nDestination: /admin/x"):
+        for place, refused in ((b"/adm%c4%b0n/x", 403), (b"/public/x\r\nDestination: /admin/x", 400)):
             fields = b"Destination: " + place + b"\r\n"
-            assert status(send(front, b"COPY", b"/public", fields=fields)) == 403
+            assert status(send(front, b"COPY", b"/public", fields=fields)) == refused
             override = b"X-HTTP-Method-Override: MOVE\r\n" + fields
-            assert status(send(front, b"POST", b"/public", fields=override)) == 403
+            assert status(send(front, b"POST", b"/public", fields=override)) == refused
         assert behind.requests == []
 
 

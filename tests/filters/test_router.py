@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netfront.errors import BadMessage, Refusal
-from netfront.filters.router import Rules, Served, find_route, host_of, may_be_passed_over, router
+from netfront.filters.router import router
+from netfront.filters.served import Rules, Served, find_route, host_of, may_be_passed_over
 from netfront.http.message import Exchange, Request, Response
 from netfront.policy.route import Match, Table, parse_scope
 from netfront.wire.fields import EMPTY, REQUEST_KINDS, FieldMemory, Fields
@@ -291,7 +292,12 @@ OVERRIDES = [
     (b"POST", b"/api", b"X_Method_Override: DELETE", 400),
     (b"POST", b"/api", b"X-HTTP-Method-Override: PATCH", "/"),
     (b"DELETE", b"/api", b"X-HTTP-Method-Override: DELETE", "/ DELETE /api"),
-    (b"DELETE", b"/api", b"X-HTTP-Method-Override: GET", 400),
+    (
+        b"DELETE",
+        b"/api",
+        b"X-HTTP-Method-Override: GET",
+        "/ DELETE /api",
+    ),  # who may delete may read what all may
     (b"POST", b"/split", b"X-HTTP-Method-Override: PUT", 400),  # another route, and its rule
     (b"POST", b"/open", b"X-HTTP-Method-Override: PUT", "/"),  # another route, and no rule
     (b"POST", b"/api", b"X-HTTP-Method-Override: DELETE, x", 400),
@@ -328,6 +334,26 @@ async def test_a_field_that_names_another_request_does_not_lead_past_a_rule(meth
     unruled = router(table)
     expected = plain if plain != 400 else "/"  # which a guarded host takes for no text, or for dots
     assert await served(unruled, method, raw, b"app.test", line) == expected
+
+
+WRITES = [
+    (b"COPY", b"Destination: http://a.test/admin/x", 400),
+    (b"COPY", b"Destination: http://a.test/admin%0a", 400),  # text on its host, where paths are guarded
+    (b"COPY", b"Destination: http://a.test/adm%c4%b0n", 400),
+    (b"COPY", b"Destination: http://b.test/admin/x", "/"),
+    (b"COPY", b"Destination: /admin/x", "/"),
+    (b"POST", b"X-HTTP-Method: MOVE\r\nDestination: http://a.test/admin/x", 400),
+    (b"MOVE", b"Destination: /x\r\nDestination: /y", 400),  # which of them is for the backend to say
+    (b"GET", b"Destination: Paris\r\nDestination: Rome", "/"),
+]
+
+
+@pytest.mark.parametrize(("method", "lines", "expected"), WRITES)
+async def test_where_a_request_writes_the_rules_of_that_host_hold(method, lines, expected):
+    rows = [((restricting("a.test/admin"),), answering("/admin"), Rules("admin"))]
+    table = Table([(parse_scope("/"), Served(answering("/"), rows))])
+    handler = router(table, guarded=lambda host: host == b"a.test", is_ruled=True)
+    assert await served(handler, method, b"/x", b"b.test", *lines.split(b"\r\n")) == expected
 
 
 async def test_all_fields_together_name_few_methods():

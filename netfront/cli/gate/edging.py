@@ -8,8 +8,8 @@ from netfront.cli.plan import RoutePlan
 from netfront.errors import BadMessage
 from netfront.filters.cors import CorsRules, cors, cors_here
 from netfront.filters.request_id import fresh_lines, request_id
-from netfront.filters.router import find_route, host_of
 from netfront.filters.secure_headers import secure_headers
+from netfront.filters.served import find_route, host_of
 from netfront.http.message import Filter, Request
 from netfront.policy.route import Match, Scope, Table
 

@@ -37,7 +37,7 @@ from netfront.filters.basic import Basic
 from netfront.filters.hide_credentials import Hidden, hide_credentials, hide_of_whole
 from netfront.filters.mtls import Mtls
 from netfront.filters.pass_identity import pass_identity
-from netfront.filters.router import host_of
+from netfront.filters.served import host_of
 from netfront.http.message import Filter, Request
 from netfront.net.lane import clock
 from netfront.policy.claims import Identity

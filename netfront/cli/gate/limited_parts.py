@@ -12,7 +12,7 @@ from netfront.cli.gate.limit_plan import LimitPlan, SeatPlan
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.tables import table_of
-from netfront.filters.router import Served
+from netfront.filters.served import Served
 from netfront.policy.route import Match, Table
 from netfront.policy.scope import Scope
 

@@ -15,7 +15,7 @@ from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.scoped import Policy
 from netfront.cli.tables import table_of
 from netfront.errors import BadMessage
-from netfront.filters.router import Served
+from netfront.filters.served import Served
 from netfront.policy.route import Match, Table
 from netfront.policy.scope import Near, Scope, is_text, with_head
 from netfront.wire.target import canonical

@@ -6,7 +6,7 @@ from functools import lru_cache, reduce
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.plan import Settings
 from netfront.cli.scoped import Policy
-from netfront.filters.router import Rules, host_of
+from netfront.filters.served import Rules, host_of
 from netfront.http.message import Request
 from netfront.wire.target import Target
 

@@ -1,0 +1,172 @@
+"""What the routes of a table lead to, and by which rules: looked up by method, host and target, of no request.
+
+Routes may ask for more than a method and a place (`Served.alternatives`). Then what is found is a row of places: those
+whose condition holds are tried in order, and a place of which no condition holds counts as not there.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from ipaddress import IPv6Address
+from typing import Generic, NamedTuple, TypeVar
+from urllib.parse import unquote_to_bytes
+
+from netfront.errors import BadMessage
+from netfront.http.message import Request
+from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
+from netfront.wire.target import Target, parse_authority
+
+__all__ = ["Holds", "Rules", "Served", "find_route", "host_of", "may_be_passed_over", "only_of", "rules_met"]
+
+V = TypeVar("V")
+H = TypeVar("H")
+Holds = Callable[[Request], bool]
+_Matcher = Callable[[bytes, bytes, bytes], bool]
+
+
+class Rules(NamedTuple):
+    """What restricts at a place, to be compared: places with equal rules let the same requests in.
+
+    Args:
+        by_path: whether they ask for segments of the path, so that another reading of it may be another verdict.
+        by_method, by_query: likewise for the method and the query.
+        is_open: whether nothing restricts.
+    """
+
+    restricts: object = None
+    by_path: bool = False
+    by_method: bool = False
+    by_query: bool = False
+    is_open: bool = False
+
+
+_NO_RULES = Rules(is_open=True)
+
+
+class Served(Generic[H]):
+    """What a route leads to.
+
+    Args:
+        handler: serves it; None where it has alternatives alone.
+        variants: scopes, what serves those requests of the route that lie in all of them, and its rules; the first
+            counts.
+        rules: where no variant counts.
+        alternatives: what serves in place of it the requests of which a condition holds; the first counts.
+    """
+
+    __slots__ = ("_by_text", "_loose", "alternatives", "handler", "rules", "variants")
+
+    def __init__(
+        self,
+        handler: H | None,
+        variants: Sequence[tuple[tuple[Scope, ...], H, Rules]] = (),
+        *,
+        rules: Rules = _NO_RULES,
+        alternatives: "Sequence[tuple[Holds, Served[H]]]" = (),
+    ) -> None:
+        self.handler = handler
+        self.rules = rules
+        self.alternatives = tuple(alternatives)
+        self.variants = tuple(variants)
+        rows: list[tuple[str | None, tuple[tuple[_Matcher, ...], H, Rules]]] = [
+            (
+                next((scope.first for scope in scopes if scope.first is not None), None),
+                (tuple(scope.matcher() for scope in scopes), narrower, restricting),
+            )
+            for scopes, narrower, restricting in variants
+        ]
+        texts = {text for text, _ in rows if text is not None}
+        self._loose = tuple(row for text, row in rows if text is None)
+        self._by_text = {
+            wanted.encode(): tuple(row for text, row in rows if text in (None, wanted)) for wanted in texts
+        }
+        """The variants that a path can lie in, by the text that it begins with: a thousand cost what one costs."""
+
+    def at(self, method: bytes, host: bytes, readings: Sequence[bytes]) -> H:
+        """Give what serves a request here.
+
+        Raises:
+            BadMessage: 400, the readings of its path meet different rules.
+        """
+        handler, rules = self._at(method, host, readings[0])
+        for reading in readings[1:]:
+            if rules.by_path or self._at(method, host, reading)[1] != rules:
+                raise BadMessage(400, "an encoded separator or a backslash that meets different rules")
+        return handler
+
+    def rules_at(self, method: bytes, host: bytes, path: bytes) -> tuple[Rules, ...]:
+        """Give the rules of all that may serve a request here."""
+        own = () if self.handler is None else (self._at(method, host, path)[1],)
+        others = [rules for _, other in self.alternatives for rules in other.rules_at(method, host, path)]
+        return (*own, *others)
+
+    def _at(self, method: bytes, host: bytes, path: bytes) -> tuple[H, Rules]:
+        variants = self._loose
+        if self._by_text:
+            variants = self._by_text.get(path[1:].partition(b"/")[0].lower(), variants)
+        for matchers, handler, rules in variants:
+            if all(matches(method, host, path) for matches in matchers):
+                return handler, rules
+        assert self.handler is not None
+        return self.handler, self.rules
+
+
+def only_of(table: Table[Served[H]]) -> Match[Served[H]] | None:
+    """Give the one route there is, where it serves everything in one way: then nothing of a request is looked at."""
+    only = table.only
+    if only is None or only.value.handler is None or only.value.variants or only.value.alternatives:
+        return None
+    rules = only.value.rules
+    return None if rules.by_path or rules.by_method or rules.by_query else only
+
+
+def may_be_passed_over(served: Served[H]) -> bool:
+    """Tell whether what a route leads to depends on more than method and place."""
+    return served.handler is None
+
+
+def find_route(
+    table: Table[V], method: bytes, host: bytes, target: Target, passed: Collection[Scope] = ()
+) -> Match[V] | NotFound | WrongMethod:
+    """Find the route of a request.
+
+    Args:
+        host: as `host_of` gives it.
+        passed: routes of the table that are as if not there; see Table.find.
+    Raises:
+        BadMessage: 400, the target cannot be normalised, or its readings lead to different routes.
+    """
+    readings = target.readings
+    found = table.find(method, host, readings[0], passed)
+    for reading in readings[1:]:
+        if _place(table.find(method, host, reading, passed)) != _place(found):
+            raise BadMessage(400, "an encoded separator or a backslash that leads to different routes")
+    return found
+
+
+def host_of(authority: bytes) -> bytes:
+    """Give the host by which routes are found: lower case, without port and trailing dot, decoded, addresses short."""
+    host = parse_authority(authority)[0] if authority else b""
+    if host.startswith(b"["):
+        return b"[%b]" % IPv6Address(host[1:-1].decode()).compressed.encode()
+    if b"%" in host:
+        host = unquote_to_bytes(host).lower()
+    return host.rstrip(b".")
+
+
+def rules_met(table: Table[Served[H]], method: bytes, host: bytes, target: Target) -> list[Rules] | None:
+    """Give the rules of all that may serve a request, in each reading of its target; None where nothing does."""
+    met: list[Rules] | None = None
+    passed: list[Scope] = []
+    while isinstance(found := find_route(table, method, host, target, passed), Match):
+        served = found.value
+        met = [
+            *(met or ()),
+            *(rules for path in target.readings for rules in served.rules_at(method, host, path)),
+        ]
+        if served.handler is not None:
+            break
+        passed.append(found.scope)
+    return met
+
+
+def _place(found: Match[V] | NotFound | WrongMethod) -> object:
+    return found.scope if isinstance(found, Match) else found
