@@ -11,7 +11,12 @@ from netfront.net.stream import Stream
 from netfront.wire.fields import EMPTY, Edit, Fields, trailer_fields
 from netfront.wire.framing import CHUNKED, LENGTH, UNTIL_CLOSE, ChunkedDecoder, Framing
 
-__all__ = ["BodyReader", "RequestBody"]
+__all__ = ["JOINED", "SLICE", "BodyReader", "RequestBody"]
+
+JOINED = 65_536
+"""Bytes of a body in hand that are sent with the head: of a larger one no copy is made."""
+SLICE = 262_144
+"""Bytes of such a one that are sent at a time: what waits, and what TLS makes of it, is another copy."""
 
 _SLOW_AFTER = 30.0
 _SLOWEST = 256

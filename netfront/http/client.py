@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netfront.errors import BackendError, BadMessage, ClientGone, Overdue, words
-from netfront.http.body import BodyReader
+from netfront.http.body import JOINED, BodyReader
 from netfront.http.message import Body, Client, Request, Response
 from netfront.http.race import Hedge, Race
 from netfront.http.upgrade import RelayTakeover
@@ -32,8 +32,6 @@ from netfront.wire.head import ResponseHead, ResponseHeads
 
 __all__ = ["LATE", "BackendConnection", "Patience", "ResponseBody"]
 
-_JOINED = 65_536
-"""Bytes of a body that are sent with the head: of a larger one no copy is made."""
 _MOST_INTERIM = 32
 LATE = "no answer in time"
 """What is wrong with a backend that is too slow."""
@@ -244,7 +242,7 @@ class BackendConnection:
             later = body
         elif not body:
             pass
-        elif len(body) > _JOINED:
+        elif len(body) > JOINED:
             behind = body
         else:
             data = head + body

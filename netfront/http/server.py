@@ -16,7 +16,7 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from netfront.errors import BackendError, BadMessage, ClientGone, Overdue, words
-from netfront.http.body import BodyReader, RequestBody
+from netfront.http.body import JOINED, SLICE, BodyReader, RequestBody
 from netfront.http.date import DateLine
 from netfront.http.message import AnsweringBody, Body, Exchange, Handler, Observer, Request, Response
 from netfront.net.lane import Signal, breathe, clock, deadline, first, lane, ready
@@ -41,9 +41,6 @@ _IN_HAND = 1 << 18
 """Bytes of an unread request body that are read over to keep the connection, if they are here already."""
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _BODILESS = frozenset({204, 304})
-_JOINED = 65_536
-"""Bytes of a body that are sent with the head: of a larger one no copy is made."""
-_SLICE = 262_144
 _EXPECTED = (BackendError, BadMessage, ClientGone, OSError, Overdue)
 """What may befall an exchange without being a fault of our own."""
 
@@ -346,7 +343,7 @@ class _Connection:
             rest = b""
             if size and request.method != b"HEAD":
                 exchange.sent = size
-                if size <= _JOINED:
+                if size <= JOINED:
                     data += body
                 else:
                     rest = body
@@ -379,7 +376,7 @@ class _Connection:
                 head = self._head(request, response, b"Content-Length: %d\r\n" % len(body), keep)
                 if request.method == b"HEAD":
                     await self._send(head)
-                elif len(body) <= _JOINED:
+                elif len(body) <= JOINED:
                     await self._send(head + body)
                 else:
                     await self._send(head)
@@ -511,8 +508,8 @@ class _Connection:
     async def _send_body(self, body: bytes) -> None:
         """Send a large body, some of it at a time: of what is sent by TLS there is another copy."""
         view = memoryview(body)
-        for at in range(0, len(body), _SLICE):
-            await self._send(view[at : at + _SLICE])
+        for at in range(0, len(body), SLICE):
+            await self._send(view[at : at + SLICE])
 
     async def _send(self, data: bytes | memoryview, of: Body | None = None) -> None:
         """Send all of it; a client that takes nothing for `send_time` is given up.

@@ -2,6 +2,7 @@
 
 import math
 
+from netfront.http.body import SLICE
 from netfront.http.message import Body
 from netfront.net.lane import Wait
 from netfront.net.stream import Stream
@@ -9,7 +10,6 @@ from netfront.wire.framing import encode_chunk, encode_trailers
 
 __all__ = ["Upload"]
 
-_SLICE = 262_144
 _MOVES = 16
 """Pieces moved before whoever pushes looks at the answer again, and others have their turn."""
 
@@ -77,7 +77,7 @@ class Upload:
                 self.failed = error
                 return False
             if self._behind:
-                self._rest, self._behind = self._behind[:_SLICE], self._behind[_SLICE:]
+                self._rest, self._behind = self._behind[:SLICE], self._behind[SLICE:]
                 continue
             if self._body is None:
                 return False
