@@ -309,8 +309,19 @@ def by_turns(fronts, key):
     return [ask(front.port, b"/", b"X: " + key).status for front in (one, other, one, other)]
 
 
-SHARED = [200, 200, 429, 429]
-"""Where each counted by itself it would be four times 200."""
+def shared_keys(fronts):
+    """Ask with one key after another until all count one together, and give them all.
+
+    A request that is not counted within 50 ms, on a busy machine, is counted by its process alone.
+    """
+    keys = []
+
+    def is_shared():
+        keys.append(b"k%d" % len(keys))
+        return by_turns(fronts, keys[-1]) == [200, 200, 429, 429]  # else it is four times 200
+
+    until(is_shared)
+    return keys
 
 
 def test_limits_are_shared_over_a_cluster_whichever_of_it_is_named():
@@ -323,8 +334,8 @@ def test_limits_are_shared_over_a_cluster_whichever_of_it_is_named():
             )
             for node in nodes
         ]
-        assert by_turns(fronts, b"a") == SHARED
-        assert sum(int(node.say("DBSIZE")[1:]) for node in nodes) == 1
+        keys = shared_keys(fronts)
+        assert 1 <= sum(int(node.say("DBSIZE")[1:]) for node in nodes) <= len(keys)
 
 
 @pytest.mark.slow
@@ -338,14 +349,14 @@ def test_a_replica_that_takes_over_is_found_by_sentinels():
         )
         behind = stack.enter_context(origin(answering()))
         fronts = [stack.enter_context(running("gateway", behind.url, *words)) for _ in range(2)]
-        assert by_turns(fronts, b"a") == SHARED
-        assert replica.say("DBSIZE") == b":1\r\n"
+        key = shared_keys(fronts)[-1]
+        until(lambda: replica.say("DBSIZE") != b":0\r\n")
         primary.kill()
         until(lambda: is_primary(replica))
         for front in fronts:
             until(lambda front=front: is_sharing(front))
-        assert by_turns(fronts, b"a") == [429] * 4
-        assert by_turns(fronts, b"b") == SHARED
+        assert by_turns(fronts, key) == [429] * 4
+        shared_keys(fronts)
 
 
 @pytest.mark.parametrize(
@@ -393,9 +404,9 @@ def test_limits_are_shared_over_tls_with_a_password(tmp_path):
         ) as front,
     ):
         url = f"rediss://localhost:{front.port},ca={trusted}"
-        words = ("--limit", "2/h,burst=2", "--redis", url, "--redis-password", f"@{secret}")
+        words = ("--limit", "2/h:header:X,burst=2", "--redis", url, "--redis-password", f"@{secret}")
         with gateway(*words) as one, gateway(*words) as other:
-            assert [ask(front.port).status for front in (one, other, one)] == [200, 200, 429]
+            shared_keys([one, other])
             assert "hunter2" not in one.stderr
 
 
