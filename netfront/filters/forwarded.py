@@ -8,7 +8,7 @@ and a Host, and appended to every section: a section that comes again costs one 
 from collections.abc import Awaitable, Callable, Iterable
 
 from netfront.http.message import Client, Filter, Handler, Request, Response
-from netfront.wire.fields import Edit, Field, field
+from netfront.wire.fields import Edit, Field, dashed, field
 
 __all__ = ["forwarded"]
 
@@ -153,7 +153,7 @@ def _continued(
         port: that of the scheme and the host that it tells, where it does not tell it.
         address: the client's, as it is told in X-Forwarded-For, where X-Real-IP is not told.
     """
-    believed = [row for row in came if not (b"_" in row.name or b"." in row.name)]
+    believed = [row for row in came if row.name == dashed(row.name)]
     said: dict[bytes, list[bytes]] = {}
     for row in believed:
         said.setdefault(row.name, []).append(row.value)

@@ -71,6 +71,12 @@ _OVERRIDES = (
     b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method",
     b"destination",  # of COPY and MOVE: where they write (RFC 4918 §10.3)
 )  # fmt: skip
+_OF_THE_WAY = (
+    b"x-real-ip",
+    b"script-name", b"path-info", b"x-script-name", b"daphne-root-path",  # where an application begins in a path
+    b"x-sendfile-type", b"x-accel-mapping",  # what a proxy does with the name of a file
+)  # fmt: skip
+"""What only a proxy says: servers go by it (gunicorn heeds SCRIPT_NAME of a peer on loopback, and cuts it off)."""
 REQUEST_KINDS: Mapping[bytes, int] = {
     b"host": HOST,
     b"content-length": LENGTH,
@@ -83,7 +89,7 @@ REQUEST_KINDS: Mapping[bytes, int] = {
     b"proxy-authorization": HOP,
     b"proxy": HOP,  # not a field of HTTP, but an environment variable in CGI: CVE-2016-5385
     b"forwarded": FORWARDED,
-    b"x-real-ip": FORWARDED,
+    **dict.fromkeys(_OF_THE_WAY, FORWARDED),
     b"client-cert": IDENTITY,
     b"client-cert-chain": IDENTITY,
     b"x-client-subject": IDENTITY,

@@ -215,6 +215,16 @@ def _connection_rows() -> list[Row]:
         rows.append(
             passes("7239-8.1", f"{sent.decode()} of a stranger", request(sent + b": 192.0.2.9"), want)
         )
+    for sent in (
+        b"SCRIPT_NAME",
+        b"Script-Name",
+        b"PATH_INFO",
+        b"Daphne-Root-Path",
+        b"X-Script-Name",
+        b"X-Sendfile-Type",
+    ):
+        want = Want(has={sent.lower(): None})
+        rows.append(passes("3875-4.1.13", f"{sent.decode()} of a stranger", request(sent + b": /x"), want))
     for sent in (b"Client-Cert", b"Client_Cert", b"X-Client-Subject", b"Forwarded"):
         want = Want(has={sent.lower(): None})
         rows.append(

@@ -1,5 +1,7 @@
 """Request targets: the forms of RFC 9112 §3.2, what is refused, and the normal form by which decisions are made."""
 
+from urllib.parse import quote, unquote
+
 import h11
 import httptools
 import pytest
@@ -500,3 +502,34 @@ def test_a_path_that_is_no_text_is_settled_nowhere(raw):
 @pytest.mark.parametrize("raw", [b"/caf%C3%A9", "/café".encode(), b"/%E2%80%A8", b"/a%20b", b"/a?%0a%ff"])
 def test_a_path_that_is_text_is(raw):
     assert parse_target(b"GET", raw).settled().origin_form.isascii()
+
+
+@pytest.mark.parametrize(
+    ("path", "others"),
+    [
+        ("/Pub/\u00fc.Png", {"/Pub/\u00dc.Png"}),
+        ("/pub/\u65e5.png", set()),
+        ("/a/stra\u00dfe", {"/a/strasse", "/a/straSSe"}),
+        ("/adm\u0130n", {"/admin", "/admi\u0307n"}),
+        ("/bu\u0308cher", {"/b\u00fccher"}),
+        ("/x/\u0661", {"/x/1"}),
+        ("/a;b", {"/a"}),
+        ("/a/b", set()),
+    ],
+)
+def test_what_a_path_may_be_taken_for_differs_where_it_is_not_ascii(path, others):
+    """Whoever goes by case goes by it in the rest of the path too."""
+    raw = quote(path, safe="/;").encode()
+    assert {unquote(other.path.decode()) for other in parse_target(b"GET", raw).lookalikes} == others
+
+
+def test_a_letter_has_few_combining_characters():
+    """To compose them takes time by the square of their number."""
+    for marks, is_text in (("\u0301" * 30, True), ("\u0301" * 31, False), ("\u0301\u0334" * 2000, False)):
+        target = parse_target(b"GET", b"/a" + marks.encode())
+        if is_text:
+            assert target.meant
+        else:
+            with pytest.raises(BadMessage) as caught:
+                _ = target.meant
+            assert caught.value.status == 400

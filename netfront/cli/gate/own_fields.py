@@ -1,6 +1,6 @@
 """Fields of requests that are netfront's own to write or to take away, so that nothing else can be said there."""
 
-from netfront.wire.fields import dashed
+from netfront.wire.fields import FORWARDED, REQUEST_KINDS, dashed
 
 __all__ = ["is_own", "one_spelling"]
 
@@ -9,7 +9,8 @@ _OF_MESSAGES = {
     "keep-alive", "proxy-connection", "http2-settings", "max-forwards", "cookie",
 }  # fmt: skip
 _OF_THE_WAY = {
-    "via", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip",
+    "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port",
+    *(name.decode() for name, kind in REQUEST_KINDS.items() if kind == FORWARDED),
 }  # fmt: skip
 _OF_IDENTITY = {"client-cert", "client-cert-chain", "x-client-subject", "proxy-authorization", "proxy"}
 _OWN = frozenset(_OF_MESSAGES | _OF_THE_WAY | _OF_IDENTITY)
