@@ -27,14 +27,14 @@ from netfront.errors import BadMessage, UsageError
 from netfront.filters.guard_host import names_us
 from netfront.filters.meaning import check_lookalikes
 from netfront.filters.router import METHODS
-from netfront.filters.served import find_route, host_of, only_of
+from netfront.filters.served import find_route, only_of, params_of
 from netfront.http.message import Client, Exchange, Request
 from netfront.http.outbound import Mount
 from netfront.policy.rewriting import Rewriting
 from netfront.policy.route import NotFound, Scope, WrongMethod
 from netfront.units import render_duration, render_size
 from netfront.wire.fields import EMPTY
-from netfront.wire.target import Target, parse_authority, parse_target
+from netfront.wire.target import Target, host_of, parse_authority, parse_target
 
 __all__ = ["explain_plan", "explain_request"]
 
@@ -133,13 +133,16 @@ def explain_request(plan: ServePlan, text: str) -> str:
             if isinstance(found, WrongMethod):
                 answer = "200" if method == b"OPTIONS" else "405"
                 return _table([*rows, ("answer", f"{answer}: Allow: {found.allow.decode()}")])
+            params = params_of(table, method, host, target, passed)
             for _, other in found.value.alternatives:
-                route, _ = other.at(method, host, target.readings)
+                route, _ = other.at(method, host, target.readings, params)
                 rows.append(("or", f"{route.named}, where that holds"))
             if found.value.handler is not None:
                 break
             passed.append(found.scope)
-        route, settings = found.value.handler if only else found.value.at(method, host, target.readings)
+        route, settings = (
+            found.value.handler if only else found.value.at(method, host, target.readings, params)
+        )
         rows.append(("route", route.named))
         if is_guarded(plan, host):
             check_lookalikes(table, method, host, target)

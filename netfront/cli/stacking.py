@@ -7,7 +7,7 @@ from netfront.cli.gate.assembly import answering, gate, rewriting
 from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.edging import Edging
 from netfront.cli.gate.guarding import hiding, hiding_of_whole, stripped
-from netfront.cli.gate.guards import guarded
+from netfront.cli.gate.passing import guards_of
 from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
@@ -26,10 +26,12 @@ from netfront.filters.forwarded import forwarded
 from netfront.filters.guard_host import guard_host
 from netfront.filters.limit_body import limit_body
 from netfront.filters.max_forwards import max_forwards
+from netfront.filters.meaning import methods_meant
 from netfront.filters.name_backend import name_backend
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import redirect
 from netfront.filters.router import router
+from netfront.filters.served import Params, rules_met
 from netfront.http.attempts import Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.forward import Hedging, forward
@@ -39,6 +41,7 @@ from netfront.net.dial import proxy_line
 from netfront.net.tasks import Tasks
 from netfront.policy.memory import Held
 from netfront.wire.fields import HIDDEN, ID
+from netfront.wire.target import host_of
 
 __all__ = ["handler_of"]
 
@@ -98,10 +101,10 @@ class _Services:
             self._hold,
             plan.limits.body_timeout,
         )
-        table = table_of(routes, self._service)
+        self._table = table_of(routes, self._service)
         self.ours: Handler = router(
-            table,
-            guarded=guarded(plan.rules),
+            self._table,
+            guards=guards_of(plan.rules),
             is_ruled=bool(plan.rules),
             wants_host=any(rule.scope is not None and rule.scope.host for rule in plan.rules),
         )
@@ -115,6 +118,15 @@ class _Services:
         parts, whole = self._parts, request.part_of
         address = parts.address_of(request) or b""
         return Held(parts.composed, address, whole=whole.held if whole is not None else None)
+
+    def _params_at(self, request: Request) -> list[Params]:
+        """Give what the segments of a request's path are called at the routes that it leads to now, if to any."""
+        host = host_of(request.authority)
+        return [
+            met.params
+            for method in methods_meant(request)
+            for met in rules_met(self._table, method, host, request.target) or ()
+        ]
 
     def _service(self, route: RoutePlan, settings: Settings) -> Handler:
         return stack(
@@ -137,7 +149,7 @@ class _Services:
         assert pool is not None
         edits = [(edit.name, edit.values) for edit in settings.request_edits]
         return stack(
-            *rewriting(settings.gate, plan.rules, self._address_of),
+            *rewriting(settings.gate, plan.rules, self._address_of, self._params_at),
             hiding(settings.gate),
             self._hides_of_whole,
             self._hides_sessions,

@@ -4,15 +4,16 @@ from collections.abc import Awaitable, Callable
 
 from netfront.errors import Refusal
 from netfront.http.message import Filter, Handler, Request, Response
+from netfront.policy.rewriting import Rewriting
+from netfront.wire.fields import OVERRIDE
+from netfront.wire.named import with_destination
 from netfront.wire.target import Target
 
 __all__ = ["rewrite"]
 
 
-def rewrite(
-    change: Callable[[Target], bytes], passes: Callable[[Request, Target], bool] | None = None
-) -> Filter:
-    """Make the filter.
+def rewrite(change: Rewriting, passes: Callable[[Request, Target], bool] | None = None) -> Filter:
+    """Make the filter. A Destination is rewritten too.
 
     Args:
         change: gives the new target in origin-form.
@@ -22,10 +23,19 @@ def rewrite(
 
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
-            target = request.target
-            made = Target(target.raw, "origin", change(target))
-            if passes is not None and not passes(request, made):
-                raise Refusal(403, "the path it is rewritten to is restricted")
+            def check(made: bytes) -> Target:
+                target = Target(request.target.raw, "origin", made)
+                if passes is not None and not passes(request, target):
+                    raise Refusal(403, "the path it is rewritten to is restricted")
+                return target
+
+            def moved(target: Target) -> bytes | None:
+                made = change.of_another(target)
+                return None if made is None else check(made).origin_form
+
+            made = check(change.of(request.target))
+            if request.fields.kinds >> OVERRIDE & 1:
+                request.fields = with_destination(request.method, request.fields, request.authority, moved)
             request.target = made
             return then(request)
 

@@ -6,23 +6,22 @@ other. To hosts that have a rule on a path every request goes on as it was decid
 What else a request may mean where there are rules, `meaning.py` knows.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from netfront.errors import BadMessage, Refusal
-from netfront.filters.meaning import check_lookalikes, check_named
-from netfront.filters.served import Holds, Served, find_route, host_of, only_of
+from netfront.filters.meaning import Guards, check_lookalikes, check_named
+from netfront.filters.served import Holds, Params, Served, find_route, only_of, params_of
 from netfront.http.message import Handler, Request, Response
 from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
 from netfront.wire.fields import OVERRIDE, Fields
-from netfront.wire.target import Target
+from netfront.wire.target import Target, host_of
 
 __all__ = ["METHODS", "router"]
 
 K = TypeVar("K")
 V = TypeVar("V")
-_Params = Mapping[str, bytes]
-_Found = tuple[Scope | None, Handler, _Params, Target | None]
+_Found = tuple[Scope | None, Handler, Params, Target | None]
 """The scope of the route, what serves the request, its parameters, and the target to go on by if not by its own."""
 _REMEMBERED = 2048
 _LONGEST_REMEMBERED = 512
@@ -33,7 +32,7 @@ METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 def router(
     table: Table[Served[Handler]],
     *,
-    guarded: Callable[[bytes], bool] | None = None,
+    guards: Guards | None = None,
     is_ruled: bool = False,
     wants_host: bool = False,
 ) -> Handler:
@@ -44,14 +43,14 @@ def router(
     everything nothing else of a request is looked at, and every other target passes as it is spelt.
 
     Args:
-        guarded: tells whether a host, as `host_of` gives it, has a rule on a path.
+        guards: None where no host has a rule on a path.
         is_ruled: whether there are rules at all.
         wants_host: whether a rule is for a host: a request that names none is refused, as its backend is told one.
     """
-    only = only_of(table) if guarded is None else None
+    only = only_of(table) if guards is None else None
     if only is not None and only.value.handler is not None:
         return _serve_only(only.value.handler, only.scope)
-    return _finder(table, guarded, is_ruled=is_ruled or guarded is not None, wants_host=wants_host)
+    return _finder(table, guards, is_ruled=is_ruled or guards is not None, wants_host=wants_host)
 
 
 def _serve_only(handler: Handler, scope: Scope) -> Handler:
@@ -66,7 +65,7 @@ def _serve_only(handler: Handler, scope: Scope) -> Handler:
 
 def _finder(
     table: Table[Served[Handler]],
-    guarded: Callable[[bytes], bool] | None,
+    guards: Guards | None,
     *,
     is_ruled: bool,
     wants_host: bool,
@@ -79,7 +78,7 @@ def _finder(
     def serve(request: Request) -> Awaitable[Response]:
         target, authority = request.target, request.authority
         if request.fields.kinds & overriding:
-            check_named(table, request, host_of(authority), guarded)
+            check_named(table, request, host_of(authority), guards)
         key = request.method, authority, target.raw
         found = known.get(key)
         if found is None:
@@ -92,7 +91,7 @@ def _finder(
             if wants_host and not authority:
                 raise BadMessage(400, "no Host, where rules are for some hosts")
             settled = None
-            if guarded is not None and guarded(host):
+            if guards is not None and guards.has_paths(host):
                 settled = target.settled()
                 check_lookalikes(table, request.method, host, target)
             found = (*_serving(table, request, host), settled)
@@ -114,30 +113,31 @@ def _remember(known: dict[K, V], key: K, value: V, size: int) -> None:
 
 def _serving(
     table: Table[Served[Handler]], request: Request, host: bytes
-) -> tuple[Scope | None, Handler, _Params]:
+) -> tuple[Scope | None, Handler, Params]:
     """Find what serves a request, the scope of its route, and its parameters there."""
     method, target = request.method, request.target
     readings = target.readings
-    choices: list[tuple[Holds, Scope, Handler, _Params]] = []
+    choices: list[tuple[Holds, Scope, Handler, Params]] = []
     passed: list[Scope] = []
     while True:
         found = find_route(table, method, host, target, passed)
         if not isinstance(found, Match):
-            last: tuple[Scope | None, Handler, _Params] = None, _unserved(method, found), {}
+            last: tuple[Scope | None, Handler, Params] = None, _unserved(method, found), {}
             break
         served = found.value
+        params = params_of(table, method, host, target, passed) if len(readings) > 1 else ()
         for holds, other in served.alternatives:
-            choices.append((holds, found.scope, other.at(method, host, readings), found.params))
+            choices.append((holds, found.scope, other.at(method, host, readings, params), found.params))
         if served.handler is not None:
-            last = found.scope, served.at(method, host, readings), found.params
+            last = found.scope, served.at(method, host, readings, params), found.params
             break
         passed.append(found.scope)
     return (None, _chooser(choices, last), {}) if choices else last
 
 
 def _chooser(
-    choices: Sequence[tuple[Holds, Scope, Handler, _Params]],
-    last: tuple[Scope | None, Handler, _Params],
+    choices: Sequence[tuple[Holds, Scope, Handler, Params]],
+    last: tuple[Scope | None, Handler, Params],
 ) -> Handler:
     """Make what serves where a condition decides."""
 

@@ -4,41 +4,66 @@ Routes may ask for more than a method and a place (`Served.alternatives`). Then 
 whose condition holds are tried in order, and a place of which no condition holds counts as not there.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from ipaddress import IPv6Address
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
-from urllib.parse import unquote_to_bytes
 
 from netfront.errors import BadMessage
 from netfront.http.message import Request
 from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
-from netfront.wire.target import Target, parse_authority
+from netfront.wire.target import Target
 
-__all__ = ["Holds", "Rules", "Served", "find_route", "host_of", "may_be_passed_over", "only_of", "rules_met"]
+__all__ = [
+    "Holds",
+    "Met",
+    "Params",
+    "Rules",
+    "Served",
+    "find_route",
+    "may_be_passed_over",
+    "only_of",
+    "params_of",
+    "rules_met",
+]
 
 V = TypeVar("V")
 H = TypeVar("H")
 Holds = Callable[[Request], bool]
 _Matcher = Callable[[bytes, bytes, bytes], bool]
+Params = Mapping[str, bytes]
+"""The `{name}` segments of a path at a route."""
 
 
 class Rules(NamedTuple):
     """What restricts at a place, to be compared: places with equal rules let the same requests in.
 
     Args:
-        by_path: whether they ask for segments of the path, so that another reading of it may be another verdict.
+        by_params: whether they ask for segments of the path by name, so that others may be another verdict.
         by_method, by_query: likewise for the method and the query.
         is_open: whether nothing restricts.
     """
 
     restricts: object = None
-    by_path: bool = False
+    by_params: bool = False
     by_method: bool = False
     by_query: bool = False
     is_open: bool = False
 
 
 _NO_RULES = Rules(is_open=True)
+
+
+class Met(NamedTuple):
+    """Rules that a request meets, and what it calls the segments of its path there."""
+
+    rules: Rules
+    params: Params
+
+    def lets_in_all(self, other: "Met") -> bool:
+        """Tell whether whoever passes the other has passed this."""
+        rules = self.rules
+        return rules.is_open or (
+            rules == other.rules and (not rules.by_params or self.params == other.params)
+        )
 
 
 class Served(Generic[H]):
@@ -80,23 +105,28 @@ class Served(Generic[H]):
         }
         """The variants that a path can lie in, by the text that it begins with: a thousand cost what one costs."""
 
-    def at(self, method: bytes, host: bytes, readings: Sequence[bytes]) -> H:
+    def at(self, method: bytes, host: bytes, readings: Sequence[bytes], params: Sequence[Params] = ()) -> H:
         """Give what serves a request here.
 
+        Args:
+            readings: of its path.
+            params: of each of them; needed where there are several.
         Raises:
-            BadMessage: 400, the readings of its path meet different rules.
+            BadMessage: 400, the readings meet different rules.
         """
         handler, rules = self._at(method, host, readings[0])
-        for reading in readings[1:]:
-            if rules.by_path or self._at(method, host, reading)[1] != rules:
+        for at, reading in enumerate(readings[1:], 1):
+            differs = rules.by_params and params[at] != params[0]
+            if differs or self._at(method, host, reading)[1] != rules:
                 raise BadMessage(400, "an encoded separator or a backslash that meets different rules")
         return handler
 
-    def rules_at(self, method: bytes, host: bytes, path: bytes) -> tuple[Rules, ...]:
+    def met_at(self, method: bytes, host: bytes, path: bytes, params: Params) -> Iterator[Met]:
         """Give the rules of all that may serve a request here."""
-        own = () if self.handler is None else (self._at(method, host, path)[1],)
-        others = [rules for _, other in self.alternatives for rules in other.rules_at(method, host, path)]
-        return (*own, *others)
+        if self.handler is not None:
+            yield Met(self._at(method, host, path)[1], params)
+        for _, other in self.alternatives:
+            yield from other.met_at(method, host, path, params)
 
     def _at(self, method: bytes, host: bytes, path: bytes) -> tuple[H, Rules]:
         variants = self._loose
@@ -115,7 +145,7 @@ def only_of(table: Table[Served[H]]) -> Match[Served[H]] | None:
     if only is None or only.value.handler is None or only.value.variants or only.value.alternatives:
         return None
     rules = only.value.rules
-    return None if rules.by_path or rules.by_method or rules.by_query else only
+    return None if rules.by_params or rules.by_method or rules.by_query else only
 
 
 def may_be_passed_over(served: Served[H]) -> bool:
@@ -142,26 +172,23 @@ def find_route(
     return found
 
 
-def host_of(authority: bytes) -> bytes:
-    """Give the host by which routes are found: lower case, without port and trailing dot, decoded, addresses short."""
-    host = parse_authority(authority)[0] if authority else b""
-    if host.startswith(b"["):
-        return b"[%b]" % IPv6Address(host[1:-1].decode()).compressed.encode()
-    if b"%" in host:
-        host = unquote_to_bytes(host).lower()
-    return host.rstrip(b".")
+def params_of(
+    table: Table[V], method: bytes, host: bytes, target: Target, passed: Collection[Scope] = ()
+) -> list[Params]:
+    """Give what each reading of a target calls its segments at its route; see `find_route`."""
+    found = (table.find(method, host, reading, passed) for reading in target.readings)
+    return [one.params if isinstance(one, Match) else {} for one in found]
 
 
-def rules_met(table: Table[Served[H]], method: bytes, host: bytes, target: Target) -> list[Rules] | None:
+def rules_met(table: Table[Served[H]], method: bytes, host: bytes, target: Target) -> list[Met] | None:
     """Give the rules of all that may serve a request, in each reading of its target; None where nothing does."""
-    met: list[Rules] | None = None
+    met: list[Met] | None = None
     passed: list[Scope] = []
     while isinstance(found := find_route(table, method, host, target, passed), Match):
-        served = found.value
-        met = [
-            *(met or ()),
-            *(rules for path in target.readings for rules in served.rules_at(method, host, path)),
-        ]
+        served, params = found.value, params_of(table, method, host, target, passed)
+        met = met or []
+        for path, named in zip(target.readings, params, strict=True):
+            met += served.met_at(method, host, path, named)
         if served.handler is not None:
             break
         passed.append(found.scope)

@@ -2,6 +2,9 @@
 
 from netfront.http.message import Request
 from netfront.net.backend import Member
+from netfront.wire.fields import OVERRIDE, Fields
+from netfront.wire.named import with_destination
+from netfront.wire.target import Target
 
 __all__ = ["Mount", "request_head"]
 
@@ -14,21 +17,41 @@ class Mount:
     __slots__ = ("_base", "_segments")
 
     def __init__(self, prefix: bytes, base: bytes) -> None:
-        self._segments = len([segment for segment in prefix.split(b"/") if segment])
+        self._segments = [segment for segment in prefix.split(b"/") if segment]
         self._base = base.rstrip(b"/")
 
     def outbound(self, request: Request) -> bytes:
         """Give the target with the prefix replaced; what follows it stays byte for byte where that is safe."""
         target = request.target
-        if target.form == "asterisk":
-            return target.raw
-        moved = self._base + target.behind(self._segments) or b"/"
+        return target.raw if target.form == "asterisk" else self._moved(target)
+
+    def fields(self, request: Request) -> Fields:
+        """Give the fields as the backend has them.
+
+        Raises:
+            BadMessage: 502, it writes to what does not lie below the prefix.
+        """
+        return with_destination(request.method, request.fields, request.authority, self._moved_if_there)
+
+    def _moved(self, target: Target) -> bytes:
+        moved = self._base + target.behind(len(self._segments)) or b"/"
         return moved if target.query is None else moved + b"?" + target.query
+
+    def _moved_if_there(self, target: Target) -> bytes | None:
+        count = len(self._segments) + 1
+        is_there = all(reading.split(b"/")[1:count] == self._segments for reading in target.readings)
+        return self._moved(target) if is_there else None
 
 
 def request_head(request: Request, member: Member, mount: Mount | None) -> bytes:
     """Render the head of a request as this backend shall see it."""
-    target = request.target.origin_form if mount is None else mount.outbound(request)
+    fields = request.fields
+    if mount is None:
+        target = request.target.origin_form
+    else:
+        target = mount.outbound(request)
+        if fields.kinds >> OVERRIDE & 1:
+            fields = mount.fields(request)
     host = member.host or request.authority or member.authority
     body = request.body
     if not isinstance(body, bytes):
@@ -52,7 +75,7 @@ def request_head(request: Request, member: Member, mount: Mount | None) -> bytes
             b" HTTP/1.1\r\nHost: ",
             host,
             b"\r\n",
-            request.fields.rendered,
+            fields.rendered,
             request.lines,
             framing,
             b"\r\n",

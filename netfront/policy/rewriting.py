@@ -26,7 +26,7 @@ class Rewriting:
         UsageError: not a path, or with another name.
     """
 
-    __slots__ = ("_keeps_rest", "_names", "_query", "_segments", "_template", "text")
+    __slots__ = ("_keeps_rest", "_lies_in", "_names", "_query", "_segments", "_template", "text")
 
     def __init__(self, scope: Scope, path: str) -> None:
         if not path.startswith("/") or path.startswith("//"):
@@ -37,6 +37,7 @@ class Rewriting:
                 path, "not a path that can be sent", "it has no '#', and no '.' or '..' segment"
             )
         self.text = path
+        self._lies_in = Scope(segments=scope.segments, is_exact=scope.is_exact).matcher()
         self._keeps_rest = not place.endswith("$")
         place = place.removesuffix("$").removesuffix("**")
         names = names_in(scope)
@@ -45,6 +46,15 @@ class Rewriting:
         wanted = [segment for segment in scope.segments if segment != "**"]
         self._segments = len(wanted)
         self._names = [(at, name[1:-1]) for at, name in enumerate(wanted) if name.startswith("{")]
+
+    def of_another(self, target: Target) -> bytes | None:
+        """Give what becomes of a target that may be in no such scope; None if it is not.
+
+        Raises:
+            BadMessage: 400, it cannot be normalised safely.
+        """
+        is_in_scope = all(self._lies_in(b"", b"", reading) for reading in target.readings)
+        return self.of(target) if is_in_scope else None
 
     def of(self, target: Target) -> bytes:
         """Give the target that is sent.

@@ -114,6 +114,24 @@ class Scope:
             return False
         return _paths_meet(self, other, _alike if self.ignores_case or other.ignores_case else eq)
 
+    def lies_below(self, host: bytes, path: bytes) -> bool:
+        """Tell whether it has requests below a path that it has not itself, whatever their method.
+
+        Args:
+            host, path: as `matcher` takes them.
+        """
+        wanted = self.host.encode()
+        if wanted and not (host.endswith(wanted[1:]) if wanted.startswith(b"*") else host == wanted):
+            return False
+        here = path.decode(errors="replace").rstrip("/").split("/")[1:]
+        segments = self.segments[:-1] if self.segments[-1:] == ("**",) else self.segments
+        if len(here) >= len(segments):
+            return False
+        equal = _alike if self.ignores_case else eq
+        return all(
+            not is_text(mine) or equal(mine, theirs) for mine, theirs in zip(segments, here, strict=False)
+        )
+
     def matches(self, method: bytes, host: bytes, path: bytes) -> bool:
         """Tell whether a request lies in it; see `matcher`."""
         return self.matcher()(method, host, path)

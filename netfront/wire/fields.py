@@ -36,6 +36,7 @@ __all__ = [
     "PLAIN",
     "REQUEST_KINDS",
     "RESPONSE_KINDS",
+    "SECOND_TARGETS",
     "SEVERAL",
     "TAKEN",
     "TE",
@@ -46,6 +47,7 @@ __all__ = [
     "FieldMemory",
     "Fields",
     "Layout",
+    "dashed",
     "field",
     "stays",
     "trailer_fields",
@@ -69,8 +71,13 @@ _OVERRIDES = (
     b"x-original-url", b"x-rewrite-url", b"x-override-url", b"x-original-uri", b"x-waws-unencoded-url",
     b"unencoded-url", b"x-http-destinationurl", b"x-original-path", b"x-rewrite-path", b"x-http-path-override",
     b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method",
-    b"destination",  # of COPY and MOVE: where they write (RFC 4918 §10.3)
 )  # fmt: skip
+SECOND_TARGETS = frozenset({
+    b"destination",  # where COPY and MOVE write (RFC 4918 §10.3)
+    b"x-amz-copy-source", b"x-goog-copy-source", b"x-ms-copy-source", b"x-oss-copy-source", b"x-cos-copy-source",
+    b"x-copy-from",  # what is copied from, at stores of objects
+})  # fmt: skip
+"""Fields with a target beside the request's own."""
 _OF_THE_WAY = (
     b"x-real-ip",
     b"script-name", b"path-info", b"x-script-name", b"daphne-root-path",  # where an application begins in a path
@@ -95,7 +102,7 @@ REQUEST_KINDS: Mapping[bytes, int] = {
     b"x-client-subject": IDENTITY,
     b"authorization": CREDENTIALS,
     **dict.fromkeys(_IDS, ID),
-    **dict.fromkeys(_OVERRIDES, OVERRIDE),
+    **dict.fromkeys((*_OVERRIDES, *SECOND_TARGETS), OVERRIDE),
 }
 RESPONSE_KINDS: Mapping[bytes, int] = {
     b"content-length": LENGTH,

@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from netfront.errors import BadMessage
 
-__all__ = ["Target", "canonical", "parse_authority", "parse_target"]
+__all__ = ["Target", "canonical", "host_of", "parse_authority", "parse_target"]
 
 _ORIGIN = re.compile(rb"/[^\x00-\x20\x7f#]*").fullmatch
 _ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#\x00-\x20\x7f]*)([^\x00-\x20\x7f#]*)").fullmatch
@@ -282,6 +282,16 @@ def parse_authority(value: bytes) -> tuple[bytes, int | None]:
     if port > 65535:
         raise BadMessage(400, "a port over 65535")
     return host.lower(), port
+
+
+def host_of(authority: bytes) -> bytes:
+    """Give the host by which routes are found: lower case, without port and trailing dot, decoded, addresses short."""
+    host = parse_authority(authority)[0] if authority else b""
+    if host.startswith(b"["):
+        return b"[%b]" % IPv6Address(host[1:-1].decode()).compressed.encode()
+    if b"%" in host:
+        host = unquote_to_bytes(host).lower()
+    return host.rstrip(b".")
 
 
 def canonical(path: bytes) -> bytes:

@@ -458,6 +458,127 @@ def test_what_is_public_goes_on_normalised_and_names_no_other_target(tmp_path):
         assert [seen.target for seen in behind.requests] == [b"/public", b"/public/y"]
 
 
+def test_a_method_in_a_field_is_not_led_round_a_rule_by_a_rewritten_path():
+    rules = ("--ip", "DELETE /items: 192.0.2.0/24", "--rewrite", "/old: /items")
+    with guarded(*rules) as (behind, front):
+        for field in (b"X-HTTP-Method-Override", b"X_HTTP_Method", b"X-Method-Override"):
+            for path in (b"/old/1", b"/items/1"):
+                fields = field + b": DELETE\r\n"
+                assert status(send(front, b"POST", path, fields=fields)) in (400, 403), (field, path)
+        assert behind.requests == []
+        assert status(send(front, b"POST", b"/old/1", fields=b"X-HTTP-Method-Override: PUT\r\n")) == 200
+
+
+def test_a_method_in_a_field_is_one_that_a_route_takes():
+    with origin(answering()) as behind:
+        with running("gateway", f"GET,POST /ro={behind.url}", "--ip", "/ro/x: 192.0.2.0/24", "-q") as front:
+            assert status(send(front, b"DELETE", b"/ro/1")) == 405
+            for method, wanted in ((b"DELETE", 400), (b"GET", 200)):
+                fields = b"X-HTTP-Method-Override: " + method + b"\r\n"
+                assert status(send(front, b"POST", b"/ro/1", fields=fields)) == wanted
+        assert len(behind.requests) == 1
+
+
+def test_rules_over_segments_are_asked_again_of_what_is_rewritten():
+    with origin(answering()) as behind:
+        routes = [f"/u/{{id}}={behind.url}", f"/u/{{id}}/of/{{o}}={behind.url}"]
+        rules = ("--allow", '/u: params.id == "ann"', "--rewrite", "/u/{id}/of/{o}: /u/{o}")
+        with running("gateway", *routes, *rules, "-q") as front:
+            for path, wanted in ((b"/u/ann", 200), (b"/u/bob", 403), (b"/u/bob/of/ann", 403)):
+                assert status(send(front, b"GET", path)) == wanted
+            for path, wanted in ((b"/u/ann/of/bob", 403), (b"/u/ann/of/ann", 200)):
+                assert status(send(front, b"GET", path)) == wanted
+        assert [seen.target for seen in behind.requests] == [b"/u/ann", b"/u/ann"]
+
+
+def test_a_destination_may_be_decoded_before_it_is_taken_apart():
+    with guarded(*RULE) as (behind, front):
+        for place in (
+            b"http://h%2Fadmin/x",
+            b"http://h%2fadmin%2fx",
+            b"/%2Fh/admin/x",
+            b"/admin%3Fx",
+            b"/admin%23x",
+        ):
+            fields = b"Destination: " + place + b"\r\n"
+            assert status(send(front, b"COPY", b"/public/a", fields=fields)) == 400, place
+        assert behind.requests == []
+        for place in (b"/public/what%3F.txt", b"http://app.test/public/a%20b", "/public/\u00fc".encode()):
+            fields = b"Destination: " + place + b"\r\n"
+            assert status(send(front, b"COPY", b"/public/a", fields=fields)) == 200, place
+
+
+def test_what_is_copied_from_has_rules_too():
+    with guarded(*RULE) as (behind, front):
+        for field in (b"X-Amz-Copy-Source", b"x_amz_copy_source", b"X-Copy-From", b"X-Ms-Copy-Source"):
+            for place in (
+                b"/admin/s",
+                b"admin/s",
+                b"%2fadmin/s",
+                b"http://app.test/Admin/s",
+                b"admin%2Fs?versionId=1",
+            ):
+                fields = field + b": " + place + b"\r\n"
+                assert status(send(front, b"PUT", b"/public/c", fields=fields)) == 400, (field, place)
+        assert behind.requests == []
+        for place in (b"/public/s", b"public/s?versionId=1", b"arn:aws:s3:eu:1:accesspoint/a/object/b"):
+            fields = b"X-Amz-Copy-Source: " + place + b"\r\n"
+            assert status(send(front, b"PUT", b"/public/c", fields=fields)) == 200, place
+
+
+def test_a_tree_is_not_taken_with_what_is_guarded_in_it():
+    with guarded("--ip", "/top/admin: 192.0.2.0/24") as (behind, front):
+        for method, path, place in (
+            (b"COPY", b"/top", b"/public/x"),
+            (b"MOVE", b"/", b"/public/x"),
+            (b"COPY", b"/TOP/", b"http://app.test/public/x"),
+            (b"COPY", b"/public/x", b"/top"),
+            (b"MOVE", b"/public/x", b"/top/../top"),
+        ):
+            fields = b"Destination: " + place + b"\r\n"
+            assert status(send(front, method, path, fields=fields)) == 400, (path, place)
+        assert behind.requests == []
+        for path, place in ((b"/top/x", b"/top/y"), (b"/public", b"/other")):
+            assert status(send(front, b"MOVE", path, fields=b"Destination: " + place + b"\r\n")) == 200
+
+
+@pytest.mark.parametrize(
+    ("targets", "flags"),
+    [(["/dav={url}/"], ()), (["/dav={url}", "/={url}"], ("--rewrite", "/dav: /"))],
+)
+def test_a_destination_is_named_as_the_backend_names_it(targets, flags):
+    with origin(answering()) as behind:
+        routes = [target.format(url=behind.url) for target in targets]
+        with running("gateway", *routes, *flags, "--ip", "/dav/top/admin: 192.0.2.0/24", "-q") as front:
+            for place, wanted in (
+                (b"/dav/b/c", 200),
+                (b"http://APP.test/dav/b/c", 200),
+                (b"/top/admin/y", 502 if flags else 400),  # no route leads there
+                (b"http://other.test/dav/b", 502),
+                (b"/davy/b", 502 if flags else 400),
+                (b"/dav/top/admin/y", 400),
+            ):
+                fields = b"Destination: " + place + b"\r\n"
+                assert status(send(front, b"COPY", b"/dav/a", fields=fields)) == wanted, place
+            override = b"X-HTTP-Method-Override: MOVE\r\nDestination: /dav/b/c\r\n"
+            assert status(send(front, b"POST", b"/dav/a", fields=override)) == 200
+            assert status(send(front, b"POST", b"/dav/a", fields=b"Destination: Paris\r\n")) == 200
+        assert [seen.get(b"destination") for seen in behind.requests] == [b"/b/c"] * 3 + [b"Paris"]
+        assert {seen.target for seen in behind.requests} == {b"/a"}
+
+
+def test_names_that_are_not_ascii_pass_below_what_is_public_and_where_paths_are_asked_for():
+    names = ("\u00fc.png", "\u65e5.png", "\U0001f600.png", "\u2013", "\u0430.txt")
+    paths = [quote(f"/public/{name}").encode() for name in names]
+    for rules in (
+        ("--ip", "192.0.2.0/24", "--public", "/public"),
+        ("--allow", 'path.startsWith("/public/")'),
+    ):
+        with guarded(*rules) as (behind, front):
+            assert [status(send(front, b"GET", path)) for path in paths] == [200] * 5
+            assert len(behind.requests) == 5
+
+
 def test_a_rule_that_asks_for_the_path_is_asked_again_of_what_is_rewritten():
     rules = ("--allow", '!path.startsWith("/admin")', "--allow", '/pub: path.startsWith("/pub/")')
     with guarded(*rules, "--rewrite", "/pub/{x}: /{x}") as (behind, front):

@@ -6,6 +6,7 @@ from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.guarding import (
     AddressOf,
     Makers,
+    ParamsAt,
     admission,
     authentication,
     authorization,
@@ -45,7 +46,7 @@ def gate(
 
 
 def rewriting(
-    plan: GatePlan, rules: Sequence[Policy], address_of: AddressOf
+    plan: GatePlan, rules: Sequence[Policy], address_of: AddressOf, params_at: ParamsAt
 ) -> tuple[Filter | None, Filter | None]:
     """Give the filter before a pool that changes what is sent there, and the one of the rules that ask for that.
 
@@ -53,8 +54,8 @@ def rewriting(
     """
     if plan.rewrite is None:
         return None, None
-    return rewrite(plan.rewrite.of, passes(rules, plan) if rules else None), authorization_again(
-        plan, address_of
+    return rewrite(plan.rewrite, passes(rules, plan) if rules else None), authorization_again(
+        plan, address_of, params_at
     )
 
 

@@ -9,9 +9,10 @@ from netfront.errors import BadMessage
 from netfront.filters.cors import CorsRules, cors, cors_here
 from netfront.filters.request_id import fresh_lines, request_id
 from netfront.filters.secure_headers import secure_headers
-from netfront.filters.served import find_route, host_of
+from netfront.filters.served import find_route
 from netfront.http.message import Filter, Request
 from netfront.policy.route import Match, Scope, Table
+from netfront.wire.target import host_of
 
 __all__ = ["Edging"]
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from netfront.cli.gate.auth import gates, methods_of
@@ -35,9 +35,10 @@ from netfront.filters.authorize import (
 )
 from netfront.filters.basic import Basic
 from netfront.filters.hide_credentials import Hidden, hide_credentials, hide_of_whole
+from netfront.filters.meaning import methods_meant, paths_meant
 from netfront.filters.mtls import Mtls
 from netfront.filters.pass_identity import pass_identity
-from netfront.filters.served import host_of
+from netfront.filters.served import Params
 from netfront.http.message import Filter, Request
 from netfront.net.lane import clock
 from netfront.policy.claims import Identity
@@ -46,10 +47,12 @@ from netfront.policy.networks import within
 from netfront.policy.scope import Scope
 from netfront.wire.certificate import client_names
 from netfront.wire.fields import Edit, dashed
+from netfront.wire.target import host_of
 
 __all__ = [
     "AddressOf",
     "Makers",
+    "ParamsAt",
     "admission",
     "authentication",
     "authorization",
@@ -66,6 +69,8 @@ Makers = dict[type, Callable[[MethodPlan, str], Method]]
 """By the class of a MethodPlan what makes its Method; it gets the realm too."""
 AddressOf = Callable[[Request], bytes | None]
 """Tells a client's address, behind proxies that are trusted too."""
+ParamsAt = Callable[[Request], Sequence[Params]]
+"""Gives what the segments of a request's path are called at the routes that it leads to now, if to any."""
 
 
 def credentials_of(
@@ -156,19 +161,29 @@ def authorization(plan: GatePlan, address_of: AddressOf) -> tuple[Filter | None,
     return (authorize(rules) if rules else None, pass_identity(passed) if passed else None)
 
 
-def authorization_again(plan: GatePlan, address_of: AddressOf) -> Filter | None:
+def authorization_again(plan: GatePlan, address_of: AddressOf, params_at: ParamsAt) -> Filter | None:
     """Make the filter of the rules that ask for the target, behind one that has changed that: where they are for it."""
-    rules = [_where(rule.scope, _rule(rule, address_of)) for rule in plan.asked_again]
+    rules = [_where(rule.scope, _rule(rule, address_of), params_at) for rule in plan.asked_again]
     return authorize(rules) if rules else None
 
 
-def _where(scope: Scope, rule: Rule) -> Rule:
-    """Have a rule asked in a scope alone."""
+def _where(scope: Scope, rule: Rule, params_at: ParamsAt) -> Rule:
+    """Have a rule asked in a scope alone, with what the segments of the path are called there."""
     matches = scope.caseless.matcher()
 
     def asked(request: Request) -> str | None:
-        is_there = matches(request.method, host_of(request.authority), request.target.normalised)
-        return rule(request) if is_there else None
+        host, methods, own = host_of(request.authority), methods_meant(request), request.params
+        if not any(matches(method, host, path) for path in paths_meant(request) for method in methods):
+            return None
+        try:
+            for params in params_at(request) or (own,):
+                request.params = params
+                why = rule(request)
+                if why is not None:
+                    return why
+        finally:
+            request.params = own
+        return None
 
     return asked
 

@@ -19,6 +19,7 @@ to say what it is has paths normalised that need not be, and nothing left open."
 
 
 _PATHS = frozenset({"params", "path"})
+_OF_TARGETS = _PATHS | {"query"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class GatePlan:
     @property
     def asked_again(self) -> tuple[RulePlan, ...]:
         """The rules that ask for the target themselves: of another one they may be another verdict."""
-        return tuple(rule for rule in self.rules if {"path", "query"} & getattr(rule, "uses", frozenset()))
+        return tuple(rule for rule in self.rules if _OF_TARGETS & getattr(rule, "uses", frozenset()))
 
     def asks(self, *names: str) -> bool:
         """Tell whether a rule asks for one of these by itself, of the names that expressions have."""

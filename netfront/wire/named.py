@@ -1,0 +1,138 @@
+"""What the fields of a request name beside its request line: other methods, other targets, second targets.
+
+Frameworks take the method from X-HTTP-Method-Override and its like, and the target from X-Original-URL and its like.
+COPY and MOVE write to their Destination (RFC 4918 §10.3), and stores of objects copy from what X-Amz-Copy-Source and
+its like name.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from netfront.errors import BadMessage
+from netfront.wire.fields import OVERRIDE, SECOND_TARGETS, Edit, Field, Fields, dashed, field
+from netfront.wire.target import Target, host_of, parse_target
+
+__all__ = ["OF_TREES", "Named", "Second", "read_named", "with_destination"]
+
+OF_TREES = frozenset({b"COPY", b"MOVE"})
+"""Methods that have a Destination, and take all that lies below their target with it."""
+_DESTINATION = b"destination"
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MOST_METHODS = 4
+"""To look for what each would meet takes as long as to look for the request's own."""
+
+
+class Second(NamedTuple):
+    """A second target.
+
+    Args:
+        hosts: it may be at, as `host_of` gives them; none where it is the request's.
+        decoded: as whoever decodes it before they take it apart has it; None where that is the same.
+        is_written: whether it is where the request writes.
+    """
+
+    target: Target
+    hosts: frozenset[bytes]
+    decoded: Target | None
+    is_written: bool
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All that it may be."""
+        return (self.target,) if self.decoded is None else (self.target, self.decoded)
+
+
+class Named(NamedTuple):
+    """What fields name beside the request line.
+
+    Args:
+        methods: in upper case, by each the name of its field; without the request's own.
+        targets: fields that name one in place of the request's.
+        second: a target beside the request's.
+    """
+
+    methods: Mapping[bytes, str] = {}
+    targets: Sequence[Field] = ()
+    second: Second | None = None
+
+
+_NOTHING = Named()
+
+
+def read_named(method: bytes, fields: Fields) -> Named:
+    """Read them.
+
+    Raises:
+        BadMessage: 400, too many methods or second targets, or one that is no target.
+    """
+    if not fields.kinds >> OVERRIDE & 1:
+        return _NOTHING
+    methods: dict[bytes, str] = {}
+    targets: list[Field] = []
+    seconds: list[Field] = []
+    for row in fields:
+        if row.kind != OVERRIDE:
+            continue
+        name = dashed(row.name)
+        if name in SECOND_TARGETS:
+            seconds.append(row)
+        elif b"method" in name:
+            methods |= dict.fromkeys(map(bytes.upper, _METHOD.findall(row.value)), row.name.decode())
+        else:
+            targets.append(row)
+    if OF_TREES.isdisjoint({method, *methods}):
+        seconds = [row for row in seconds if row.name != _DESTINATION]
+    if len(seconds) > 1:
+        raise BadMessage(400, f"more than one target beside its own, in {seconds[1].name.decode()}")
+    methods.pop(method, None)
+    if len(methods) > _MOST_METHODS:
+        raise BadMessage(400, f"{methods.popitem()[1]} names too many methods")
+    return Named(methods, targets, _second(dashed(seconds[0].name), seconds[0].value) if seconds else None)
+
+
+def _second(name: bytes, value: bytes) -> Second:
+    """Read a second target; a source may go without its first slash.
+
+    Raises:
+        BadMessage: 400, it is no target, or may be a host or a path.
+    """
+    is_written = name == _DESTINATION
+    if not is_written and not value.startswith(b"/") and b"://" not in value:
+        value = b"/" + value
+    if value.startswith(b"//"):  # RFC 3986 §4.2
+        raise BadMessage(400, f"{name.decode()} may be a host or a path")
+    target = parse_target(b"PUT", value)
+    try:
+        parts = urlsplit(unquote_to_bytes(value).decode("latin-1"))
+        path = quote(parts.path.encode("latin-1"), safe="/;").encode()
+        decoded = parse_target(b"PUT", path if path.startswith(b"/") else b"/" + path)
+        authorities = {target.authority or b"", parts.netloc.encode("latin-1")} - {b""}
+        hosts = frozenset(map(host_of, authorities))
+    except ValueError as error:
+        raise BadMessage(400, f"{name.decode()} is no target") from error
+    is_same = decoded.readings == Target(target.path, "origin", target.path).readings
+    return Second(target, hosts, None if is_same else decoded, is_written)
+
+
+def with_destination(
+    method: bytes, fields: Fields, authority: bytes, moved: Callable[[Target], bytes | None]
+) -> Fields:
+    """Give the fields with a Destination as a backend has it that knows the paths by other names.
+
+    It names no host then: by which name and scheme the backend is known to itself we do not know.
+
+    Args:
+        authority: of the request.
+        moved: gives the new target in origin-form; None where it has none.
+    Raises:
+        BadMessage: 502, it is nowhere there (RFC 4918 §9.8.5); 400, as `read_named`.
+    """
+    second = read_named(method, fields).second
+    if second is None or not second.is_written:
+        return fields
+    place = moved(second.target) if second.hosts <= {host_of(authority)} else None
+    if place is None:
+        raise BadMessage(502, "destination lies elsewhere than the paths that are served there")
+    return fields.edited(Edit(names=[_DESTINATION], added=[field(b"Destination", place)]))
