@@ -22,6 +22,7 @@ from netfront.policy.token import (
     TokenRules,
     UnknownKey,
     read_header,
+    read_issued,
     read_issuer,
     scopes_of,
     verify,
@@ -55,7 +56,7 @@ class KeySource(Protocol):
         ...
 
     def has_missed(self, key_id: str) -> bool:
-        """Tell whether this key was looked for of late, and was not there."""
+        """Tell whether the last look was for this key too, was of late, and did not find it."""
         ...
 
     def miss(self, key_id: str) -> None:
@@ -140,7 +141,8 @@ class Verifier:
         try:
             return self._verify(source.keys, token, digest)
         except UnknownKey:
-            if source.is_fixed or source.has_missed(_key_name(token, digest)) or self._is_foreign(token):
+            is_missed = source.has_missed(_key_name(token, digest)) and not self._is_newer(token)
+            if source.is_fixed or is_missed or self._is_foreign(token):
                 raise
             return self._when_looked_again(token, digest, client)
 
@@ -148,6 +150,14 @@ class Verifier:
         """Tell whether a token says itself that it is another issuer's: no newer key of this one has signed it."""
         expected = self._source.issuer or self._rules.issuer
         return expected is not None and read_issuer(token) != issuer_key(expected)
+
+    def _is_newer(self, token: bytes) -> bool:
+        """Tell whether a token says that it was issued since keys were looked for: so may its key have been.
+
+        Else whoever names a key before the issuer does would have its first tokens refused.
+        """
+        ago = clock() - self._source.began
+        return read_issued(token) >= self._wall() - ago - self._rules.leeway
 
     def _verify(self, keys: Keys, token: bytes, digest: bytes) -> Identity:
         issuer = self._source.issuer

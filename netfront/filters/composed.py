@@ -15,7 +15,7 @@ from netfront.http.message import Request, Response
 from netfront.policy.compose import Part
 from netfront.policy.merge import Piece, cookies_of, merge, missing_of, strictest, tells, varying
 from netfront.policy.partvalue import PartFault, PartValue
-from netfront.wire.fields import EMPTY, Field, Fields, field
+from netfront.wire.fields import CREDENTIALS, EMPTY, Field, Fields, field
 from netfront.wire.jsontext import quote as quoted
 
 __all__ = ["Composed", "problem"]
@@ -75,7 +75,7 @@ class Composed:
         if missing:
             fields.append(_NO_STORE)
         if says:
-            fields += self._caching(sections, is_whole=not missing)
+            fields += self._caching(request, sections, is_whole=not missing)
         fields += self._told(request, clashes, missing, faults, took)
         status = _condition(request, tag)
         if status == 412:
@@ -91,12 +91,15 @@ class Composed:
         pairs = zip(self._keys, pieces, strict=True)
         return b"{%b}" % b",".join([key + piece for key, piece in pairs if isinstance(piece, bytes)]), []
 
-    def _caching(self, sections: Sequence[Fields], *, is_whole: bool) -> list[Field]:
+    def _caching(self, request: Request, sections: Sequence[Fields], *, is_whole: bool) -> list[Field]:
         fields: list[Field] = []
         if not tells(sections):
             return fields
-        if is_whole and (value := strictest(sections, is_personal=self._is_personal)):
-            fields.append(field(b"Cache-Control", value))
+        if is_whole:
+            is_authorized = bool(request.fields.kinds >> CREDENTIALS & 1)
+            value = strictest(sections, is_personal=self._is_personal, is_authorized=is_authorized)
+            if value:
+                fields.append(field(b"Cache-Control", value))
         if value := varying(sections):
             fields.append(field(b"Vary", value))
         if self._cookies:

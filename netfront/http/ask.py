@@ -22,6 +22,7 @@ from netfront.wire.target import parse_target
 
 __all__ = ["ask", "collect", "request_of"]
 
+_MOST_READ_OVER = 16
 _NOBODY = Facts(("", 0), ("", 0))
 
 
@@ -98,6 +99,7 @@ async def collect(
     most: int,
     until: float = math.inf,
     weigh: Callable[[int], None] | None = None,
+    wants: Callable[[int, Fields], bool] | None = None,
 ) -> Answer:
     """Send a request made by `request_of`, and give the answer. Args and errors are those of `ask`.
 
@@ -105,6 +107,8 @@ async def collect(
 
     Args:
         weigh: told of the bytes of a body before they are held; what it raises ends that.
+        wants: tells by status and fields whether the body is wanted; where it is not the answer comes without, and
+            what has not come yet of it is not waited for.
     """
     own = deadline()
     before = own.at, own.which
@@ -126,6 +130,9 @@ async def collect(
         elif response.status == 101:
             why = "switched protocols unasked"
             raise BackendError("head", retry_safe=False, why=why, is_nonsense=True)
+        elif wants is not None and not wants(response.status, response.fields):
+            _read_over(cast(Body, whole))
+            whole = b""
         else:
             whole = await _read(cast(Body, whole), most, weigh)  # a Takeover comes with a 101 alone
         return Answer(response.status, response.fields, whole)
@@ -137,6 +144,13 @@ async def collect(
         request.exchange.give_back()
         if response is not None and not isinstance(response.body, bytes):
             response.body.abort()
+
+
+def _read_over(body: Body) -> None:
+    """Take what is here already of a body that nobody wants: it ends there mostly, and the connection is kept."""
+    for _ in range(_MOST_READ_OVER):
+        if not body.receive_now():
+            return
 
 
 async def _read(body: Body, most: int, weigh: Callable[[int], None] | None) -> bytes:

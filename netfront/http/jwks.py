@@ -97,7 +97,8 @@ class Issuer:
         self._due = -math.inf
         self._held = 0
         self._discovered = -math.inf
-        self._missed: set[str] = set()
+        self._missed: dict[str, float] = {}
+        """By names of keys, when the look began that did not find them."""
 
     # -- in the background -----------------------------------------------------------------------------------
 
@@ -166,14 +167,14 @@ class Issuer:
     # -- for requests ----------------------------------------------------------------------------------------
 
     def has_missed(self, key_id: str) -> bool:
-        """Tell whether this key was looked for of late, and was not there."""
-        return key_id in self._missed and clock() < self._began + _PAUSE
+        """Tell whether the last look was for this key too, was of late, and did not find it."""
+        return self._missed.get(key_id) == self._began and clock() < self._began + _PAUSE
 
     def miss(self, key_id: str) -> None:
         """Remember that this key was looked for, and was not there."""
         if len(self._missed) >= _MOST_MISSED:
             self._missed.clear()
-        self._missed.add(key_id)
+        self._missed[key_id] = self._began
 
     @property
     def issuer(self) -> str | None:

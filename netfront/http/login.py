@@ -46,7 +46,7 @@ __all__ = ["MOST_AT_ONCE", "Login", "LoginRules"]
 _log = logging.getLogger("netfront")
 _LOGIN_TIME = 600
 """Seconds that a login may take."""
-_MOST_LOGINS = 4
+_MOST_LOGINS = 8
 """Logins under way that a browser keeps cookies of."""
 _PIECE, _PIECES = 3800, 3
 """Bytes of a cookie's value, and how many hold a session: browsers take 4096 with the name, servers 8 KiB or more of a
@@ -346,7 +346,7 @@ class Login:
         except TokenRefused as error:
             raise Refusal(403, f"login: bad id token: {error.why}") from error
         except _DOWN as error:
-            raise Refusal(503, f"login: {error}", [(b"Retry-After", b"5")]) from error
+            raise Refusal(503, f"login: {getattr(error, 'why', error)}", [(b"Retry-After", b"5")]) from error
         cookies = [*held, self._cookie(request, name, b"", 0)]
         return _redirect(base + back, cookies)
 
@@ -403,7 +403,8 @@ class Login:
         except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
-            raise BackendError("head", retry_safe=False, why=f"its token endpoint answers {answer.status}")
+            what = answer.status if answer.status != 200 else "with no JSON object"
+            raise BackendError("head", retry_safe=False, why=f"its token endpoint answers {what}")
         return said
 
     async def _claims(self, tokens: Mapping[str, object], client: Client) -> Mapping[str, object]:

@@ -7,12 +7,13 @@ without running it, so that a part waits for the parts it needs and no others.
 
 import copy
 import math
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from netfront.policy.reference import refuse
-from netfront.wire.jsontext import has_numbers, parse
+from netfront.wire.jsontext import has_numbers, parse, render
 
 if TYPE_CHECKING:
     from jmespath.functions import Functions
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Expression", "compile_expression"]
 
+_OPENS_JSON = frozenset(b'{["-0123456789'[at : at + 1] for at in range(14))
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WHOLE = 1e15
 """Doubles below it that are whole are written as whole numbers."""
 
@@ -107,7 +110,7 @@ def compile_expression(rule: str, text: str, start: int) -> Expression:
     except (exceptions.JMESPathError, ValueError, RecursionError) as error:
         raise refuse(rule, start, f"JMESPath: {_why(error)}") from error
     literals = list(_literals(parsed.parsed))
-    is_plain = _restore(text, literals)
+    is_plain = _restore(rule, text, start, literals)
     _check_functions(rule, text, start, parsed.parsed)
     return Expression(text, start + 1, parsed, _options(), is_plain=is_plain)
 
@@ -155,11 +158,15 @@ def _literals(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     return (node for node in _in_order(tree) if node["type"] == "literal")
 
 
-def _restore(text: str, literals: list[dict[str, Any]]) -> bool:
+def _restore(rule: str, text: str, at: int, literals: list[dict[str, Any]]) -> bool:
     """Read the JSON literals of an expression once more, so that their numbers keep their text.
 
+    Args:
+        at: where the expression stands in its rule.
     Returns:
         whether none of them has such a number.
+    Raises:
+        UsageError: one begins as JSON does, and is none; a word without its quotes is a text to JMESPath still.
     """
     from jmespath.lexer import Lexer
 
@@ -172,12 +179,17 @@ def _restore(text: str, literals: list[dict[str, Any]]) -> bool:
         while text[end] != "`":
             end += 2 if text[end] == "\\" else 1
         written = text[start + 1 : end].replace("\\`", "`").strip().encode(errors="surrogatepass")
+        try:
+            value = parse(written)
+        except ValueError as error:
+            if written[:1] in _OPENS_JSON:
+                raise refuse(
+                    rule, at + start, f"JMESPath: what stands in backticks is JSON: {error}"
+                ) from error
+            continue
         if has_numbers(written):
-            try:
-                node["value"] = parse(written)
-                is_plain = False
-            except ValueError:
-                pass  # a text without its quotes, which jmespath takes still
+            node["value"] = value
+            is_plain = False
     return is_plain
 
 
@@ -203,16 +215,14 @@ def _check_functions(rule: str, text: str, start: int, tree: Mapping[str, Any]) 
 # -- what functions compute -----------------------------------------------------------------------------------
 
 
-def _double(value: float | None) -> float | None:
-    """Give the double, written as a whole number where it is one; None where it is no number of JSON."""
-    if value is None:
-        return None
+def _double(value: float) -> float:
+    """Give the double, written as a whole number where it is one. Raises ValueError: it is no number of JSON."""
     try:
         number = float(value)
     except OverflowError:
-        return None
+        number = math.inf
     if not math.isfinite(number):
-        return None
+        raise ValueError("a function gave a number that is out of bounds")
     return int(number) if abs(number) < _WHOLE and number.is_integer() else number
 
 
@@ -223,7 +233,7 @@ def _functions() -> "type[Functions]":
 
     class _Doubles(Functions):
         @signature({"types": ["number"]})
-        def _func_abs(self, arg: float) -> float | None:
+        def _func_abs(self, arg: float) -> float:
             return _double(abs(arg))
 
         @signature({"types": ["array-number"]})
@@ -231,27 +241,28 @@ def _functions() -> "type[Functions]":
             return _double(math.fsum(map(float, arg)) / len(arg)) if arg else None
 
         @signature({"types": ["number"]})
-        def _func_ceil(self, arg: float) -> float | None:
-            return _double(math.ceil(arg)) if math.isfinite(arg) else None
+        def _func_ceil(self, arg: float) -> float:
+            return _double(math.ceil(arg)) if math.isfinite(arg) else _double(arg)
 
         @signature({"types": ["number"]})
-        def _func_floor(self, arg: float) -> float | None:
-            return _double(math.floor(arg)) if math.isfinite(arg) else None
+        def _func_floor(self, arg: float) -> float:
+            return _double(math.floor(arg)) if math.isfinite(arg) else _double(arg)
 
         @signature({"types": ["array-number"]})
-        def _func_sum(self, arg: list[float]) -> float | None:
+        def _func_sum(self, arg: list[float]) -> float:
             return _double(sum(map(float, arg)))
 
         @signature({"types": []})
         def _func_to_number(self, arg: object) -> float | None:
             if isinstance(arg, (int, float)) and not isinstance(arg, bool):
                 return arg
-            if not isinstance(arg, str):
+            if not isinstance(arg, str) or _NUMBER.fullmatch(arg) is None:
                 return None
-            try:
-                return _double(float(arg))
-            except ValueError:
-                return None
+            return _double(float(arg))
+
+        @signature({"types": []})
+        def _func_to_string(self, arg: object) -> str:
+            return arg if isinstance(arg, str) else render(arg).decode()
 
     return _Doubles
 

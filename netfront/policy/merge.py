@@ -26,6 +26,7 @@ _MISSING = b"netfront-missing"
 _TELLING_MORE = _TELLING | {_MISSING}
 _KEPT = _TELLING_MORE | {b"age", b"date"}
 _MOST_SECONDS = 2**31
+_LET_SHARE = frozenset({b"public", b"s-maxage", b"must-revalidate"})
 _TO_ALL = (b"must-revalidate", b"proxy-revalidate", b"no-transform", b"must-understand")
 """Directives that hold for the whole as soon as one part has them."""
 
@@ -74,11 +75,13 @@ def tells(sections: Iterable[Fields]) -> bool:
     return any(section.has_any(_TELLING) for section in sections)
 
 
-def strictest(sections: Sequence[Fields], *, is_personal: bool = False) -> bytes:
+def strictest(sections: Sequence[Fields], *, is_personal: bool = False, is_authorized: bool = False) -> bytes:
     """Give the value of Cache-Control for an answer made of these; empty where none of them says anything.
 
     Args:
         is_personal: whether the answer depends on who asks, beyond what they say by themselves.
+        is_authorized: whether the request has an Authorization: a shared cache keeps no answer to it that does not say
+            that it may (RFC 9111 §3.5), so where one part does not, none of the others says so for it.
     """
     said = [_said(section) for section in sections]
     if not any(said):
@@ -86,7 +89,8 @@ def strictest(sections: Sequence[Fields], *, is_personal: bool = False) -> bytes
     if any(b"no-store" in one for one in said):
         return b"no-store"
     words = []
-    if is_personal or any(b"private" in one for one in said):
+    is_shared = not is_authorized or all(not _LET_SHARE.isdisjoint(one) for one in said)
+    if is_personal or not is_shared or any(b"private" in one for one in said):
         words.append(b"private")
     elif all(b"public" in one for one in said):
         words.append(b"public")

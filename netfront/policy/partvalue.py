@@ -13,7 +13,7 @@ from netfront.policy.compose import Part
 from netfront.policy.memory import Held
 from netfront.policy.merge import Piece, kept_of
 from netfront.policy.reference import Missing
-from netfront.wire.coding import codings_of, decode
+from netfront.wire.coding import TooLong, UnknownCoding, codings_of, decode
 from netfront.wire.fields import EMPTY, Field, Fields, field
 from netfront.wire.jsontext import TooMany, check, has_numbers, parse, render
 
@@ -25,6 +25,7 @@ __all__ = [
     "Reader",
     "body_of",
     "default_of",
+    "is_readable",
     "missing_of",
     "names_of",
     "read_answer",
@@ -144,6 +145,11 @@ class Reader:
             self._data, self._piece, self._value = data, value.piece, value.value
             self._weight = value.weight
         return value
+
+
+def is_readable(status: int, fields: Fields) -> bool:
+    """Tell by the head of an answer whether it may be a part: else nobody need wait for its body."""
+    return (200 <= status < 300 and status != 206) and (status in (201, 202, 204, 205) or _is_json(fields))
 
 
 def missing_of(missing: Missing) -> PartFault:
@@ -297,6 +303,11 @@ def names_of(
     return names
 
 
+_FREE, _RATIO = 1 << 20, 100
+"""Bytes that a body may have without its coding however small it was, and times that it may grow: to read them holds
+everybody up, and anybody may send them."""
+
+
 def read_body(fields: Fields, data: bytes, *, most: int, weigh: Callable[[int], None]) -> object:
     """Read the body of the composed request.
 
@@ -313,11 +324,13 @@ def read_body(fields: Fields, data: bytes, *, most: int, weigh: Callable[[int], 
         raise PartFault(400, "a body that does not say it is JSON: send Content-Type: application/json")
     try:
         codings = codings_of(fields)
-        text = decode(data, codings, most=most) if codings else data
+        text = decode(data, codings, most=min(most, max(_FREE, _RATIO * len(data)))) if codings else data
         weigh(_weight(text, _MOST_OF_BODY))
         return parse(text, most=_MOST_OF_BODY)
-    except TooMany as error:
+    except (TooLong, TooMany) as error:
         raise PartFault(413, f"the body is too much to be read: {error}") from error
+    except UnknownCoding as error:
+        raise PartFault(415, f"the body cannot be read: {error}") from error
     except ValueError as error:
         why = "there is no body, and a part takes it" if not data else f"the body is no JSON: {error}"
         raise PartFault(400, why) from error

@@ -37,6 +37,7 @@ __all__ = [
     "as_object",
     "parse_keys",
     "read_header",
+    "read_issued",
     "read_issuer",
     "scopes_of",
     "verify",
@@ -299,14 +300,23 @@ def read_header(token: bytes) -> Mapping[str, object]:
 
 def read_issuer(token: bytes) -> str:
     """Give the `issuer_key` of what a token says of its issuer, unverified: it tells by whose keys to verify it."""
+    said = _unverified(token).get("iss")
+    return issuer_key(said) if isinstance(said, str) else ""
+
+
+def read_issued(token: bytes) -> float:
+    """Give when a token says it was issued, unverified, in seconds since 1970; -inf where it does not."""
+    said = _unverified(token).get("iat")
+    return said if isinstance(said, (int, float)) and not isinstance(said, bool) else -math.inf
+
+
+def _unverified(token: bytes) -> Mapping[str, object]:
+    """Give what a token claims; nothing where it is none."""
     shape = _SHAPE(token) if len(token) <= _LONGEST else None
-    if shape is None:
-        return ""
     try:
-        said = as_object(urlsafe_b64decode(shape[2])).get("iss")
+        return as_object(urlsafe_b64decode(shape[2])) if shape is not None else {}
     except ValueError:
-        return ""
-    return issuer_key(said if isinstance(said, str) else None)
+        return {}
 
 
 def as_object(data: bytes) -> dict[str, object]:

@@ -1,21 +1,24 @@
-"""Content codings (RFC 9110 §8.4.1): taken off again, within bounds.
-
-What comes out is bounded in bytes and against what went in: a few kilobytes that grow to gigabytes are an attack.
-"""
+"""Content codings (RFC 9110 §8.4.1): taken off again, within bounds: a few kilobytes may grow to gigabytes."""
 
 import zlib
 from collections.abc import Callable, Iterable
 
 from netfront.wire.fields import Fields
 
-__all__ = ["codings_of", "decode"]
+__all__ = ["TooLong", "UnknownCoding", "codings_of", "decode"]
 
 _MOST_CODINGS = 2
 """Codings one over the other: two happen where a proxy compresses what was compressed."""
-_RATIO = 100
-"""Times that content may grow. JSON and HTML seldom grow 20 times; deflate could 1,000, and brotli has no bound."""
-_FREE = 1 << 16
-"""Bytes that any content may have, however small it was."""
+_MOST_MEMBERS = 16
+"""Of gzip, one behind the other (RFC 1952 §2.2): each is another copy of what follows it."""
+
+
+class TooLong(ValueError):
+    """More would come out than may."""
+
+
+class UnknownCoding(ValueError):
+    """There is no such coding, or none that is known here."""
 
 
 def codings_of(fields: Fields) -> tuple[bytes, ...]:
@@ -34,27 +37,23 @@ def decode(data: bytes, codings: Iterable[bytes], *, most: int) -> bytes:
         codings: in the order they were applied.
         most: bytes that may come out.
     Raises:
-        ValueError: in a few words, why that cannot be done.
+        TooLong, UnknownCoding, ValueError: in a few words, why that cannot be done.
     """
     names = list(codings)
     if len(names) > _MOST_CODINGS:
         raise ValueError(f"it has {len(names)} content codings, one over the other")
-    grows_to = max(_FREE, _RATIO * len(data))  # over all of them: two would allow the square of it
     for name in reversed(names):
         take_off = _DECODERS.get(name)
         if take_off is None:
-            raise ValueError(f"its content coding {name[:32].decode('latin-1')} is unknown")
-        bound = min(most, grows_to)
-        grown = take_off(data, bound)
-        if len(grown) > bound:
-            how = f"over {most} bytes" if bound == most else f"over {_RATIO} times as long"
-            raise ValueError(f"without its {name.decode()} it is {how}")
-        data = grown
+            raise UnknownCoding(f"its content coding {name[:32].decode('latin-1')} is unknown")
+        data = take_off(data, most)
+        if len(data) > most:
+            raise TooLong(f"without its {name.decode()} it is over {most} bytes")
     return data
 
 
-def _inflate(data: bytes, most: int, bits: int) -> bytes:
-    """Inflate; one byte more than `most` says that there is more."""
+def _inflate_one(data: bytes, most: int, bits: int) -> tuple[bytes, bytes]:
+    """Inflate, and give what is behind it too; one byte more than `most` says that there is more."""
     inflater = zlib.decompressobj(bits)
     try:
         grown = inflater.decompress(data, most + 1)
@@ -62,13 +61,27 @@ def _inflate(data: bytes, most: int, bits: int) -> bytes:
         raise ValueError("its content coding is broken") from error
     if len(grown) <= most and not inflater.eof:
         raise ValueError("its content coding breaks off")
-    if inflater.unused_data and len(grown) <= most:
+    return grown, inflater.unused_data
+
+
+def _inflate(data: bytes, most: int, bits: int) -> bytes:
+    grown, behind = _inflate_one(data, most, bits)
+    if behind and len(grown) <= most:
         raise ValueError("there is more behind its content coding")
     return grown
 
 
 def _gunzip(data: bytes, most: int) -> bytes:
-    return _inflate(data, most, zlib.MAX_WBITS | 16)
+    members: list[bytes] = []
+    for _ in range(_MOST_MEMBERS):
+        grown, data = _inflate_one(data, most, zlib.MAX_WBITS | 16)
+        members.append(grown)
+        most -= len(grown)
+        if not data or most < 0:
+            return b"".join(members)
+        if not data.startswith(b"\x1f\x8b"):
+            raise ValueError("there is more behind its content coding")
+    raise ValueError("it has too many members of gzip")
 
 
 def _deflate(data: bytes, most: int) -> bytes:

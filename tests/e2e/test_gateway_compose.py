@@ -243,6 +243,42 @@ def test_a_required_part_that_fails_ends_the_others_at_once(shop):
         assert hanging[0].ended.wait(5)
 
 
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (b"500 Internal Server Error\r\nContent-Type: application/json", "it answered 500"),
+        (b"404 Not Found\r\nContent-Type: application/json", "it answered 404"),
+        (b"200 OK\r\nContent-Type: text/html", "it answered with text/html, which is no JSON"),
+        (
+            b"200 OK\r\nContent-Type: text/event-stream",
+            "it answered with text/event-stream, which is no JSON",
+        ),
+    ],
+)
+def test_a_part_that_says_in_its_head_that_it_is_none_is_not_waited_for(head, why, shop):
+    def stuck(connection):
+        connection.read_request()
+        connection.send(b"HTTP/1.1 %b\r\nContent-Length: 1000\r\n\r\nx" % head)
+        connection.wait_until_gone()
+
+    rules = ("--compose", "/e = a:/stuck + b:/ads/top", "--compose", "/o = a?=[]:/stuck + b:/ads/top")
+    with origin(stuck) as behind:
+        targets = [*routes(shop), f"/stuck={behind.url}", *rules, "--compose-timeout", "10m"]
+        with running("gateway", *targets) as front:
+            told = problem(ask(front.port, b"/e"))
+            assert (told["part"], told["detail"]) == ("a", f"part a: {why}")
+            assert ask(front.port, b"/o").body == b'{"a":[],"b":"buy"}'
+
+
+def test_what_repeats_itself_may_be_as_long_as_a_part(shop):
+    rows = b"[%b]" % b",".join([b'{"status": "ok"}'] * 3000)
+    for coding, data in ((b"gzip", gzip.compress(rows)), (b"br", brotli.compress(rows))):
+        shop.answers[b"/items/" + coding] = says(data, b"Content-Encoding: " + coding)
+    rule = "/x = a:/items/gzip | length(@) + b:/items/br | length(@)"
+    with running("gateway", *routes(shop), "--compose", rule) as front:
+        assert ask(front.port, b"/x").body == b'{"a":3000,"b":3000}'
+
+
 def test_a_client_that_leaves_ends_all(shop):
     with running("gateway", *routes(shop), "--compose", "/slow = h:/hang + i[]:/hang/{query.i[]}") as front:
         with connect(front.port) as client:
@@ -465,6 +501,8 @@ def test_a_reload_changes_what_is_composed(shop, tmp_path):
         (["/h = a:/users/{b.id}"], "column 16: there is no part named b"),
         (["/h = a:/users/me | nope(x)"], "column 20: JMESPath: there is no function nope()"),
         (["/h = a:/nowhere/x"], "part a: no route serves GET /nowhere/x"),
+        (["a.test/h = a:/users/x"], "part a: no route serves GET /users/x at a.test"),
+        (["a.test/h = a:/users/{query.x}"], "part a: no route serves GET /users/{query.x} at a.test"),
         (["/h = a:/h"], "--compose /h → /h: a composition that is a part of itself"),
         (["/h = a:/i/1", "/i/{x} = a:/h"], "a composition that is a part of itself"),
         (["/h = a:/users/{claims.sub}"], "part a: no authentication there gives the claim sub"),

@@ -328,6 +328,21 @@ def test_a_body_that_is_no_json_is_400_where_a_part_takes_it(body):
     assert Stage("POST /h = a:/a", {"/a": Says(b"1")}).run(method=b"POST", body=body).status == 200
 
 
+@pytest.mark.parametrize(
+    ("coding", "body", "status"),
+    [
+        (b"gzip", gzip.compress(b'"%b"' % (b"x" * 900_000)), 200),  # short as it is, it may have a megabyte
+        (b"gzip", gzip.compress(b'"%b"' % (b"x" * 1_100_000)), 413),
+        (b"gzip", b"\x1f\x8b garbage", 400),
+        (b"zstd", b"x", 415),
+    ],
+)
+def test_a_coded_body_is_decoded_within_bounds(coding, body, status):
+    stage = Stage("POST /h = a:POST /a < {b: length(body)}", {"/a": Says(b"1")})
+    fields = (b"Content-Type", b"application/json"), (b"Content-Encoding", coding)
+    assert stage.run(*fields, method=b"POST", body=body).status == status
+
+
 @pytest.mark.parametrize("body", [b'{"x":1}', b"[1]", b'"x"', b"1e400", b"true"])
 def test_a_body_of_any_json_kind_is_body(body):
     stage = Stage("POST /h = a:POST /a < {b: body}", {"/a": Says(b"1")})

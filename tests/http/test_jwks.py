@@ -59,9 +59,9 @@ class Stage:
         keys = json.dumps({"keys": [one.jwk for one in self.signers]}).encode()
         return Answer(200, Fields.of(*self.fields), keys)
 
-    async def come(self, signer, client=None):
+    async def come(self, signer, client=None, iat=1_000_000):
         """Come with a token; tell who that is, or why not."""
-        token = signer.token(exp=1_000_100, iat=1_000_000)
+        token = signer.token(exp=1_000_100, iat=iat)
         try:
             found = self.verifier.check(token, client or Client())
             return (await found if not hasattr(found, "user") else found).user
@@ -118,9 +118,33 @@ async def test_forged_keys_neither_wait_twice_nor_make_the_issuer_work(nursery, 
     began = trio.current_time()
     assert await stage.come(forged) == "no known key has signed it"
     for _ in range(50):
-        assert await stage.come(forged) == "no known key has signed it"
+        assert await stage.come(forged, iat=900_000) == "no known key has signed it"
     assert trio.current_time() - began < 2
     assert len(stage.looks) == 2
+
+
+async def test_who_names_a_key_before_the_issuer_does_has_no_token_of_it_refused(nursery, autojump_clock):
+    stage = Stage(nursery)
+    nursery.start_soon(stage.issuer.run)
+    await trio.sleep(20)
+    new = Signer("new", "ES256", URL)
+    assert await stage.come(new) == "no known key has signed it"
+    stage.signers = [new, *stage.signers]
+    assert await stage.come(new) == "ada"  # it waits for the next look
+    assert all(gap >= 10 for gap in stage.gaps)
+
+
+async def test_that_a_key_was_not_there_is_forgotten_with_the_next_look(nursery, autojump_clock):
+    stage = Stage(nursery)
+    nursery.start_soon(stage.issuer.run)
+    await trio.sleep(20)
+    new, other = Signer("new", "ES256", URL), Signer("other", "ES256", URL)
+    assert await stage.come(new) == "no known key has signed it"
+    await trio.sleep(20)
+    assert await stage.come(other) == "no known key has signed it"
+    stage.signers = [new, *stage.signers]
+    assert await stage.come(new, iat=900_000) == "ada"
+    assert all(gap >= 10 for gap in stage.gaps)
 
 
 async def test_a_look_that_began_before_a_token_came_may_have_missed_its_key(nursery, autojump_clock):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from netfront.errors import UsageError
 from netfront.policy.jmes import compile_expression
 from netfront.wire.jsontext import parse, render
 
@@ -42,15 +43,37 @@ def test_a_number_that_is_copied_keeps_its_text(text, result):
         ("abs(price)", b"0.1"),
         ("ceil(price)", b"1"),
         ("floor(price)", b"0"),
-        ("abs(far)", b"null"),
-        ("ceil(far)", b"null"),
         ("to_number('0.50')", b"0.5"),
         ("to_number('nan')", b"null"),
+        ("to_number('1_0')", b"null"),
+        ("to_number(' 12 ')", b"null"),
+        ("to_number('-1.5e2')", b"-150"),
+        ("to_string(xs[0].p)", b'"1.50"'),
+        ("to_string(far)", b'"1e400"'),
+        ("to_string('a')", b'"a"'),
         ("length(xs)", b"2"),
     ],
 )
 def test_a_number_that_is_computed_is_a_double(text, result):
     assert run(text) == result
+
+
+@pytest.mark.parametrize(
+    "text", ["abs(far)", "ceil(far)", "floor(far)", "sum([far, far])", "avg([far])", "to_number('1e999')"]
+)
+def test_a_number_that_no_double_holds_is_not_computed(text):
+    with pytest.raises(ValueError, match="out of bounds"):
+        run(text)
+
+
+@pytest.mark.parametrize("text", ["`{bad}`", "x == `[1,]`", "`01`", "`-`"])
+def test_a_literal_that_begins_as_json_is_json(text):
+    with pytest.raises(UsageError, match="in backticks is JSON"):
+        compile_expression(text, text, 0)
+
+
+def test_a_word_in_backticks_is_a_text_still():
+    assert run("`word`") == b'"word"'
 
 
 @pytest.mark.parametrize(

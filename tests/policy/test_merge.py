@@ -84,3 +84,19 @@ def test_cookies_pass_by_name_the_first_of_each():
     one = Fields.of((b"Set-Cookie", b"sid=1; Path=/"), (b"Set-Cookie", b"other=1"))
     other = Fields.of((b"Set-Cookie", b"sid=2"), (b"Set-Cookie", b"lang=en"))
     assert cookies_of([one, other], frozenset({b"sid", b"lang"})) == [b"sid=1; Path=/", b"lang=en"]
+
+
+@pytest.mark.parametrize(
+    ("values", "whole"),
+    [
+        ([b"max-age=60", b"public, max-age=30, s-maxage=90"], b"private, max-age=30"),
+        ([b"max-age=60", b"max-age=5, must-revalidate"], b"private, max-age=5, must-revalidate"),
+        ([b"public, max-age=60", b"max-age=30, s-maxage=90"], b"max-age=30, s-maxage=60"),
+        ([b"max-age=60, must-revalidate"], b"max-age=60, must-revalidate"),
+    ],
+)
+def test_no_part_lets_others_answers_to_credentials_be_shared(values, whole):
+    """A shared cache keeps none that does not say it may (RFC 9111 §3.5)."""
+    sections = [Fields.of((b"Cache-Control", value)) for value in values]
+    assert strictest(sections, is_authorized=True) == whole
+    assert b"private" not in strictest(sections)

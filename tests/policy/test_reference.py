@@ -75,6 +75,24 @@ def test_a_value_that_could_move_a_path_is_refused(template, value):
         parsed.fill(lambda _: value)
 
 
+@pytest.mark.parametrize(
+    ("value", "target"), [("", b"/f-"), ("..", b"/f-.."), ("a/../b", None), (".", b"/f-.")]
+)
+def test_a_value_beside_text_is_part_of_a_segment(value, target):
+    parsed, _ = parse_template("/f-{user}", 0)
+    if target is not None:
+        assert parsed.fill(lambda _: value) == target
+    else:
+        with pytest.raises(Missing):
+            parsed.fill(lambda _: value)
+
+
+def test_values_that_together_are_nothing_make_no_segment():
+    parsed, _ = parse_template("/u/{user}{query.a}/x/", 0)
+    with pytest.raises(Missing, match="is empty"):
+        parsed.fill(lambda _: "")
+
+
 @pytest.mark.parametrize("value", ["/x", "\\x"])
 def test_a_dot_segment_cannot_be_put_together(value):
     parsed, _ = parse_template("/u/..{user}/x", 0)

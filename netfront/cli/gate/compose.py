@@ -187,10 +187,20 @@ def _check_part(
     except BadMessage as error:
         faults.add(given, f"part {part.label}: {part.target.text} holds {error.why}")
         return
-    if not any(route.kind == "http" and place.meets(route.scope) for route in routes):
+    met = [route for route in routes if route.kind == "http" and place.meets(route.scope)]
+    if not any(_are_asked(place.host, route.scope.host) for route in met):
         routed = ", ".join(dict.fromkeys(route.named for route in routes))
         why = f"part {part.label}: no route serves {part.method} {part.target.text}"
-        faults.add(given, why, f"the routes are {routed}; a URL begins with http:// or https://")
+        hint = f"the routes are {routed}; a URL begins with http:// or https://"
+        if met and place.host:
+            why += f" at {place.host}"
+            hint = f"a host that is named has its own routes alone: add one, as in {place.host}/…=…"
+        elif met:
+            why += " where no host is named"
+            hint = (
+                f"that is of {met[0].scope.host} alone: write {met[0].scope.host}{composition.scope.path} = …"
+            )
+        faults.add(given, why, hint)
         return
     if "*" not in place.segments:
         found = table.find(
@@ -207,6 +217,11 @@ def _check_part(
         is_composed = route.answer is not None and route.answer.compose is not None
         if is_composed and route.scope.covers(place):
             yield route.scope
+
+
+def _are_asked(host: str, other: str) -> bool:
+    """Tell whether a request to a host of a route is looked for among those of another: see `Table`."""
+    return other == host or (other.startswith("*.") and host.endswith(other[1:]))
 
 
 def place_of_part(composition: "Composition", part: "Part") -> Scope:

@@ -15,6 +15,7 @@ from netfront.http.ask import collect, request_of
 from netfront.http.message import Answer, Handler, Request
 from netfront.net.lane import clock
 from netfront.policy.memory import Held
+from netfront.policy.partvalue import is_readable
 
 if TYPE_CHECKING:
     from netfront.filters.compose import Ask, Asked, Begin
@@ -93,7 +94,7 @@ class Composing:
             if hidden is not None and whole.identity is not None:
                 request.part_of = asked.part_of.hiding(hidden.edit(whole.identity))
             try:
-                return await collect(ours, request, most=most, weigh=asked.weigh)
+                return await collect(ours, request, most=most, weigh=asked.weigh, wants=is_readable)
             finally:
                 if request.cookies:
                     _hand_on(request, whole)
@@ -116,7 +117,8 @@ class Composing:
                 client=asked.client,
             )
             request.lines = asked.whole.lines
-            return collect(handler, request, most=most, until=clock() + timeout, weigh=asked.weigh)
+            until = clock() + timeout
+            return collect(handler, request, most=most, until=until, weigh=asked.weigh, wants=is_readable)
 
         return ask_url
 
