@@ -44,6 +44,9 @@ _INSTEAD = {
 }
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _OPENING = {"(": ")", "[": "]", "{": "}"}
+_JOINED_PART = re.compile(
+    r"^[^?]*?(?P<plus>\+)(?:[A-Za-z_][A-Za-z0-9_-]*(?:\[\])?|\.\.\.)\??:(?:/|https?://)"
+)
 _FORM = "write name:/path, as in user:/users/me"
 
 
@@ -223,7 +226,12 @@ def _read_part(text: str, start: int) -> tuple[Part, int]:
         what = f"{text[at]!r}" if at < len(text) else "the end"
         raise refuse(text, at, f"{what} where a ':' should be", _FORM)
     method, place, at = _read_place(text, _skip(text, at + 1))
+    began = at
     target, at = parse_template(text, at)
+    joined = _JOINED_PART.match(target.text)
+    if joined is not None:
+        what = "parts stand apart by ' + ', with spaces round it"
+        raise refuse(text, began + joined.start("plus"), what, "a '+' of a path is written %2B there")
     if not target.text.startswith("/"):
         if not place or target.text[:1] not in ("", "?"):
             raise refuse(text, at - len(target.text), "neither a path nor a URL", _FORM)

@@ -78,6 +78,8 @@ def test_concurrency_is_read():
     assert parse_seats("5:header:X") == SeatPlan(5, LimitKey("header", "X"))
     with pytest.raises(UsageError, match="too small"):
         parse_seats("0")
+    with pytest.raises(UsageError, match="seats have no options"):
+        parse_seats("5:ip/24,3")
 
 
 @pytest.mark.parametrize(

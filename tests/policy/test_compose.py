@@ -112,6 +112,8 @@ def test_spreads_are_told_apart():
         ("/x = a:/x/..;a=b/y", "column 8: a dot segment in a target"),
         ("HEAD /x = a:/y", "HEAD is no method that is composed for"),
         ("GET,OPTIONS /x = a:/y", "OPTIONS is no method that is composed for"),
+        ("/x = a:/a/b+b:/a/c", "column 12: parts stand apart by ' + '"),
+        ("/x = a:/a+...?:http://b/c", "column 10: parts stand apart by ' + '"),
         ("/x = a:/x#f", "column 10: '#' stands in no target"),
         ("/x = a:/x/{a b}", "column 13: ' ' within a reference"),
         ("/x = a:/x/{", "column 12: a reference begins with a name"),

@@ -91,7 +91,7 @@ def _parse_origin(text: str, given: str) -> str:
         hint = "an origin is a scheme, a host and perhaps a port, as in https://app.example"
         if "://" in origin and "/" in origin.partition("://")[2]:
             hint = f"did you mean {'/'.join(origin.split('/')[:3])}"
-        elif "://" not in origin and "=" not in origin:
+        elif origin and "://" not in origin and "=" not in origin:
             hint = f"did you mean https://{origin}"
         raise UsageError.of(text, f"{given!r} is no origin", hint)
     scheme = origin.partition(":")[0]

@@ -100,6 +100,8 @@ def parse_limit(text: str) -> LimitPlan:
 
 def parse_seats(text: str) -> SeatPlan:
     """Read 'N[:KEY]'. Raises UsageError."""
+    if "," in text:
+        raise UsageError.of(text, "seats have no options", "as in 10, or 5:user: a burst is one of --limit")
     count, colon, key = text.partition(":")
     most = parse_count(count, least=1, most=1_000_000)
     return SeatPlan(most, _parse_key(text, key) if colon else LimitKey())
