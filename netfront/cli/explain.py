@@ -133,7 +133,7 @@ def explain_request(plan: ServePlan, text: str) -> str:
             if isinstance(found, WrongMethod):
                 answer = "200" if method == b"OPTIONS" else "405"
                 return _table([*rows, ("answer", f"{answer}: Allow: {found.allow.decode()}")])
-            params = params_of(table, method, host, target, passed)
+            params = () if only else params_of(table, method, host, target, passed)
             for _, other in found.value.alternatives:
                 route, _ = other.at(method, host, target.readings, params)
                 rows.append(("or", f"{route.named}, where that holds"))

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netfront.cli.explain import explain_request
@@ -60,6 +60,7 @@ def test_it_says_what_serving_does(name):
 
             @settings(max_examples=60)
             @given(st.sampled_from(METHODS), st.sampled_from(HOSTS), PATHS)
+            @example("GET", "localhost", "/..")
             def check(method, host, path):
                 sent = len(a.requests), len(b.requests)
                 told = explain_request(plan, f"{method} http://{host}:{front.port}{path}")
