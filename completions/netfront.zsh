@@ -75,7 +75,7 @@ _netfront_gateway() {
         '--head-timeout=[for a whole request head (default 10s)]:value: ' \
         '--handshake-timeout=[for a client'\''s TLS handshake (default 10s)]:value: ' \
         '--idle-timeout=[between two requests of a client (default 1m)]:value: ' \
-        '--body-timeout=[between two reads of a request'\''s body (default 30s)]:value: ' \
+        '--body-timeout=[between two reads of a request'\''s body; where an answer is composed by it, for all of it, and 1s more per 64K (default 30s)]:value: ' \
         '--send-timeout=[for a client that does not read its answer (default 1m)]:value: ' \
         '--connect-timeout=[to connect to a backend, TLS included (default 3s)]:value: ' \
         '--read-timeout=[between two reads of an answer'\''s body (default 1m)]:value: ' \
@@ -144,7 +144,7 @@ _netfront_gateway() {
         '*--compose-status=[pass\: a part'\''s own 4xx becomes the answer'\''s]:value: ' \
         '*--compose-timeout=[for all parts together (default 30s)]:value: ' \
         '*--compose-part=[most bytes of a part, all items of a name\[\] together (default 8MiB)]:value: ' \
-        '--compose-memory=[most bytes that are held for answers being composed, bodies and parts of all requests together, a quarter of them for one address of another machine; more is 503 (default 256MiB); a body has --body-timeout in all, and 1s more per 64K that came]:value: ' \
+        '--compose-memory=[most bytes that are held for answers being composed, bodies and parts of all requests together, a quarter of them for one address of another machine; more is 503 (default 256MiB)]:value: ' \
         '*--compose-cookie=[let this cookie of a part through to the client]:value: ' \
         '--server-timing[tell what each part took in Server-Timing]' \
         '--no-server-timing[tell what each part took in Server-Timing]' \
@@ -197,7 +197,7 @@ _netfront_proxy() {
         '--head-timeout=[for a whole request head (default 10s)]:value: ' \
         '--handshake-timeout=[for a client'\''s TLS handshake (default 10s)]:value: ' \
         '--idle-timeout=[between two requests of a client (default 1m)]:value: ' \
-        '--body-timeout=[between two reads of a request'\''s body (default 30s)]:value: ' \
+        '--body-timeout=[between two reads of a request'\''s body; where an answer is composed by it, for all of it, and 1s more per 64K (default 30s)]:value: ' \
         '--send-timeout=[for a client that does not read its answer (default 1m)]:value: ' \
         '--connect-timeout=[to connect to a backend, TLS included (default 3s)]:value: ' \
         '--read-timeout=[between two reads of an answer'\''s body (default 1m)]:value: ' \
@@ -282,7 +282,7 @@ _netfront_balance() {
         '--head-timeout=[for a whole request head (default 10s)]:value: ' \
         '--handshake-timeout=[for a client'\''s TLS handshake (default 10s)]:value: ' \
         '--idle-timeout=[between two requests of a client (default 1m)]:value: ' \
-        '--body-timeout=[between two reads of a request'\''s body (default 30s)]:value: ' \
+        '--body-timeout=[between two reads of a request'\''s body; where an answer is composed by it, for all of it, and 1s more per 64K (default 30s)]:value: ' \
         '--send-timeout=[for a client that does not read its answer (default 1m)]:value: ' \
         '--connect-timeout=[to connect to a backend, TLS included (default 3s)]:value: ' \
         '--read-timeout=[between two reads of an answer'\''s body (default 1m)]:value: ' \

@@ -332,7 +332,13 @@ Timeout = Annotated[
 HeadTimeout = Annotated[str | None, _time("head_timeout", "for a whole request head")]
 HandshakeTimeout = Annotated[str | None, _time("handshake_timeout", "for a client's TLS handshake")]
 IdleTimeout = Annotated[str | None, _time("idle_timeout", "between two requests of a client")]
-BodyTimeout = Annotated[str | None, _time("body_timeout", "between two reads of a request's body")]
+BodyTimeout = Annotated[
+    str | None,
+    _time(
+        "body_timeout",
+        "between two reads of a request's body; where an answer is composed by it, for all of it, and 1s more per 64K",
+    ),
+]
 SendTimeout = Annotated[str | None, _time("send_timeout", "for a client that does not read its answer")]
 ConnectTimeout = Annotated[str | None, _time("connect_timeout", "to connect to a backend, TLS included")]
 ReadTimeout = Annotated[str | None, _time("read_timeout", "between two reads of an answer's body")]

@@ -7,7 +7,7 @@ from netfront.cli.gate.assembly import answering, gate, rewriting
 from netfront.cli.gate.composing import Composing
 from netfront.cli.gate.edging import Edging
 from netfront.cli.gate.guarding import hiding, hiding_of_whole, stripped
-from netfront.cli.gate.passing import guards_of
+from netfront.cli.gate.guards import guards_of
 from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
@@ -40,7 +40,7 @@ from netfront.net.backend import Member
 from netfront.net.dial import proxy_line
 from netfront.net.tasks import Tasks
 from netfront.policy.memory import Held
-from netfront.wire.fields import HIDDEN, ID
+from netfront.wire.fields import HIDDEN, ID, Edit
 from netfront.wire.target import host_of
 
 __all__ = ["handler_of"]
@@ -70,7 +70,7 @@ def handler_of(parts: Parts, index: int, routes: Sequence[RoutePlan]) -> Handler
             strips_trailers=strips.trailers,
         ),
         parts.logging_in,  # where logins end has no route of its own
-        then=_Services(parts, edging, routes, tells_hsts=listener.tls).ours,
+        then=_Services(parts, edging, routes, strips.fields, tells_hsts=listener.tls).ours,
     )
 
 
@@ -78,11 +78,18 @@ class _Services:
     """What serves the routes of one listener.
 
     Args:
+        strips: takes from requests what is ours alone to say.
         tells_hsts: whether browsers may be told to come by TLS alone: they must have come so.
     """
 
     def __init__(
-        self, parts: Parts, edging: Edging, routes: Sequence[RoutePlan], *, tells_hsts: bool
+        self,
+        parts: Parts,
+        edging: Edging,
+        routes: Sequence[RoutePlan],
+        strips: Edit | None,
+        *,
+        tells_hsts: bool,
     ) -> None:
         plan = parts.plan
         self._plan = plan
@@ -109,7 +116,6 @@ class _Services:
             wants_host=any(rule.scope is not None and rule.scope.host for rule in plan.rules),
         )
         """Finds the route of a request, and serves it."""
-        strips = stripped(plan).fields
         self._for_parts = stack(edit_requests(strips) if strips is not None else None, then=self.ours)
         """The same for what netfront asks itself for an answer of several: who asks is told each route by itself."""
 

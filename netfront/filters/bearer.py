@@ -141,8 +141,9 @@ class Verifier:
         try:
             return self._verify(source.keys, token, digest)
         except UnknownKey:
-            is_missed = source.has_missed(_key_name(token, digest)) and not self._is_newer(token)
-            if source.is_fixed or is_missed or self._is_foreign(token):
+            if source.is_fixed or self._is_foreign(token):
+                raise
+            if source.has_missed(_key_name(token, digest)) and not self._is_newer(token):
                 raise
             return self._when_looked_again(token, digest, client)
 

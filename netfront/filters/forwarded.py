@@ -141,6 +141,8 @@ def _element(address: bytes, authority: bytes, scheme: bytes) -> bytes:
     return b"for=%b%b;proto=%b" % (node, host, scheme)
 
 
+_UNDERSCORED = frozenset({b"script_name", b"path_info"})
+"""What has an underscore from whoever says it: gunicorn knows no other spelling."""
 _LISTED = frozenset({b"x-forwarded-for", b"forwarded"})
 
 
@@ -153,7 +155,7 @@ def _continued(
         port: that of the scheme and the host that it tells, where it does not tell it.
         address: the client's, as it is told in X-Forwarded-For, where X-Real-IP is not told.
     """
-    believed = [row for row in came if row.name == dashed(row.name)]
+    believed = [row for row in came if row.name == dashed(row.name) or row.name in _UNDERSCORED]
     said: dict[bytes, list[bytes]] = {}
     for row in believed:
         said.setdefault(row.name, []).append(row.value)

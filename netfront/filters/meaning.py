@@ -12,33 +12,22 @@ A request is refused where any of them meets rules that its own does not; those 
 asked of all paths (`paths_meant`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from netfront.errors import BadMessage
-from netfront.filters.served import Met, Served, rules_met
+from netfront.filters.served import Met, Served, find_route, rules_met
 from netfront.http.message import Request
-from netfront.policy.route import Table
+from netfront.policy.guards import Guards
+from netfront.policy.route import Match, Table
 from netfront.wire.fields import Edit
-from netfront.wire.named import OF_TREES, Named, read_named
+from netfront.wire.named import OF_TREES, Named, Second, read_named
 from netfront.wire.target import Target
 
-__all__ = ["Guards", "check_lookalikes", "check_named", "methods_meant", "paths_meant"]
+__all__ = ["check_lookalikes", "check_named", "methods_meant", "paths_meant"]
 
 H = TypeVar("H")
 _WRITES = (*OF_TREES, b"PUT")
-
-
-class Guards(NamedTuple):
-    """What is known of rules without the table of routes.
-
-    Args:
-        has_paths: whether a host, as `host_of` gives it, has a rule on a path.
-        lies_below: whether something below a path of a host is restricted that the path itself is not.
-    """
-
-    has_paths: Callable[[bytes], bool]
-    lies_below: Callable[[bytes, bytes], bool]
 
 
 class _Meaning(NamedTuple):
@@ -89,14 +78,13 @@ def check_named(table: Table[Served[H]], request: Request, host: bytes, guards: 
         BadMessage: 400.
     """
     method, target = request.method, request.target
-    named = read_named(request.method, request.fields)
-    _check(table, method, host, target, _others(request, host, named))
-    if guards is not None:
-        _check_trees(request, host, named, guards)
-    is_by_target = (guards is not None and guards.has_paths(host)) or any(
-        met.rules.by_query for met in rules_met(table, method, host, target) or ()
-    )
-    if named.targets and is_by_target:
+    named = read_named(method, request.fields)
+    second = named.second
+    places = _places(table, request, host, second) if second is not None else []
+    _check(table, method, host, target, _others(request, host, named, places))
+    if second is not None and guards is not None:
+        _check_trees(request, host, places, guards, is_written=second.is_written)
+    if named.targets and _goes_by_target(table, request, host, guards):
         settled = target.settled()
         for row in named.targets:
             if row.value not in (settled.origin_form, settled.path):
@@ -105,7 +93,32 @@ def check_named(table: Table[Served[H]], request: Request, host: bytes, guards: 
         request.fields = request.fields.edited(Edit(names={row.name for row in named.targets}))
 
 
-def _others(request: Request, host: bytes, named: Named) -> Iterator[_Meaning]:
+def _goes_by_target(table: Table[Served[H]], request: Request, host: bytes, guards: Guards | None) -> bool:
+    """Tell whether rules there may let one target in and another not."""
+    if guards is not None and guards.has_paths(host):
+        return True
+    found = rules_met(table, request.method, host, request.target) or ()
+    return any(met.rules.by_query for met in found)
+
+
+def _places(
+    table: Table[Served[H]], request: Request, host: bytes, second: Second
+) -> list[tuple[bytes, Target]]:
+    """Give where a second target may be: at which host, and what.
+
+    A source is named as the backend names it, which may lie behind a prefix of ours.
+    """
+    targets = list(second.targets)
+    found = find_route(table, request.method, host, request.target)
+    if not second.is_written and isinstance(found, Match) and found.scope.prefix != "/":
+        prefix = found.scope.prefix.encode()
+        targets += [Target(one.raw, "origin", prefix + one.path) for one in second.targets]
+    return [(place, target) for place in (host, *second.hosts - {host}) for target in targets]
+
+
+def _others(
+    request: Request, host: bytes, named: Named, places: Iterable[tuple[bytes, Target]]
+) -> Iterator[_Meaning]:
     """Give what the fields of a request make it mean."""
     for method, name in named.methods.items():
         why = f"{name} names a method for which other rules hold"
@@ -117,13 +130,12 @@ def _others(request: Request, host: bytes, named: Named) -> Iterator[_Meaning]:
     methods = {*_WRITES, request.method} if second.is_written else {b"GET", request.method}
     why = "destination is a place" if second.is_written else "what is copied from is a place"
     why += " for which other rules hold"
-    for place in {host, *second.hosts}:
-        for target in second.targets:
-            for method in methods:
-                is_own = second.is_written and (method, place) == (request.method, host)
-                wants_route = is_own and target is second.target
-                yield _Meaning(method, place, target, why, wants_route=wants_route)
-                yield from _lookalikes(method, place, target)
+    for place, target in places:
+        for method in methods:
+            is_own = second.is_written and (method, place) == (request.method, host)
+            wants_route = is_own and target is second.target
+            yield _Meaning(method, place, target, why, wants_route=wants_route)
+            yield from _lookalikes(method, place, target)
 
 
 def _lookalikes(method: bytes, host: bytes, target: Target) -> Iterator[_Meaning]:
@@ -142,25 +154,27 @@ def _check(
         found = rules_met(table, meaning.method, meaning.host, meaning.target)
         if found is None and meaning.wants_route and own:
             raise BadMessage(400, f"{meaning.why}: no route leads there")
-        for met in found or ():
-            asks_other = meaning.is_of_method and met.rules.by_method
-            if asks_other or not any(map(met.lets_in_all, own)):
-                raise BadMessage(400, meaning.why)
+        asks_other = meaning.is_of_method and any(met.rules.by_method for met in found or ())
+        if asks_other or (found != own and not all(_is_passed(met, own) for met in found or ())):
+            raise BadMessage(400, meaning.why)
 
 
-def _check_trees(request: Request, host: bytes, named: Named, guards: Guards) -> None:
-    """Refuse what takes a tree in which something is restricted, or writes where a host goes by text.
+def _is_passed(met: Met, own: Collection[Met]) -> bool:
+    """Tell whether whoever passes any of these has passed this: which of them serves a request is not known here."""
+    return met.rules.is_open or (bool(own) and all(map(met.lets_in_all, own)))
+
+
+def _check_trees(
+    request: Request, host: bytes, places: Sequence[tuple[bytes, Target]], guards: Guards, *, is_written: bool
+) -> None:
+    """Refuse what takes a tree in which something is restricted, or names what is no text where paths are guarded.
 
     Raises:
         BadMessage: 400.
     """
-    second = named.second
-    if second is None:
-        return
-    places = [(place, target) for place in {host, *second.hosts} for target in second.targets]
     for place, target in places:
         if guards.has_paths(place):
             target.settled()  # for what it refuses
-    for place, target in [(host, request.target), *places] if second.is_written else ():
+    for place, target in [(host, request.target), *places] if is_written else ():
         if any(guards.lies_below(place, path) for path in target.meant):
             raise BadMessage(400, "a tree in which rules hold for a part, to be copied or moved as a whole")

@@ -6,7 +6,7 @@ from netfront.errors import Refusal
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.policy.rewriting import Rewriting
 from netfront.wire.fields import OVERRIDE
-from netfront.wire.named import with_destination
+from netfront.wire.named import read_named, with_destination
 from netfront.wire.target import Target
 
 __all__ = ["rewrite"]
@@ -35,6 +35,9 @@ def rewrite(change: Rewriting, passes: Callable[[Request, Target], bool] | None 
 
             made = check(change.of(request.target))
             if request.fields.kinds >> OVERRIDE & 1:
+                second = read_named(request.method, request.fields).second if passes is not None else None
+                if second is not None and not second.is_written:
+                    raise Refusal(403, "it names a source by what may be a path of the backend")
                 request.fields = with_destination(request.method, request.fields, request.authority, moved)
             request.target = made
             return then(request)

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from netfront.errors import BadMessage, Refusal
-from netfront.filters.meaning import Guards, check_lookalikes, check_named
+from netfront.filters.meaning import check_lookalikes, check_named
 from netfront.filters.served import Holds, Params, Served, find_route, only_of, params_of
 from netfront.http.message import Handler, Request, Response
+from netfront.policy.guards import Guards
 from netfront.policy.route import Match, NotFound, Scope, Table, WrongMethod
 from netfront.wire.fields import OVERRIDE, Fields
 from netfront.wire.target import Target, host_of

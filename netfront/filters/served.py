@@ -105,12 +105,12 @@ class Served(Generic[H]):
         }
         """The variants that a path can lie in, by the text that it begins with: a thousand cost what one costs."""
 
-    def at(self, method: bytes, host: bytes, readings: Sequence[bytes], params: Sequence[Params] = ()) -> H:
+    def at(self, method: bytes, host: bytes, readings: Sequence[bytes], params: Sequence[Params]) -> H:
         """Give what serves a request here.
 
         Args:
             readings: of its path.
-            params: of each of them; needed where there are several.
+            params: of each of them; where there is one they are not looked at.
         Raises:
             BadMessage: 400, the readings meet different rules.
         """
@@ -185,9 +185,10 @@ def rules_met(table: Table[Served[H]], method: bytes, host: bytes, target: Targe
     met: list[Met] | None = None
     passed: list[Scope] = []
     while isinstance(found := find_route(table, method, host, target, passed), Match):
-        served, params = found.value, params_of(table, method, host, target, passed)
+        served, readings = found.value, target.readings
+        params = [found.params] if len(readings) == 1 else params_of(table, method, host, target, passed)
         met = met or []
-        for path, named in zip(target.readings, params, strict=True):
+        for path, named in zip(readings, params, strict=True):
             met += served.met_at(method, host, path, named)
         if served.handler is not None:
             break

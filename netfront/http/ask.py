@@ -9,6 +9,7 @@ client made here lets nobody set it later than the deadline. On the lane it is l
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from netfront.errors import AnswerTooLong, BackendError, Overdue
@@ -22,7 +23,8 @@ from netfront.wire.target import parse_target
 
 __all__ = ["ask", "collect", "request_of"]
 
-_MOST_READ_OVER = 16
+_READ_OVER = 65_536
+"""Bytes of a body that nobody wants which are taken to keep the connection, if they are here already."""
 _NOBODY = Facts(("", 0), ("", 0))
 
 
@@ -39,6 +41,7 @@ async def ask(
     most: int,
     until: float = math.inf,
     weigh: Callable[[int], None] | None = None,
+    wants: Callable[[int, Fields], bool] | None = None,
 ) -> Answer:
     """Make a request and give the answer.
 
@@ -48,7 +51,7 @@ async def ask(
         client: on whose behalf; when it leaves, the request ends. None where netfront asks for itself.
         most: bytes that the answer's body may have.
         until: the time (of `clock`) at which the whole answer must be there.
-        weigh: see `collect`.
+        weigh, wants: see `collect`.
 
     Raises:
         BackendError: no whole answer; `timed_out` where the time was over; AnswerTooLong.
@@ -59,7 +62,7 @@ async def ask(
     request = request_of(
         method, target, scheme=scheme, authority=authority, fields=fields, body=body, client=client
     )
-    return await collect(handler, request, most=most, until=until, weigh=weigh)
+    return await collect(handler, request, most=most, until=until, weigh=weigh, wants=wants)
 
 
 def request_of(
@@ -121,7 +124,12 @@ async def collect(
     try:
         response = await handler(request)
         whole = response.body
-        if isinstance(whole, bytes):
+        is_wanted = wants is None or wants(response.status, response.fields)
+        if not is_wanted and response.status != 101:
+            if not isinstance(whole, bytes):
+                _read_over(cast(Body, whole))  # a Takeover comes with a 101 alone
+            whole = b""
+        elif isinstance(whole, bytes):
             request.exchange.give_back()  # whoever has the answer holds it from here on
             if len(whole) > most:
                 raise AnswerTooLong(most)
@@ -130,11 +138,8 @@ async def collect(
         elif response.status == 101:
             why = "switched protocols unasked"
             raise BackendError("head", retry_safe=False, why=why, is_nonsense=True)
-        elif wants is not None and not wants(response.status, response.fields):
-            _read_over(cast(Body, whole))
-            whole = b""
         else:
-            whole = await _read(cast(Body, whole), most, weigh)  # a Takeover comes with a 101 alone
+            whole = await _read(cast(Body, whole), most, weigh)  # likewise
         return Answer(response.status, response.fields, whole)
     except Overdue as error:
         stage = "head" if response is None else "body"
@@ -148,9 +153,10 @@ async def collect(
 
 def _read_over(body: Body) -> None:
     """Take what is here already of a body that nobody wants: it ends there mostly, and the connection is kept."""
-    for _ in range(_MOST_READ_OVER):
-        if not body.receive_now():
-            return
+    size = 0
+    with suppress(BackendError):  # the answer says what it says
+        while size < _READ_OVER and (data := body.receive_now()):
+            size += len(data)
 
 
 async def _read(body: Body, most: int, weigh: Callable[[int], None] | None) -> bytes:

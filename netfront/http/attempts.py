@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from netfront.errors import BackendError, ClientGone, NoBackend
+from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend
 from netfront.http.client import BackendConnection, Patience
 from netfront.http.message import Request, Response
 from netfront.http.race import Hedge
@@ -297,7 +297,11 @@ class Attempts:
         backend = lease.backend
         try:
             exchange.backend = backend
-            head = self._render(request, backend.member)
+            try:
+                head = self._render(request, backend.member)
+            except BadMessage:
+                self._transport.release(connection)
+                raise
             return await connection.exchange(request, head, self._patience, lease, late, self._hedge)
         except BackendError as error:
             self._hand_back(lease, error)

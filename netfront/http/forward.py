@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from netfront.errors import BackendError, ClientGone, NoBackend
+from netfront.errors import BackendError, BadMessage, ClientGone, NoBackend
 from netfront.http.attempts import Attempts, Dialling, RetryRules
 from netfront.http.client import Patience
 from netfront.http.hedge import Hedger, Spawn
@@ -132,7 +132,11 @@ def forward(
                 connection = transport.kept(backend, request)
                 if connection is not None and request.body.__class__ is bytes:
                     member = backend.member
-                    head = request_head(request, member, mount(member.base) if member.base else None)
+                    try:
+                        head = request_head(request, member, mount(member.base) if member.base else None)
+                    except BadMessage:
+                        transport.release(connection)
+                        raise
                     response = await connection.exchange(request, head, patience, lease, late, hedger)
                 else:
                     attempts = tries_of(request, late)

@@ -70,12 +70,13 @@ class Transport:
             generation: the backend's when it was dialled.
         """
         heads = ResponseHeads(self._limits, self._memory)
-        connection = BackendConnection(stream, heads, self._release, self._forget)
+        connection = BackendConnection(stream, heads, self.release, self._forget)
         connection.generation = generation
         self._homes[connection] = backend
         return connection
 
-    def _release(self, connection: BackendConnection) -> None:
+    def release(self, connection: BackendConnection) -> None:
+        """Take back a connection on which no exchange is under way: one that is over, or never began."""
         backend = self._homes[connection]
         idle = backend.idle
         if backend.member.proxy or connection.generation != backend.generation or len(idle) >= _MOST_IDLE:

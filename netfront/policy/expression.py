@@ -172,12 +172,13 @@ def _check_strings(text: str, bound: Container[str]) -> None:
     """Look into the strings that can be known to be wrong: names of headers, and patterns."""
     bare = _bare(text)
     for found in (*_READ["headers"].finditer(text), *_ASKED["headers"].finditer(text)):
-        name = (found["string"] or "").lstrip("rR")
+        group = "name" if found.groupdict().get("name") else "string"
+        name = found[group].lstrip("rR") if group == "string" else found[group]
         at = found.start("map")
         is_ours = bare.startswith("headers", at) and not bare[:at].rstrip().endswith(".")
         if name != name.lower() and is_ours and "headers" not in bound:
             why = f"no header is called {name}: their names are in lower case"
-            raise _fault(text, found.start("string") + 1, why, f"write {name.lower()}")
+            raise _fault(text, found.start(group) + 1, why, f"write {name.lower()}")
     for found in _MATCHES.finditer(text):
         if not bare.startswith("matches", found.start()):
             continue  # it stands in a string itself

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Expression", "compile_expression"]
 
-_OPENS_JSON = frozenset(b'{["-0123456789'[at : at + 1] for at in range(14))
+_OPENS_JSON = tuple(map(str.encode, '{["-0123456789'))
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WHOLE = 1e15
 """Doubles below it that are whole are written as whole numbers."""
@@ -182,7 +182,7 @@ def _restore(rule: str, text: str, at: int, literals: list[dict[str, Any]]) -> b
         try:
             value = parse(written)
         except ValueError as error:
-            if written[:1] in _OPENS_JSON:
+            if written.startswith(_OPENS_JSON):
                 raise refuse(
                     rule, at + start, f"JMESPath: what stands in backticks is JSON: {error}"
                 ) from error

@@ -46,6 +46,10 @@ _READABLE = frozenset({b"utf-8", b"utf8", b"us-ascii"})
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _SAYS_NOTHING = (EMPTY,)
+_MOST_GROWTH = 100
+"""Times that a request's body may grow without its coding: to read it holds everybody up, and anybody may send one."""
+_ALWAYS_GROWN = 1 << 20
+"""Bytes that it may have then however short it was."""
 _MOST_QUERY = 1000
 _MOST_REMEMBERED = 1 << 16
 """Bytes of an answer and of its values that a part remembers, for ever."""
@@ -303,11 +307,6 @@ def names_of(
     return names
 
 
-_FREE, _RATIO = 1 << 20, 100
-"""Bytes that a body may have without its coding however small it was, and times that it may grow: to read them holds
-everybody up, and anybody may send them."""
-
-
 def read_body(fields: Fields, data: bytes, *, most: int, weigh: Callable[[int], None]) -> object:
     """Read the body of the composed request.
 
@@ -324,7 +323,11 @@ def read_body(fields: Fields, data: bytes, *, most: int, weigh: Callable[[int], 
         raise PartFault(400, "a body that does not say it is JSON: send Content-Type: application/json")
     try:
         codings = codings_of(fields)
-        text = decode(data, codings, most=min(most, max(_FREE, _RATIO * len(data)))) if codings else data
+        text = (
+            decode(data, codings, most=min(most, max(_ALWAYS_GROWN, _MOST_GROWTH * len(data))))
+            if codings
+            else data
+        )
         weigh(_weight(text, _MOST_OF_BODY))
         return parse(text, most=_MOST_OF_BODY)
     except (TooLong, TooMany) as error:

@@ -12,7 +12,7 @@ be put into a path even so is refused: nothing at all, and a dot segment, which 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import quote_from_bytes, unquote
+from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
 
 from netfront.errors import UsageError
 from netfront.policy.claims import claim
@@ -37,7 +37,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _INDEX = re.compile(r"\[(-?[0-9]{1,6})\]")
 _TEXT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?\[\]|^-]|%[0-9A-Fa-f]{2})+")
 _SEPARATORS = re.compile(rb"[/\\]|%2[Ff]|%5[Cc]")
-_PARAMETERS = re.compile(rb"(?:;|%3[Bb]).*")
+_PARAMETERS = re.compile(rb"(?:;|%3[Bb]).*", re.DOTALL)
 _DOTS = (b".", b"..")
 _LONGEST = 16_384
 """Characters of a text that is put into a target: no server takes a longer one, and to encode 100 KB takes 7 ms."""
@@ -172,7 +172,9 @@ class Template:
             filled.append(known[key])
         target = b"".join(filled)
         path = target.partition(b"?")[0]
-        if any(_PARAMETERS.sub(b"", segment) in _DOTS for segment in _SEPARATORS.split(path)):
+        # decoded once, and by who decodes twice: what was put in may have been encoded already
+        segments = _SEPARATORS.split(unquote_to_bytes(path))
+        if any(unquote_to_bytes(_PARAMETERS.sub(b"", segment)) in _DOTS for segment in segments):
             refer = self.references[0]
             raise Missing(refer.name, f"{refer} makes a dot segment of the path")
         if b"" in filled[: self.in_path] and path.split(b"/").count(b"") > self._empty_segments:

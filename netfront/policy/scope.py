@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from netfront.errors import BadMessage, UsageError
 from netfront.wire.target import canonical
 
-__all__ = ["Near", "Scope", "is_text", "parse_scope", "with_head"]
+__all__ = ["Near", "Scope", "host_covers", "is_text", "parse_scope", "with_head"]
 
 T = TypeVar("T")
 _METHODS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:,[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
@@ -95,7 +95,7 @@ class Scope:
                 return False
             if not _methods(other, self) <= _methods(self, other):
                 return False
-        return _host_covers(self.host, other.host) and _path_covers(self, other, _equal(self, other))
+        return host_covers(self.host, other.host) and _path_covers(self, other, _equal(self, other))
 
     def is_wider(self, than: "Scope") -> bool:
         """Tell whether it has every request of the other scope, and more."""
@@ -110,7 +110,7 @@ class Scope:
         """Tell whether a request can lie in both."""
         if self.methods and other.methods and not _methods(self, other) & _methods(other, self):
             return False
-        if not (_host_covers(self.host, other.host) or _host_covers(other.host, self.host)):
+        if not (host_covers(self.host, other.host) or host_covers(other.host, self.host)):
             return False
         return _paths_meet(self, other, _alike if self.ignores_case or other.ignores_case else eq)
 
@@ -120,8 +120,7 @@ class Scope:
         Args:
             host, path: as `matcher` takes them.
         """
-        wanted = self.host.encode()
-        if wanted and not (host.endswith(wanted[1:]) if wanted.startswith(b"*") else host == wanted):
+        if not host_covers(self.host, host.decode(errors="replace")):
             return False
         here = path.decode(errors="replace").rstrip("/").split("/")[1:]
         segments = self.segments[:-1] if self.segments[-1:] == ("**",) else self.segments
@@ -285,7 +284,8 @@ def _methods(scope: Scope, beside: Scope) -> set[str]:
     return {method.upper() for method in meant} if scope.ignores_case or beside.ignores_case else meant
 
 
-def _host_covers(wide: str, narrow: str) -> bool:
+def host_covers(wide: str, narrow: str) -> bool:
+    """Tell whether every request to the second host of a scope is one to the first."""
     if not wide or wide == narrow:
         return True
     return wide.startswith("*.") and narrow != "" and narrow.removeprefix("*").endswith(wide[1:])

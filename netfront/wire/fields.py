@@ -75,7 +75,7 @@ _OVERRIDES = (
 SECOND_TARGETS = frozenset({
     b"destination",  # where COPY and MOVE write (RFC 4918 §10.3)
     b"x-amz-copy-source", b"x-goog-copy-source", b"x-ms-copy-source", b"x-oss-copy-source", b"x-cos-copy-source",
-    b"x-copy-from",  # what is copied from, at stores of objects
+    b"x-obs-copy-source", b"x-copy-from", b"x-ms-rename-source",  # what is copied or moved from, at stores of objects
 })  # fmt: skip
 """Fields with a target beside the request's own."""
 _OF_THE_WAY = (

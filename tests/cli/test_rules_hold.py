@@ -58,7 +58,7 @@ def test_a_request_meets_every_rule_that_it_lies_in(routes, rules, parts, reques
         if isinstance(found, Match):
             held = {
                 str(network)
-                for rule in found.value.at(*request[:2], [request[2]]).gate.rules
+                for rule in found.value.at(*request[:2], [request[2]], ()).gate.rules
                 for network in rule.networks
             }
             for mark, scope in marks.items():

@@ -526,6 +526,43 @@ def test_what_is_copied_from_has_rules_too():
             assert status(send(front, b"PUT", b"/public/c", fields=fields)) == 200, place
 
 
+@pytest.mark.parametrize(("target", "flags"), [("/s3={url}/", ()), ("/s3={url}", ("--rewrite", "/s3: /"))])
+def test_what_is_copied_from_has_rules_behind_a_prefix_too(target, flags):
+    with origin(answering()) as behind:
+        rule = ("--ip", "/s3/private: 192.0.2.0/24")
+        with running("gateway", target.format(url=behind.url), *flags, *rule, "-q") as front:
+            for place in (b"/private/k", b"private/k", b"/s3/private/k", b"private%2Fk"):
+                fields = b"X-Amz-Copy-Source: " + place + b"\r\n"
+                assert status(send(front, b"PUT", b"/s3/pub/x", fields=fields)) in (400, 403), place
+            assert behind.requests == []
+            if not flags:
+                fields = b"X-Amz-Copy-Source: /pub/k\r\n"
+                assert status(send(front, b"PUT", b"/s3/pub/x", fields=fields)) == 200
+
+
+def test_without_a_rule_a_prefix_takes_whatever_stores_are_told():
+    with origin(answering()) as behind, running("gateway", f"/s3={behind.url}/", "-q") as front:
+        for line in (
+            b"X-Amz-Copy-Source: b/a k",
+            b"X-Amz-Copy-Source: //b/k",
+            b"X-Ms-Copy-Source: s3://x/y",
+            b"X-HTTP-Method-Override: a b c d e f",
+            b"Destination: Paris\r\nDestination: Rome",
+        ):
+            assert status(send(front, b"PUT", b"/s3/x", fields=line + b"\r\n")) == 200, line
+        assert status(send(front, b"COPY", b"/s3/x", fields=b"Destination: container/object\r\n")) == 200
+        assert [seen.target for seen in behind.requests] == [b"/x"] * 6
+
+
+def test_a_request_that_cannot_be_written_costs_no_connection():
+    with origin(answering()) as behind, running("proxy", f"/dav={behind.url}/", "-q") as front:
+        for _ in range(20):
+            fields = b"Destination: /elsewhere\r\n"
+            assert status(send(front, b"MOVE", b"/dav/a", fields=fields)) == 502
+            assert status(send(front, b"GET", b"/dav/a")) == 200
+        assert len(behind.connections) == 1
+
+
 def test_a_tree_is_not_taken_with_what_is_guarded_in_it():
     with guarded("--ip", "/top/admin: 192.0.2.0/24") as (behind, front):
         for method, path, place in (
@@ -585,6 +622,15 @@ def test_a_rule_that_asks_for_the_path_is_asked_again_of_what_is_rewritten():
         assert status(send(front, b"GET", b"/pub/x")) == 200  # of /x the rule for /pub is not asked
         assert status(send(front, b"GET", b"/pub/admin")) == 403
         assert [seen.target for seen in behind.requests] == [b"/x"]
+
+
+def test_what_is_rewritten_leads_to_no_other_route():
+    with origin(answering()) as behind:
+        routes = [f"{place}={behind.url}" for place in ("/old", "/new/a", "/new")]
+        rules = ("--rewrite", "/old/{x}: /new/{x}", "--allow", '!path.startsWith("/admin")')
+        with running("gateway", *routes, *rules, "-q") as front:
+            assert status(send(front, b"GET", b"/old/a%2fb")) == 200
+        assert [seen.target for seen in behind.requests] == [b"/new/a%2fb"]
 
 
 def test_what_a_rule_does_not_meet_goes_on_normalised():

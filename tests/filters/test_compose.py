@@ -18,7 +18,7 @@ from netfront.policy.claims import Identity
 from netfront.policy.compose import parse_composition
 from netfront.policy.memory import Held, MemoryFull
 from netfront.policy.shared import Shared
-from netfront.wire.fields import Fields
+from netfront.wire.fields import REQUEST_KINDS, FieldMemory, Fields
 from tests.filters.requests import asking
 from tests.support.composed import compose_rules
 
@@ -119,7 +119,9 @@ class Stage:
         params = given.pop("params", {})
         identity = given.pop("identity", None)
         part_of = given.pop("part_of", None)
+        fields = given.pop("fields", None)
         request = self.request = asking(*pairs, client=client or Client(), **given)
+        request.fields = fields or request.fields
         request.body, request.params, request.identity = body, params, identity
         request.part_of = part_of
         response = trio.run(self.answer, request, clock=MockClock(autojump_threshold=0))
@@ -633,6 +635,16 @@ def test_an_answer_that_depends_on_who_asks_is_for_them_alone(rule, value):
     response = stage.run(identity=Identity("jwt", "bob", {"sub": "bob"}))
     assert response.fields.get(b"cache-control").replace(b", s-maxage=9", b"") == value
     assert (b"s-maxage" in response.fields.get(b"cache-control")) is (b"private" not in value)
+
+
+def test_what_one_part_lets_be_shared_of_answers_to_credentials_is_not_of_another():
+    says = {"/a": b"max-age=60", "/b": b"public, max-age=30, s-maxage=90"}
+    stage = Stage(
+        "/h = a:/a + b:/b", lambda asked: Says(b"1", (b"Cache-Control", says[asked.target.decode()]))
+    )
+    authorized = Fields(FieldMemory(REQUEST_KINDS).fields([b"Authorization: Basic eDp5"]))
+    assert stage.run().fields.get(b"cache-control") == b"max-age=30, s-maxage=60"
+    assert stage.run(fields=authorized).fields.get(b"cache-control") == b"private, max-age=30"
 
 
 def test_of_the_fields_of_parts_those_that_mean_something_are_kept_and_count():

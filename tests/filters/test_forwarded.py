@@ -57,6 +57,14 @@ def test_the_address_of_the_client_is_the_one_that_rules_go_by(lines, address):
     assert told(*lines, trusted=lambda peer: peer.startswith("10."))[b"x-real-ip"] == address
 
 
+def test_where_an_application_begins_is_said_by_trusted_proxies_as_they_say_it():
+    lines = [b"SCRIPT_NAME: /app", b"X-Script-Name: /app", b"X_Sendfile_Type: x", b"Daphne.Root.Path: /x"]
+    says = told(*lines)
+    assert (says[b"script_name"], says[b"x-script-name"]) == (b"/app", b"/app")
+    assert not {b"x_sendfile_type", b"daphne.root.path"} & set(says)
+    assert not {b"script_name", b"x-script-name"} & set(told(*lines, trusted=lambda _: False))
+
+
 def test_lists_are_continued_and_single_values_stay():
     rows = told(b"X-Forwarded-For: 192.0.2.7", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: shop.test")
     assert rows[b"x-forwarded-for"] == b"192.0.2.7, 10.0.0.1"

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netfront.errors import BadMessage, Refusal
-from netfront.filters.meaning import Guards
 from netfront.filters.router import router
 from netfront.filters.served import Rules, Served, find_route, may_be_passed_over
 from netfront.http.message import Exchange, Request, Response
+from netfront.policy.guards import Guards
 from netfront.policy.route import Match, Table, parse_scope
 from netfront.wire.fields import EMPTY, REQUEST_KINDS, FieldMemory, Fields
 from netfront.wire.target import host_of, parse_target
@@ -418,6 +418,23 @@ async def test_a_field_that_names_a_method_is_held_against_what_conditions_lead_
     handler = router(Table(places, may_be_passed_over), is_ruled=True)
     assert await served(handler, b"POST", b"/a", b"a", b"X-HTTP-Method-Override: DELETE") == 400
     assert await served(handler, b"POST", b"/a", b"a", b"X-HTTP-Method-Override: PUT") == "/"
+
+
+async def test_a_path_that_no_route_serves_is_not_there_whatever_it_is_like():
+    table = Table([(parse_scope("/in"), Served(answering("/in")))])
+    handler = router(table, guards=ALL_PATHS)
+    assert await served(handler, b"GET", "/\u0131n".encode()) == 404
+
+
+async def test_a_method_is_not_excused_by_a_rule_that_may_not_be_the_one_that_is_asked():
+    """Of alternatives one is open, and which serves the request is known by a condition alone."""
+    sometimes = Served(None, alternatives=[(lambda request: True, Served(answering("open")))])
+    posts = Served(answering("guarded"), rules=Rules("rule"), alternatives=sometimes.alternatives)
+    deletes = Served(answering("guarded"), rules=Rules("rule"))
+    table = Table([(parse_scope("POST /"), posts), (parse_scope("DELETE /"), deletes)])
+    handler = router(table, guards=ALL_PATHS, is_ruled=True)
+    assert await served(handler, b"POST", b"/x") == "open"
+    assert await served(handler, b"POST", b"/x", b"a", b"X-HTTP-Method-Override: DELETE") == 400
 
 
 async def test_rules_that_ask_for_segments_are_not_passed_by_others():

@@ -90,6 +90,31 @@ async def test_the_answer_is_whole(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_body_that_is_not_wanted_is_not_waited_for(mode, is_kept):
+    def say(connection):
+        connection.read_request()
+        connection.send(
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\n" + b"abc"[: 3 if is_kept else 1]
+        )
+        connection.wait_until_gone()
+
+    with origin(say) as behind:
+        asking = Asking(behind.port)
+        answer = await asking.ask(mode, wants=lambda status, fields: status == 200)
+        assert (answer.status, answer.body) == (404, b"")
+        assert asking.transport.connections == is_kept
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_what_is_amiss_in_a_body_that_is_not_wanted_changes_nothing(mode):
+    with origin(answering(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")) as behind:
+        asking = Asking(behind.port)
+        assert (await asking.ask(mode, wants=lambda status, fields: False)).status == 404
+        assert asking.transport.connections == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("answer", [CHUNKED, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde"])
 async def test_an_answer_too_long_is_none(mode, answer):
     with origin(answering(answer)) as behind:

@@ -44,7 +44,7 @@ class Rig:
         for _ in range(5):
             stream = FakeStream()
             self.streams.append(stream)
-            self.transport._release(
+            self.transport.release(
                 self.transport.began(self.backend, stream, 0)
             )  # as if kept from an exchange
         handle = forward(

@@ -62,7 +62,7 @@ class Rig:
         for backend in self.pool.backends:
             stream = FakeStream()
             self.streams.append(stream)
-            self.transport._release(self.transport.began(backend, stream, 0))  # as if kept from an exchange
+            self.transport.release(self.transport.began(backend, stream, 0))  # as if kept from an exchange
         self._handle = forward(
             self.pool,
             self.transport,
@@ -112,7 +112,7 @@ class Rig:
             stream.sent = b""
             if stream.is_closed:
                 self.streams[place] = stream = FakeStream()
-                self.transport._release(self.transport.began(backend, stream, backend.generation))
+                self.transport.release(self.transport.began(backend, stream, backend.generation))
 
     @property
     def asked(self):

@@ -132,6 +132,7 @@ def test_a_value_that_is_not_there_refuses():
         ('user.matches("[")', 14, "no regular expression: unclosed character class"),
         ("matches(user, '(')", 15, "no regular expression: unclosed group"),
         ('headers["X-A"] == "B"', 9, 'no header is called "X-A": their names are in lower case'),
+        ('headers.Host == "a"', 9, "no header is called Host"),
         ("true && 'X-A' in headers", 9, "no header is called 'X-A'"),
         ("1 / 0 == 1", 1, "ZeroDivision"),
     ],

@@ -72,6 +72,7 @@ def test_a_literal_that_begins_as_json_is_json(text):
         compile_expression(text, text, 0)
 
 
+@pytest.mark.filterwarnings("ignore:deprecated string literal")
 def test_a_word_in_backticks_is_a_text_still():
     assert run("`word`") == b'"word"'
 

@@ -76,6 +76,22 @@ def test_a_value_that_could_move_a_path_is_refused(template, value):
 
 
 @pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("/a/%2e{user}", "."),
+        ("/a/%2E{user}", "%2e"),
+        ("/a/{user}", "..%2fadmin"),
+        ("/a/{user}", "x%5C.."),
+        ("/a/{user}", "..%3bx"),
+    ],
+)
+def test_a_value_that_is_encoded_already_moves_no_path_of_who_decodes_twice(template, value):
+    parsed, _ = parse_template(template, 0)
+    with pytest.raises(Missing, match="makes a dot segment"):
+        parsed.fill(lambda _: value)
+
+
+@pytest.mark.parametrize(
     ("value", "target"), [("", b"/f-"), ("..", b"/f-.."), ("a/../b", None), (".", b"/f-.")]
 )
 def test_a_value_beside_text_is_part_of_a_segment(value, target):

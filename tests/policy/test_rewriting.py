@@ -16,6 +16,23 @@ def rewritten(scope, path, raw):
 
 
 @pytest.mark.parametrize(
+    ("scope", "raw", "sent"),
+    [
+        ("/old/{id}", b"/old/7/a", b"/new/7/a"),
+        ("/old/{id}", b"/old", None),
+        ("/old/{id}", b"/older/7", None),
+        ("/old/{id}", b"/x/../old/7", b"/new/7"),
+        ("/old/{id}", b"/old/7%2f..%2f..", None),
+        ("/old/{id}$", b"/old/7/a", None),
+        ("GET a.test/old/{id}", b"/old/7", b"/new/7"),
+    ],
+)
+def test_another_target_is_rewritten_where_the_scope_has_its_path(scope, raw, sent):
+    change = Rewriting(parse_scope(scope), "/new/{id}")
+    assert change.of_another(parse_target(b"PUT", raw)) == sent
+
+
+@pytest.mark.parametrize(
     ("scope", "path", "raw", "sent"),
     [
         ("/old/{id}", "/new/{id}", b"/old/7", b"/new/7"),

@@ -235,3 +235,28 @@ def test_near_are_all_that_a_scope_meets(scopes, scope, ignores_case):
     assert near == sorted(near)
     assert {at for at, one in enumerate(scopes) if one.meets(wanted)} <= {*near}
     assert Near((one, at) for at, one in enumerate(scopes)).of(None) == [*range(len(scopes))]
+
+
+@pytest.mark.parametrize(
+    ("scope", "host", "path", "is_below"),
+    [
+        ("/top/admin", b"a.test", b"/top", True),
+        ("/top/admin", b"a.test", b"/", True),
+        ("/top/admin", b"a.test", b"/TOP/", True),
+        ("/top/admin", b"a.test", b"/top/admin", False),
+        ("/top/admin", b"a.test", b"/top/admin/x", False),
+        ("/top/admin", b"a.test", b"/other", False),
+        ("/top/admin$", b"a.test", b"/top", True),
+        ("/top/**", b"a.test", b"/", True),
+        ("/top/**", b"a.test", b"/top", False),
+        ("/{user}/keys", b"a.test", b"/ann", True),
+        ("/*/keys", b"a.test", b"/ann/x", False),
+        ("/", b"a.test", b"/", False),
+        ("DELETE a.test/x", b"a.test", b"/", True),
+        ("a.test/x", b"b.test", b"/", False),
+        ("*.test/x", b"a.test", b"/", True),
+        ("*.test/x", b"test", b"/", False),
+    ],
+)
+def test_what_lies_below_a_path(scope, host, path, is_below):
+    assert parse_scope(scope).caseless.lies_below(host, path) == is_below

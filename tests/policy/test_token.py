@@ -1,6 +1,7 @@
 """Tokens: which are believed, and which never."""
 
 import json
+import math
 import time
 import warnings
 from dataclasses import replace
@@ -14,6 +15,7 @@ from netfront.policy.token import (
     TokenRules,
     UnknownKey,
     parse_keys,
+    read_issued,
     read_issuer,
     scopes_of,
     verify,
@@ -68,6 +70,24 @@ def test_garbage_is_refused(data):
 @given(st.binary(max_size=200) | st.builds(SIGNERS["ES256"].token, st.binary(max_size=200)))
 def test_of_garbage_no_issuer_is_read(data):
     assert read_issuer(data) == ""
+
+
+@pytest.mark.parametrize(
+    ("claims", "issued"),
+    [
+        (b'{"iat": 17}', 17),
+        (b'{"iat": 17.5}', 17.5),
+        (b"{}", -math.inf),
+        (b'{"iat": "17"}', -math.inf),
+        (b'{"iat": true}', -math.inf),
+        (b'{"iat": NaN}', -math.inf),
+        (b'{"iat": 1e400}', math.inf),
+        (b'{"iat": 1, "iat": 2}', -math.inf),
+        (b"[", -math.inf),
+    ],
+)
+def test_when_a_token_was_issued_is_read_unverified(claims, issued):
+    assert read_issued(SIGNERS["ES256"].token(claims)) == issued
 
 
 def test_the_issuer_of_a_token_is_read_unverified():

@@ -18,7 +18,7 @@ from netfront.cli.plan import RoutePlan, ServePlan, Settings
 from netfront.cli.scoped import Policy, read_values
 from netfront.errors import BadMessage, UsageError
 from netfront.policy.route import Match, Table
-from netfront.policy.scope import Scope
+from netfront.policy.scope import Scope, host_covers
 from netfront.policy.shared import SHARE
 from netfront.units import parse_count, parse_duration, parse_size, render_duration, render_size
 from netfront.wire.target import canonical
@@ -221,7 +221,7 @@ def _check_part(
 
 def _are_asked(host: str, other: str) -> bool:
     """Tell whether a request to a host of a route is looked for among those of another: see `Table`."""
-    return other == host or (other.startswith("*.") and host.endswith(other[1:]))
+    return other == host or (other != "" and host_covers(other, host))
 
 
 def place_of_part(composition: "Composition", part: "Part") -> Scope:

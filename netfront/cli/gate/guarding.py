@@ -163,18 +163,31 @@ def authorization(plan: GatePlan, address_of: AddressOf) -> tuple[Filter | None,
 
 def authorization_again(plan: GatePlan, address_of: AddressOf, params_at: ParamsAt) -> Filter | None:
     """Make the filter of the rules that ask for the target, behind one that has changed that: where they are for it."""
-    rules = [_where(rule.scope, _rule(rule, address_of), params_at) for rule in plan.asked_again]
+    rules = []
+    for again in plan.asked_again:
+        rule = _rule(again, address_of)
+        asks_params = "params" in getattr(again, "uses", ())
+        rules.append(_where(again.scope, _with_params(rule, params_at) if asks_params else rule))
     return authorize(rules) if rules else None
 
 
-def _where(scope: Scope, rule: Rule, params_at: ParamsAt) -> Rule:
-    """Have a rule asked in a scope alone, with what the segments of the path are called there."""
+def _where(scope: Scope, rule: Rule) -> Rule:
+    """Have a rule asked in a scope alone."""
     matches = scope.caseless.matcher()
 
     def asked(request: Request) -> str | None:
-        host, methods, own = host_of(request.authority), methods_meant(request), request.params
-        if not any(matches(method, host, path) for path in paths_meant(request) for method in methods):
-            return None
+        host, methods = host_of(request.authority), methods_meant(request)
+        is_there = any(matches(method, host, path) for path in paths_meant(request) for method in methods)
+        return rule(request) if is_there else None
+
+    return asked
+
+
+def _with_params(rule: Rule, params_at: ParamsAt) -> Rule:
+    """Have a rule asked with what the segments of the path are called where it leads now."""
+
+    def asked(request: Request) -> str | None:
+        own = request.params
         try:
             for params in params_at(request) or (own,):
                 request.params = params

@@ -6,9 +6,10 @@ from dataclasses import replace
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.plan import RoutePlan, Settings
 from netfront.cli.scoped import Policy
+from netfront.policy.guards import Guards
 from netfront.policy.scope import Near, Scope
 
-__all__ = ["gates_as_written", "guarded", "guarded_hosts", "restricting", "ruling"]
+__all__ = ["gates_as_written", "guarded", "guarded_hosts", "guards_of", "restricting", "ruling"]
 
 
 def restricting(policies: Iterable[Policy]) -> list[Policy]:
@@ -50,6 +51,17 @@ def guarded(rules: Iterable[Policy]) -> Callable[[bytes], bool] | None:
     named = frozenset(hosts)
     below = tuple(host[1:] for host in hosts if host.startswith(b"*"))
     return lambda host: host in named or host.endswith(below)
+
+
+def guards_of(rules: Iterable[Policy]) -> Guards | None:
+    """Give what a router goes by beside its table; None where no host has a rule on a path."""
+    rules = tuple(rules)
+    has_paths = guarded(rules)
+    if has_paths is None:
+        return None
+    gates = [(rule.scope, rule.apply(Settings()).gate) for rule in rules]
+    places = [scope for scope, gate in gates if scope is not None and (gate.auth or gate.rules)]
+    return Guards(has_paths, lambda host, path: any(scope.lies_below(host, path) for scope in places))
 
 
 def gates_as_written(routes: Sequence[RoutePlan]) -> Iterator[tuple[RoutePlan, GatePlan]]:

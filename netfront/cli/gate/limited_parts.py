@@ -64,7 +64,7 @@ def _count(table: _Table, places: Iterable[Scope], whole: set[bytes]) -> Counter
         path = ("/" + "/".join(place.segments)).replace("*", "x").encode()
         found = table.find(method, host, path)
         if isinstance(found, Match) and found.value.handler is not None:
-            route, gate = found.value.at(method, host, (path,))
+            route, gate = found.value.at(method, host, (path,), ())
             for one in _held(gate):
                 if one.id not in whole:
                     counts[one, route.scope if one.key.kind == "route" else None] += 1

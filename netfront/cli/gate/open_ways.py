@@ -112,7 +112,7 @@ def _serves(table: _Table, route: RoutePlan, scope: Scope) -> bool:
         return False
     others = [other for _, other in found.value.alternatives]
     served: Sequence[Served[tuple[RoutePlan, Settings]]] = [*others, found.value]
-    reached = [one.at(method, host, (path,)) for one in served if one.handler is not None]
+    reached = [one.at(method, host, (path,), ()) for one in served if one.handler is not None]
     return any(there is route and settings.gate.rewrite is None for there, settings in reached)
 
 

@@ -264,8 +264,7 @@ ComposeMemory = Annotated[
         "--compose-memory",
         COMPOSING,
         "most bytes that are held for answers being composed, bodies and parts of all requests together, a quarter of "
-        f"them for one address of another machine; more is 503 (default {render_size(DEFAULT_MEMORY)}); a body has "
-        "--body-timeout in all, and 1s more per 64K that came",
+        f"them for one address of another machine; more is 503 (default {render_size(DEFAULT_MEMORY)})",
         "SIZE",
     ),
 ]

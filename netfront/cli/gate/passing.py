@@ -1,18 +1,18 @@
 """Whether a request that passed the restrictions of one place has passed those of another."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce
 
-from netfront.cli.gate.guards import guarded
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.plan import Settings
 from netfront.cli.scoped import Policy
-from netfront.filters.meaning import Guards, methods_meant
+from netfront.filters.meaning import methods_meant
 from netfront.filters.served import Rules
 from netfront.http.message import Request
+from netfront.wire.fields import OVERRIDE
 from netfront.wire.target import Target, host_of
 
-__all__ = ["guards_of", "passes", "rules_of"]
+__all__ = ["passes", "rules_of"]
 
 _REMEMBERED = 1024
 """Requests whose verdict is known at a place, each of at most so many bytes: it is half a MiB at most."""
@@ -29,17 +29,6 @@ def rules_of(settings: Settings) -> Rules:
         by_query=gate.asks("query"),
         is_open=not gate.is_guarded,
     )
-
-
-def guards_of(rules: Iterable[Policy]) -> Guards | None:
-    """Give what a router goes by beside its table; None where no host has a rule on a path."""
-    rules = tuple(rules)
-    has_paths = guarded(rules)
-    if has_paths is None:
-        return None
-    gates = [(rule.scope, rule.apply(Settings()).gate) for rule in rules]
-    places = [scope for scope, gate in gates if scope is not None and (gate.auth or gate.rules)]
-    return Guards(has_paths, lambda host, path: any(scope.lies_below(host, path) for scope in places))
 
 
 def passes(rules: Sequence[Policy], passed: GatePlan) -> Callable[[Request, Target], bool]:
@@ -68,6 +57,8 @@ def passes(rules: Sequence[Policy], passed: GatePlan) -> Callable[[Request, Targ
         authority, readings = request.authority, target.meant
         size = len(request.method) + len(authority) + sum(map(len, readings))
         decided = remembered if size <= _LONGEST_REMEMBERED else decide
+        if not request.fields.kinds >> OVERRIDE & 1:
+            return decided(request.method, authority, readings)
         return all(decided(method, authority, readings) for method in methods_meant(request))
 
     return test

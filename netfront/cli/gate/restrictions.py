@@ -201,8 +201,8 @@ class ExpressionPlan:
     scope: Scope
     text: str
     uses: frozenset[str]
-    headers: frozenset[str] | None = frozenset()
-    query: frozenset[str] | None = frozenset()
+    headers: frozenset[str] | None
+    query: frozenset[str] | None
 
     @property
     def shown(self) -> str:
