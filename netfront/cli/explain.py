@@ -126,6 +126,12 @@ def explain_request(plan: ServePlan, text: str) -> str:
         table = table_of(routes, lambda route, settings: (route, settings))
         passed: list[Scope] = []
         only = only_of(table) if guarded(plan.rules) is None else None
+        if only is None and plan.rules and not method.isupper():
+            return _table([*rows, ("answer", "400: a method in small letters, which some take for another")])
+        settled = target
+        if is_guarded(plan, host):
+            settled = target.settled()
+            check_lookalikes(table, method, host, target)
         while True:
             found = only or find_route(table, method, host, target, passed)
             if isinstance(found, NotFound):
@@ -144,10 +150,7 @@ def explain_request(plan: ServePlan, text: str) -> str:
             found.value.handler if only else found.value.at(method, host, target.readings, params)
         )
         rows.append(("route", route.named))
-        if is_guarded(plan, host):
-            check_lookalikes(table, method, host, target)
-            target = target.settled()
-        rows += _served(plan, route, settings, found.params, method, target, authority)
+        rows += _served(plan, route, settings, found.params, method, settled, authority)
     except BadMessage as error:
         return _table([*rows, ("answer", f"{error.status}: {error.why}")])
     return _table([*rows, *_answers(plan), *_logs(plan)])
@@ -167,7 +170,7 @@ def _served(
     dialled = [("dial", _dialled(route, settings, backend, target, authority)) for backend in backends]
     if backends and settings.gate.rewrite is not None:
         made = _rewritten(settings.gate.rewrite, target)
-        if not passes(plan.rules, settings.gate)(_asked(method, target, authority), made):
+        if not passes(plan.rules, settings.gate, None)(_asked(method, target, authority), made):
             path = made.origin_form.decode(errors="backslashreplace")
             dialled = [("answer", f"403: the path it is rewritten to is restricted: {path}")]
         elif settings.gate.asked_again:

@@ -26,10 +26,11 @@ from netfront.filters.forwarded import forwarded
 from netfront.filters.guard_host import guard_host
 from netfront.filters.limit_body import limit_body
 from netfront.filters.max_forwards import max_forwards
-from netfront.filters.meaning import methods_meant
+from netfront.filters.meaning import methods_meant, targets_meant
 from netfront.filters.name_backend import name_backend
 from netfront.filters.public_names import public_names
 from netfront.filters.redirect import redirect
+from netfront.filters.refuse_sources import refuse_sources
 from netfront.filters.router import router
 from netfront.filters.served import Params, rules_met
 from netfront.http.attempts import Dialling, RetryRules
@@ -108,10 +109,11 @@ class _Services:
             self._hold,
             plan.limits.body_timeout,
         )
+        self._guards = guards_of(plan.rules)
         self._table = table_of(routes, self._service)
         self.ours: Handler = router(
             self._table,
-            guards=guards_of(plan.rules),
+            guards=self._guards,
             is_ruled=bool(plan.rules),
             wants_host=any(rule.scope is not None and rule.scope.host for rule in plan.rules),
         )
@@ -126,13 +128,14 @@ class _Services:
         return Held(parts.composed, address, whole=whole.held if whole is not None else None)
 
     def _params_at(self, request: Request) -> list[Params]:
-        """Give what the segments of a request's path are called at the routes that it leads to now, if to any."""
+        """Give what the segments of a request's paths are called at the routes that it leads to now, if to any."""
         host = host_of(request.authority)
-        return [
-            met.params
-            for method in methods_meant(request)
-            for met in rules_met(self._table, method, host, request.target) or ()
-        ]
+        found: list[Params] = []
+        for method in methods_meant(request):
+            for target in targets_meant(request):
+                met = rules_met(self._table, method, host, target) or ()
+                found += [one.params for one in met if one.params not in found]
+        return found
 
     def _service(self, route: RoutePlan, settings: Settings) -> Handler:
         return stack(
@@ -154,8 +157,10 @@ class _Services:
         behind, pool = parts.behind(route), plan.behind(route)
         assert pool is not None
         edits = [(edit.name, edit.values) for edit in settings.request_edits]
+        has_base = any(target.endpoint.base not in ("", "/") for target in plan.targets(route))
         return stack(
-            *rewriting(settings.gate, plan.rules, self._address_of, self._params_at),
+            refuse_sources() if plan.rules and has_base else None,
+            *rewriting(settings.gate, plan.rules, self._guards, self._address_of, self._params_at),
             hiding(settings.gate),
             self._hides_of_whole,
             self._hides_sessions,

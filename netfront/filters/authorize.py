@@ -4,7 +4,6 @@ A rule is a function that tells why a request may not pass, or None. They are as
 that refuses decides: 403, whoever it was.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
@@ -14,10 +13,9 @@ from netfront.filters.meaning import paths_meant
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.policy.claims import claim, holds
 from netfront.policy.networks import plain_address
+from netfront.policy.query import decoded, loose
 
 __all__ = ["Rule", "authorize", "needs_address", "needs_claim", "needs_expression", "needs_scopes"]
-
-_JOINTS = re.compile("[ .]")
 
 Rule = Callable[[Request], str | None]
 
@@ -99,7 +97,7 @@ def needs_expression(
         asked: the names of the query that it reads; None for any. In a request they may come but once: with two
             values it is for each reader to decide which counts, and the backend is one.
     """
-    loose = {name: _loose(name) for name in asked} if asked is not None else None
+    alike = {name: loose(name) for name in asked} if asked is not None else None
     makers: dict[str, Callable[[Request], object]] = {
         "claims": lambda request: dict(request.identity.claims) if request.identity is not None else {},
         "user": lambda request: request.identity.user if request.identity is not None else "",
@@ -109,7 +107,7 @@ def needs_expression(
         "params": lambda request: {
             name: _text(unquote_to_bytes(value)) for name, value in request.params.items()
         },
-        "query": lambda request: _query(request, loose),
+        "query": lambda request: _query(request, alike),
         "headers": _headers,
         "ip": lambda request: plain_address(_text_of(address_of(request))),
         "now": lambda _: datetime.fromtimestamp(now(), UTC),
@@ -151,41 +149,35 @@ def _query(request: Request, asked: Mapping[str, str] | None) -> dict[str, str]:
     A name that comes once is refused too where some reader takes it for an asked-for one, and we do not.
 
     Args:
-        asked: names, and what `_loose` makes of them; None for any.
+        asked: names, and what `loose` makes of them; None for any.
     """
     found: dict[str, str] = {}
     seen: set[str] = set()
     for pair in (request.target.query or b"").decode("latin-1").split("&"):
         for at, piece in enumerate(pair.split(";")):  # which some take for an ampersand
             name = _decoded(piece.partition("=")[0])
-            loose = _loose(name)
-            is_asked = asked is None or loose in asked.values()
+            alike = loose(name)
+            is_asked = asked is None or alike in asked.values()
             is_ours = asked is None or (name in asked and not at)
-            if piece and is_asked and (loose in seen or not is_ours):
-                raise Refusal(400, f"{loose} stands in the query twice, or in another spelling")
-            seen.add(loose)
+            if piece and is_asked and (alike in seen or not is_ours):
+                raise Refusal(400, f"{alike} stands in the query twice, or in another spelling")
+            seen.add(alike)
         if pair:
             written, _, value = pair.partition("=")
             name = _decoded(written)
-            found[name] = _decoded(value, is_asked=asked is None or _loose(name) in asked.values())
+            found[name] = _decoded(value, is_asked=asked is None or loose(name) in asked.values())
     return found
 
 
 def _decoded(text: str, *, is_asked: bool = False) -> str:
     """Decode a name or value of a query. Raises Refusal: it is no UTF-8, and is asked for."""
-    data = unquote_to_bytes(text.replace("+", " ").encode("latin-1"))
+    data = decoded(text)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         if is_asked:
             raise Refusal(400, "the query is not UTF-8 text") from error
         return data.decode("latin-1")
-
-
-def _loose(name: str) -> str:
-    """Give what is alike for names that some reader takes for one: PHP, qs, Rack and ASP.NET among them."""
-    name = name.partition("\0")[0].strip().lstrip("[] ")
-    return _JOINTS.sub("_", re.split(r"[\[\]]", name)[0]).lower()
 
 
 def _field_text(value: bytes) -> str:

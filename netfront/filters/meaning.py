@@ -12,7 +12,7 @@ A request is refused where any of them meets rules that its own does not; those 
 asked of all paths (`paths_meant`).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from netfront.errors import BadMessage
@@ -24,10 +24,12 @@ from netfront.wire.fields import Edit
 from netfront.wire.named import OF_TREES, Named, Second, read_named
 from netfront.wire.target import Target
 
-__all__ = ["check_lookalikes", "check_named", "methods_meant", "paths_meant"]
+__all__ = ["check_lookalikes", "check_named", "methods_meant", "paths_meant", "targets_meant"]
 
 H = TypeVar("H")
-_WRITES = (*OF_TREES, b"PUT")
+_WRITTEN_BY = (*OF_TREES, b"PUT")
+_DONE_BY = {b"COPY": (b"GET",), b"MOVE": (b"GET", b"DELETE")}
+"""By methods, others that do the same to what they are asked of."""
 
 
 class _Meaning(NamedTuple):
@@ -53,15 +55,26 @@ def paths_meant(request: Request) -> Iterator[bytes]:
     Raises:
         BadMessage: 400, one of them cannot be normalised safely.
     """
-    yield from request.target.meant
-    second = read_named(request.method, request.fields).second
-    for target in second.targets if second is not None else ():
+    for target in targets_meant(request):
         yield from target.meant
 
 
-def methods_meant(request: Request) -> tuple[bytes, ...]:
-    """Give all methods that a request may mean, its own first."""
-    return (request.method, *read_named(request.method, request.fields).methods)
+def targets_meant(request: Request) -> tuple[Target, ...]:
+    """Give the targets that a request names, its own first. Raises BadMessage: 400, one cannot be read."""
+    second = read_named(request.method, request.fields).second
+    return (request.target, *(second.targets if second is not None else ()))
+
+
+def methods_meant(request: Request, *, is_written: bool = False) -> tuple[bytes, ...]:
+    """Give all methods that a request may mean, its own first, and those that do the same.
+
+    Args:
+        is_written: to where it writes.
+    """
+    methods = request.method, *read_named(request.method, request.fields).methods
+    if is_written:
+        return (*methods, *_WRITTEN_BY)
+    return (*methods, *(done for one in methods for done in _DONE_BY.get(one, ())))
 
 
 def check_lookalikes(table: Table[Served[H]], method: bytes, host: bytes, target: Target) -> None:
@@ -83,11 +96,19 @@ def check_named(table: Table[Served[H]], request: Request, host: bytes, guards: 
     places = _places(table, request, host, second) if second is not None else []
     _check(table, method, host, target, _others(request, host, named, places))
     if second is not None and guards is not None:
-        _check_trees(request, host, places, guards, is_written=second.is_written)
+        _check_text(places, guards)
+        if second.is_written:
+            _check_trees([(host, target), *places], guards)
     if named.targets and _goes_by_target(table, request, host, guards):
         settled = target.settled()
         for row in named.targets:
-            if row.value not in (settled.origin_form, settled.path):
+            if row.value not in (
+                settled.origin_form,
+                settled.path,
+                target.origin_form,
+                target.path,
+                target.raw,
+            ):
                 raise BadMessage(400, f"{row.name.decode()} names another target, where rules hold for some")
         # they would be of the client's path where the backend is asked for another
         request.fields = request.fields.edited(Edit(names={row.name for row in named.targets}))
@@ -106,13 +127,21 @@ def _places(
 ) -> list[tuple[bytes, Target]]:
     """Give where a second target may be: at which host, and what.
 
-    A source is named as the backend names it, which may lie behind a prefix of ours.
+    A source is named as the backend names it, which may lie behind a prefix of ours; and what is no path from the root
+    may be one from where the request is.
     """
-    targets = list(second.targets)
+    befores = []
     found = find_route(table, request.method, host, request.target)
     if not second.is_written and isinstance(found, Match) and found.scope.prefix != "/":
-        prefix = found.scope.prefix.encode()
-        targets += [Target(one.raw, "origin", prefix + one.path) for one in second.targets]
+        befores.append(found.scope.prefix.encode())
+    if second.is_relative:
+        befores.append(request.target.path.rpartition(b"/")[0])
+    targets = [
+        *second.targets,
+        *(Target(one.raw, "origin", before + one.path) for before in befores for one in second.targets),
+    ]
+    if second.is_written and any(len(one.readings) > 1 for one in targets):
+        raise BadMessage(400, "an encoded separator or a backslash in a destination")
     return [(place, target) for place in (host, *second.hosts - {host}) for target in targets]
 
 
@@ -127,13 +156,18 @@ def _others(
     second = named.second
     if second is None:
         return
-    methods = {*_WRITES, request.method} if second.is_written else {b"GET", request.method}
+    for done in {done for one in (request.method, *named.methods) for done in _DONE_BY.get(one, ())}:
+        yield _Meaning(
+            done, host, request.target, f"it does what {done.decode()} does, for which other rules hold"
+        )
+        yield from _lookalikes(done, host, request.target)
+    methods = {*_WRITTEN_BY, request.method} if second.is_written else {b"GET", request.method}
     why = "destination is a place" if second.is_written else "what is copied from is a place"
     why += " for which other rules hold"
     for place, target in places:
         for method in methods:
             is_own = second.is_written and (method, place) == (request.method, host)
-            wants_route = is_own and target is second.target
+            wants_route = is_own and target is second.targets[0] and not second.is_relative
             yield _Meaning(method, place, target, why, wants_route=wants_route)
             yield from _lookalikes(method, place, target)
 
@@ -164,17 +198,15 @@ def _is_passed(met: Met, own: Collection[Met]) -> bool:
     return met.rules.is_open or (bool(own) and all(map(met.lets_in_all, own)))
 
 
-def _check_trees(
-    request: Request, host: bytes, places: Sequence[tuple[bytes, Target]], guards: Guards, *, is_written: bool
-) -> None:
-    """Refuse what takes a tree in which something is restricted, or names what is no text where paths are guarded.
-
-    Raises:
-        BadMessage: 400.
-    """
+def _check_text(places: Iterable[tuple[bytes, Target]], guards: Guards) -> None:
+    """Refuse what is no text where paths are guarded. Raises BadMessage: 400."""
     for place, target in places:
         if guards.has_paths(place):
-            target.settled()  # for what it refuses
-    for place, target in [(host, request.target), *places] if is_written else ():
+            target.settled()
+
+
+def _check_trees(places: Iterable[tuple[bytes, Target]], guards: Guards) -> None:
+    """Refuse to take a tree in which something is restricted. Raises BadMessage: 400."""
+    for place, target in places:
         if any(guards.lies_below(place, path) for path in target.meant):
             raise BadMessage(400, "a tree in which rules hold for a part, to be copied or moved as a whole")

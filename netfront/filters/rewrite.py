@@ -1,6 +1,7 @@
 """Rewriting the target of requests on their way to a backend. What comes of it is never routed again."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from typing import Protocol
 
 from netfront.errors import Refusal
 from netfront.http.message import Filter, Handler, Request, Response
@@ -9,10 +10,25 @@ from netfront.wire.fields import OVERRIDE
 from netfront.wire.named import read_named, with_destination
 from netfront.wire.target import Target
 
-__all__ = ["rewrite"]
+__all__ = ["Passes", "rewrite"]
 
 
-def rewrite(change: Rewriting, passes: Callable[[Request, Target], bool] | None = None) -> Filter:
+class Passes(Protocol):
+    """Whether a request has passed what restricts another target."""
+
+    def __call__(
+        self, request: Request, target: Target, *, is_tree: bool = False, is_written: bool = False
+    ) -> bool:
+        """Tell it.
+
+        Args:
+            is_tree: whether what lies below the target is meant too.
+            is_written: whether it is where the request writes.
+        """
+        ...
+
+
+def rewrite(change: Rewriting, passes: Passes | None = None) -> Filter:
     """Make the filter. A Destination is rewritten too.
 
     Args:
@@ -23,24 +39,39 @@ def rewrite(change: Rewriting, passes: Callable[[Request, Target], bool] | None 
 
     def around(then: Handler) -> Handler:
         def handle(request: Request) -> Awaitable[Response]:
-            def check(made: bytes) -> Target:
-                target = Target(request.target.raw, "origin", made)
-                if passes is not None and not passes(request, target):
+            made = Target(request.target.raw, "origin", change.of(request.target))
+            if passes is not None:
+                if not passes(request, made):
                     raise Refusal(403, "the path it is rewritten to is restricted")
-                return target
-
-            def moved(target: Target) -> bytes | None:
-                made = change.of_another(target)
-                return None if made is None else check(made).origin_form
-
-            made = check(change.of(request.target))
+                if (name := change.clash(request.target)) is not None:
+                    raise Refusal(400, f"{name} stands in the query, and in what its path is rewritten to")
             if request.fields.kinds >> OVERRIDE & 1:
-                second = read_named(request.method, request.fields).second if passes is not None else None
-                if second is not None and not second.is_written:
-                    raise Refusal(403, "it names a source by what may be a path of the backend")
-                request.fields = with_destination(request.method, request.fields, request.authority, moved)
+                if passes is not None:
+                    _check_second(request, made, passes)
+                authorities = request.authority, request.public[1]
+                request.fields = with_destination(
+                    request.method, request.fields, authorities, change.of_another
+                )
             request.target = made
             return then(request)
+
+        def _check_second(request: Request, made: Target, passes: Passes) -> None:
+            """Refuse a second target that is restricted once it is rewritten, or of which that is not known."""
+            second = read_named(request.method, request.fields).second
+            if second is None:
+                return
+            if not second.is_written or second.is_relative:
+                raise Refusal(403, "it names what may be another path of the backend")
+            if not passes(request, made, is_tree=True):
+                raise Refusal(403, "the tree that it is rewritten to is restricted")
+            for target in second.targets:
+                place = change.of_another(target)
+                if place is None and target is second.targets[0]:
+                    return  # which is 502 for all
+                if place is None or not passes(
+                    request, Target(target.raw, "origin", place), is_tree=True, is_written=True
+                ):
+                    raise Refusal(403, "the destination that it is rewritten to is restricted")
 
         return handle
 

@@ -89,6 +89,8 @@ def _finder(
             if host is None:
                 host = host_of(authority)
                 _remember(hosts, authority, host, len(authority))
+            if is_ruled and not request.method.isupper():
+                raise BadMessage(400, "a method in small letters, which some take for another")
             if wants_host and not authority:
                 raise BadMessage(400, "no Host, where rules are for some hosts")
             settled = None

@@ -37,16 +37,22 @@ class Rules(NamedTuple):
     """What restricts at a place, to be compared: places with equal rules let the same requests in.
 
     Args:
-        by_params: whether they ask for segments of the path by name, so that others may be another verdict.
+        params: the segments of the path that they ask for by name, so that others may be another verdict; None: any.
         by_method, by_query: likewise for the method and the query.
         is_open: whether nothing restricts.
     """
 
     restricts: object = None
-    by_params: bool = False
+    params: frozenset[str] | None = frozenset()
     by_method: bool = False
     by_query: bool = False
     is_open: bool = False
+
+    def are_asked_alike(self, one: Params, other: Params) -> bool:
+        """Tell whether both have the same segments, of those that they ask for."""
+        if self.params is None:
+            return one == other
+        return all(one.get(name) == other.get(name) for name in self.params)
 
 
 _NO_RULES = Rules(is_open=True)
@@ -61,9 +67,7 @@ class Met(NamedTuple):
     def lets_in_all(self, other: "Met") -> bool:
         """Tell whether whoever passes the other has passed this."""
         rules = self.rules
-        return rules.is_open or (
-            rules == other.rules and (not rules.by_params or self.params == other.params)
-        )
+        return rules.is_open or (rules == other.rules and rules.are_asked_alike(self.params, other.params))
 
 
 class Served(Generic[H]):
@@ -116,8 +120,8 @@ class Served(Generic[H]):
         """
         handler, rules = self._at(method, host, readings[0])
         for at, reading in enumerate(readings[1:], 1):
-            differs = rules.by_params and params[at] != params[0]
-            if differs or self._at(method, host, reading)[1] != rules:
+            is_alike = rules.params == frozenset() or rules.are_asked_alike(params[at], params[0])
+            if not is_alike or self._at(method, host, reading)[1] != rules:
                 raise BadMessage(400, "an encoded separator or a backslash that meets different rules")
         return handler
 
@@ -145,7 +149,7 @@ def only_of(table: Table[Served[H]]) -> Match[Served[H]] | None:
     if only is None or only.value.handler is None or only.value.variants or only.value.alternatives:
         return None
     rules = only.value.rules
-    return None if rules.by_params or rules.by_method or rules.by_query else only
+    return None if rules.params != frozenset() or rules.by_method or rules.by_query else only
 
 
 def may_be_passed_over(served: Served[H]) -> bool:

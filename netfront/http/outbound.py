@@ -31,7 +31,8 @@ class Mount:
         Raises:
             BadMessage: 502, it writes to what does not lie below the prefix.
         """
-        return with_destination(request.method, request.fields, request.authority, self._moved_if_there)
+        authorities = request.authority, request.public[1]
+        return with_destination(request.method, request.fields, authorities, self._moved_if_there)
 
     def _moved(self, target: Target) -> bytes:
         moved = self._base + target.behind(len(self._segments)) or b"/"

@@ -5,6 +5,7 @@ stays too, behind the one that the new path brings.
 """
 
 from netfront.errors import UsageError
+from netfront.policy.query import loose_names
 from netfront.policy.scope import Scope
 from netfront.policy.template import Template
 from netfront.wire.target import Target
@@ -26,7 +27,16 @@ class Rewriting:
         UsageError: not a path, or with another name.
     """
 
-    __slots__ = ("_keeps_rest", "_lies_in", "_names", "_query", "_segments", "_template", "text")
+    __slots__ = (
+        "_keeps_rest",
+        "_lies_in",
+        "_names",
+        "_query",
+        "_query_names",
+        "_segments",
+        "_template",
+        "text",
+    )
 
     def __init__(self, scope: Scope, path: str) -> None:
         if not path.startswith("/") or path.startswith("//"):
@@ -43,9 +53,16 @@ class Rewriting:
         names = names_in(scope)
         self._template = Template(place, names)
         self._query = Template("?" + query, names) if mark else None
+        self._query_names = frozenset(loose_names(query.encode()))
         wanted = [segment for segment in scope.segments if segment != "**"]
         self._segments = len(wanted)
         self._names = [(at, name[1:-1]) for at, name in enumerate(wanted) if name.startswith("{")]
+
+    def clash(self, target: Target) -> str | None:
+        """Give a name that the new path brings in its query and the old one has too: one of both would count."""
+        if not self._query_names or target.query is None:
+            return None
+        return next((name for name in loose_names(target.query) if name in self._query_names), None)
 
     def of_another(self, target: Target) -> bytes | None:
         """Give what becomes of a target that may be in no such scope; None if it is not.
@@ -71,7 +88,8 @@ class Rewriting:
         if self._keeps_rest and rest:
             sent = sent.rstrip(b"/") + b"/" + b"/".join(rest)
         if self._query is not None:
-            sent += self._query.fill(values)
+            # what is judged by has no parameters, and in a path they are the server's to cut
+            sent += self._query.fill({name: value.partition(b";")[0] for name, value in values.items()})
         if target.query is not None:
             sent += (b"?" if self._query is None else b"&") + target.query
         return sent

@@ -21,6 +21,7 @@ __all__ = [
     "COOKIE",
     "CREDENTIALS",
     "DATE",
+    "DESTINATION",
     "EMPTY",
     "EXPECT",
     "FORWARDED",
@@ -36,7 +37,6 @@ __all__ = [
     "PLAIN",
     "REQUEST_KINDS",
     "RESPONSE_KINDS",
-    "SECOND_TARGETS",
     "SEVERAL",
     "TAKEN",
     "TE",
@@ -49,6 +49,7 @@ __all__ = [
     "Layout",
     "dashed",
     "field",
+    "is_source",
     "stays",
     "trailer_fields",
 ]
@@ -72,12 +73,11 @@ _OVERRIDES = (
     b"unencoded-url", b"x-http-destinationurl", b"x-original-path", b"x-rewrite-path", b"x-http-path-override",
     b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method",
 )  # fmt: skip
-SECOND_TARGETS = frozenset({
-    b"destination",  # where COPY and MOVE write (RFC 4918 §10.3)
-    b"x-amz-copy-source", b"x-goog-copy-source", b"x-ms-copy-source", b"x-oss-copy-source", b"x-cos-copy-source",
-    b"x-obs-copy-source", b"x-copy-from", b"x-ms-rename-source",  # what is copied or moved from, at stores of objects
-})  # fmt: skip
-"""Fields with a target beside the request's own."""
+DESTINATION = b"destination"
+"""Where COPY and MOVE write (RFC 4918 §10.3)."""
+_COPY_FROM = b"x-copy-from"
+_SOURCES = (b"-copy-source", b"-rename-source", b"-move-source")
+"""How fields end in which stores of objects are told what to copy or move: x-amz-copy-source, x-ms-rename-source."""
 _OF_THE_WAY = (
     b"x-real-ip",
     b"script-name", b"path-info", b"x-script-name", b"daphne-root-path",  # where an application begins in a path
@@ -102,7 +102,7 @@ REQUEST_KINDS: Mapping[bytes, int] = {
     b"x-client-subject": IDENTITY,
     b"authorization": CREDENTIALS,
     **dict.fromkeys(_IDS, ID),
-    **dict.fromkeys((*_OVERRIDES, *SECOND_TARGETS), OVERRIDE),
+    **dict.fromkeys((*_OVERRIDES, DESTINATION, _COPY_FROM), OVERRIDE),
 }
 RESPONSE_KINDS: Mapping[bytes, int] = {
     b"content-length": LENGTH,
@@ -198,7 +198,7 @@ class Edit:
         kinds: all rows of these go, a bit each (`1 << HIDDEN`); never those that are PLAIN.
     """
 
-    __slots__ = ("added", "drops", "every", "kept", "kinds", "names", "spelt", "tail")
+    __slots__ = ("added", "added_kinds", "drops", "every", "kept", "kinds", "names", "spelt", "tail")
 
     def __init__(
         self,
@@ -219,6 +219,7 @@ class Edit:
         drops = self.names, self.spelt, self.kept, every, kinds
         self.drops = drops if self.names or self.spelt or every or kinds else None
         self.tail = b"".join([row.raw for row in self.added])
+        self.added_kinds = _kinds(self.added)
 
     def adding(self, added: Iterable[Field]) -> "Edit":
         """Give the edit that drops the same, and adds these."""
@@ -286,11 +287,14 @@ class Fields:
         kinds: where they are known already.
     """
 
-    __slots__ = ("_added", "_edit", "_edited", "_layout", "_parts", "_rendered", "_rows", "_tail", "kinds")
+    __slots__ = (
+        "_added", "_added_kinds", "_edit", "_edited", "_layout", "_parts", "_rendered", "_rows", "_tail", "kinds",
+    )  # fmt: skip
     _layout: Layout
     _parts: tuple[bytes, ...]
     _added: tuple[Field, ...]
     _tail: bytes
+    _added_kinds: int
     _edited: "Fields"
 
     def __init__(self, rows: Iterable[Field] = (), kinds: int = -1) -> None:
@@ -302,12 +306,18 @@ class Fields:
 
     @classmethod
     def laid_out(
-        cls, layout: Layout, parts: tuple[bytes, ...], added: tuple[Field, ...] = (), tail: bytes = b""
+        cls,
+        layout: Layout,
+        parts: tuple[bytes, ...],
+        added: tuple[Field, ...] = (),
+        tail: bytes = b"",
+        added_kinds: int = 0,
     ) -> "Fields":
         """Make a section of the parts of a head, which are field lines with their CRLF.
 
         Args:
             added: further fields, and how they are written together.
+            added_kinds: the kinds among those, or more.
         """
         section = cls.__new__(cls)
         section._layout = layout
@@ -315,7 +325,8 @@ class Fields:
         section._added = added
         section._tail = tail
         section._rows = section._rendered = section._edit = None
-        section.kinds = layout.kinds
+        section._added_kinds = added_kinds
+        section.kinds = layout.kinds | added_kinds
         return section
 
     @classmethod
@@ -392,11 +403,12 @@ class Fields:
                 if self._added:
                     added = (*[row for row in self._added if edit.keeps(row)], *added)
                     tail = b"".join([row.raw for row in added])
-                self._edited = Fields.laid_out(self._layout.without(edit), self._parts, added, tail)
+                kinds = self._added_kinds | edit.added_kinds
+                self._edited = Fields.laid_out(self._layout.without(edit), self._parts, added, tail, kinds)
             else:
                 rows = self._rows
                 if edit.drops is None:
-                    self._edited = Fields(rows + edit.added, self.kinds)
+                    self._edited = Fields(rows + edit.added, self.kinds | edit.added_kinds)
                 else:
                     self._edited = Fields((*[row for row in rows if edit.keeps(row)], *edit.added))
             self._edit = edit
@@ -499,12 +511,17 @@ class FieldMemory:
         return lower, kind, name
 
 
+def is_source(name: bytes) -> bool:
+    """Tell whether a field, by its name as `dashed` gives it, names what is to be copied or moved."""
+    return name == _COPY_FROM or (name.startswith(b"x-") and name.endswith(_SOURCES))
+
+
 def _kind_of_spelling(lower: bytes) -> int:
     """Tell the kind of a request field whose name some backends read as another (see `dashed`)."""
     spelt = dashed(lower)
     if spelt.startswith(b"x-forwarded-"):
         return FORWARDED
-    kind = REQUEST_KINDS.get(spelt, PLAIN)
+    kind = OVERRIDE if is_source(spelt) else REQUEST_KINDS.get(spelt, PLAIN)
     if kind in (LENGTH, CODING, HOST):
         return _LOOKALIKE if b"_" in lower else PLAIN
     return kind

@@ -6,12 +6,12 @@ its like name.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from netfront.errors import BadMessage
-from netfront.wire.fields import OVERRIDE, SECOND_TARGETS, Edit, Field, Fields, dashed, field
+from netfront.wire.fields import DESTINATION, OVERRIDE, Edit, Field, Fields, dashed, is_source
 from netfront.wire.target import Target, host_of, parse_target
 
 __all__ = ["OF_TREES", "Named", "Second", "read_named", "with_destination"]
@@ -19,7 +19,6 @@ __all__ = ["OF_TREES", "Named", "Second", "read_named", "with_destination"]
 OF_TREES = frozenset({b"COPY", b"MOVE"})
 """Methods that have a Destination, and take all that lies below their target with it. So does DELETE (RFC 4918 §9.6.1),
 but it is everybody's: who may delete /users/1 is not to be refused as somebody counts requests to /users/1/export."""
-_DESTINATION = b"destination"
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LONGEST = 4096
 """Bytes of a second target: to look at one of 8 KiB in all ways took 14 ms. Keys of S3 have 1,024, or 3,072 encoded."""
@@ -31,20 +30,16 @@ class Second(NamedTuple):
     """A second target.
 
     Args:
+        targets: all that it may be read as, as it came first.
         hosts: it may be at, as `host_of` gives them; none where it is the request's.
-        decoded: as whoever decodes it before they take it apart has it; None where that is the same.
         is_written: whether it is where the request writes; else it is read.
+        is_relative: whether it is no path from the root.
     """
 
-    target: Target
+    targets: tuple[Target, ...]
     hosts: frozenset[bytes]
-    decoded: Target | None
     is_written: bool
-
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """All that it may be."""
-        return (self.target,) if self.decoded is None else (self.target, self.decoded)
+    is_relative: bool
 
 
 class Named(NamedTuple):
@@ -77,9 +72,10 @@ def read_named(method: bytes, fields: Fields) -> Named:
     seconds: list[Field] = []
     for row in fields:
         if row.kind == OVERRIDE and b"method" not in row.name:
-            (seconds if dashed(row.name) in SECOND_TARGETS else targets).append(row)
+            is_second = row.name == DESTINATION or is_source(dashed(row.name))
+            (seconds if is_second else targets).append(row)
     if OF_TREES.isdisjoint({method, *methods}):
-        seconds = [row for row in seconds if row.name != _DESTINATION]
+        seconds = [row for row in seconds if row.name != DESTINATION]
     if len(seconds) > 1:
         raise BadMessage(400, f"more than one target beside its own, in {seconds[1].name.decode()}")
     methods.pop(method, None)
@@ -99,33 +95,44 @@ def _methods(fields: Fields) -> dict[bytes, str]:
 
 
 def _second(name: bytes, value: bytes) -> Second:
-    """Read a second target; a source may go without its first slash.
+    """Read a second target.
+
+    Some servers decode the whole of it before they take it apart, and some go on behind a colon that ends no scheme.
 
     Raises:
         BadMessage: 400, it is no target, or may be a host or a path.
     """
     if len(value) > _LONGEST:
         raise BadMessage(400, f"{name.decode()} is longer than {_LONGEST} bytes")
-    is_written = name == _DESTINATION
-    if not is_written and not value.startswith(b"/") and b"://" not in value:
-        value = b"/" + value
     if value.startswith(b"//"):  # RFC 3986 §4.2
         raise BadMessage(400, f"{name.decode()} may be a host or a path")
-    target = parse_target(b"PUT", value)
+    is_relative = not value.startswith(b"/") and b"://" not in value
+    text = unquote_to_bytes(value).decode("latin-1")
     try:
-        parts = urlsplit(unquote_to_bytes(value).decode("latin-1"))
-        path = quote(parts.path.encode("latin-1"), safe="/;").encode()
-        decoded = parse_target(b"PUT", path if path.startswith(b"/") else b"/" + path)
+        target = parse_target(b"PUT", b"/" + value if is_relative else value)
+        parts = urlsplit("/" + text if is_relative else text)
         authorities = {target.authority or b"", parts.netloc.encode("latin-1")} - {b""}
         hosts = frozenset(map(host_of, authorities))
     except ValueError as error:
         raise BadMessage(400, f"{name.decode()} is no target") from error
-    is_same = decoded.readings == Target(target.path, "origin", target.path).readings
-    return Second(target, hosts, None if is_same else decoded, is_written)
+    targets = {target.readings: target}
+    for path in (parts.path, _behind_colon(parts.path)):
+        raw = quote(path.encode("latin-1"), safe="/;").encode()
+        other = parse_target(b"PUT", raw if raw.startswith(b"/") else b"/" + raw)
+        targets.setdefault(other.readings, other)
+    return Second(tuple(targets.values()), hosts, name == DESTINATION, is_relative)
+
+
+def _behind_colon(path: str) -> str:
+    """Give what follows the first segment with a colon, as if a host ended there; all of it where there is none."""
+    mark = "://" if "://" in path else ":"
+    _, _, behind = path.partition(mark)
+    slash = behind.find("/")
+    return behind[slash:] if slash >= 0 else path
 
 
 def with_destination(
-    method: bytes, fields: Fields, authority: bytes, moved: Callable[[Target], bytes | None]
+    method: bytes, fields: Fields, authorities: Iterable[bytes], moved: Callable[[Target], bytes | None]
 ) -> Fields:
     """Give the fields with a Destination as a backend has it that knows the paths by other names.
 
@@ -133,18 +140,19 @@ def with_destination(
     and no URL (Swift's COPY names a container and an object) stays as it is.
 
     Args:
-        authority: of the request.
+        authorities: that we are asked by, of the request and of whom a trusted proxy speaks for.
         moved: gives the new target in origin-form; None where it has none.
     Raises:
         BadMessage: 502, it is nowhere there (RFC 4918 §9.8.5); 400, there are several, or it cannot be read.
     """
-    values = [value for value in fields.get_all(_DESTINATION) if value.startswith(b"/") or b"://" in value]
+    values = [value for value in fields.get_all(DESTINATION) if value.startswith(b"/") or b"://" in value]
     if not values or OF_TREES.isdisjoint({method, *_methods(fields)}):
         return fields
     if len(values) > 1:
         raise BadMessage(400, "more than one Destination")
-    second = _second(_DESTINATION, values[0])
-    place = moved(second.target) if second.hosts <= {host_of(authority)} else None
+    second = _second(DESTINATION, values[0])
+    place = moved(second.targets[0]) if second.hosts <= set(map(host_of, authorities)) else None
     if place is None:
         raise BadMessage(502, "destination lies elsewhere than the paths that are served there")
-    return fields.edited(Edit(names=[_DESTINATION], added=[field(b"Destination", place)]))
+    row = Field(DESTINATION, place, b"Destination: %b\r\n" % place, OVERRIDE)
+    return fields.edited(Edit(names=[DESTINATION], added=[row]))

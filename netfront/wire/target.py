@@ -48,6 +48,8 @@ _SEPARATORS = (
 _DOUBTFUL = re.compile(rb"%2[Ff]|%3[Bb]|%5[Cc]|\\").findall
 _MOST_DOUBTFUL = 256
 """Separators of that kind in a path: to read one of 8 KiB that is full of them in all ways takes 40 ms."""
+_MOST_MEANT = 32
+"""Normal forms of one path: rules that look at the path are asked of each. Honest ones have four."""
 _MOST_READ = 24_576
 """Bytes of a path, times the ways to read each kind of separator in it: one of 8 KiB may have one kind, one of 300
 bytes all four. Who mixes them in more means to be misread, or to keep us busy: 8 KiB with all four took 50 ms."""
@@ -173,11 +175,15 @@ class Target:
         """The normal forms of all that servers may take it for: `readings`, and those of `lookalikes`.
 
         Raises:
-            BadMessage: 400, one of them cannot be normalised safely.
+            BadMessage: 400, one of them cannot be normalised safely, or there are very many.
         """
         if _PLAIN(self.origin_form) is not None:
             return self.readings
-        return (*self.readings, *(reading for one in self.lookalikes for reading in one.readings))
+        others = (reading for one in self.lookalikes for reading in one.readings)
+        meant = tuple(dict.fromkeys((*self.readings, *others)))
+        if len(meant) > _MOST_MEANT:
+            raise BadMessage(400, "a path that can be read in very many ways")
+        return meant
 
     def settled(self) -> "Target":
         """Give the target that is sent on in place of this one where a backend shall see what was decided by.

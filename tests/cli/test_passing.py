@@ -20,7 +20,9 @@ class Stage:
         plan = plan_serving("gateway", ServeFlags(targets=[":3001", "a.test/in=:3002"], **flags))
         self.asked = Counter()
         gate = next(route.settings.gate for route in plan.routes if route.scope.path == at)
-        self.test = passes([replace(rule, apply=self._counting(rule.apply)) for rule in plan.rules], gate)
+        self.test = passes(
+            [replace(rule, apply=self._counting(rule.apply)) for rule in plan.rules], gate, None
+        )
 
     def _counting(self, apply):
         def counted(settings):

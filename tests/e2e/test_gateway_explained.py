@@ -61,6 +61,7 @@ def test_it_says_what_serving_does(name):
             @settings(max_examples=60)
             @given(st.sampled_from(METHODS), st.sampled_from(HOSTS), PATHS)
             @example("GET", "localhost", "/..")
+            @example("GET", "localhost", "/admin/..%2fadmin")
             def check(method, host, path):
                 sent = len(a.requests), len(b.requests)
                 told = explain_request(plan, f"{method} http://{host}:{front.port}{path}")

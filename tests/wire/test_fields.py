@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netfront.wire.fields import Edit, Fields, Layout, field
+from netfront.wire.fields import OVERRIDE, Edit, Field, Fields, Layout, field
 
 NAMES = [b"A", b"a", b"Authorization", b"X-Key", b"Cookie"]
 PAIRS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from([b"", b"1", b"two words"])), max_size=6)
@@ -40,6 +40,17 @@ def test_so_is_what_an_edit_leaves(pairs, added, name):
         assert section.get_all(asked) == plain.get_all(asked)
         assert section.has_any(frozenset({asked})) is plain.has_any(frozenset({asked}))
     assert section.rendered == plain.rendered
+
+
+@given(PAIRS, PAIRS)
+def test_what_an_edit_adds_is_known_by_its_kind(pairs, added):
+    """Whoever looks for a kind looks at `kinds` alone, whichever way the section came and was edited."""
+    row = Field(b"destination", b"/x", b"Destination: /x\r\n", OVERRIDE)
+    for section in (laid_out(pairs, added), Fields.of(*pairs, *added)):
+        once = section.edited(Edit(names=[b"a"], added=[row]))
+        for edited in (once, once.edited(Edit(names=[b"x-key"])), once.plus(field(b"X-New", b"n"))):
+            assert edited.kinds >> OVERRIDE & 1
+        assert not section.kinds >> OVERRIDE & 1
 
 
 def test_what_is_remembered_of_names_is_bounded():

@@ -21,6 +21,7 @@ from netfront.filters.edit_fields import ResponseEdit, edit_responses
 from netfront.filters.respond import respond, send_elsewhere
 from netfront.filters.rewrite import rewrite
 from netfront.http.message import Filter, Handler, stack
+from netfront.policy.guards import Guards
 from netfront.wire.fields import Fields
 
 __all__ = ["answering", "gate", "rewriting"]
@@ -46,7 +47,11 @@ def gate(
 
 
 def rewriting(
-    plan: GatePlan, rules: Sequence[Policy], address_of: AddressOf, params_at: ParamsAt
+    plan: GatePlan,
+    rules: Sequence[Policy],
+    guards: Guards | None,
+    address_of: AddressOf,
+    params_at: ParamsAt,
 ) -> tuple[Filter | None, Filter | None]:
     """Give the filter before a pool that changes what is sent there, and the one of the rules that ask for that.
 
@@ -54,7 +59,7 @@ def rewriting(
     """
     if plan.rewrite is None:
         return None, None
-    return rewrite(plan.rewrite, passes(rules, plan) if rules else None), authorization_again(
+    return rewrite(plan.rewrite, passes(rules, plan, guards) if rules else None), authorization_again(
         plan, address_of, params_at
     )
 

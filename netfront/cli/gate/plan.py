@@ -6,7 +6,7 @@ from netfront.cli.gate.answer import RedirectPlan, RespondPlan
 from netfront.cli.gate.compose_plan import USUAL, ComposePlan, ComposeSettings
 from netfront.cli.gate.edge_plan import CorsPlan
 from netfront.cli.gate.limit_plan import LimitPlan, SeatPlan
-from netfront.cli.gate.restrictions import AuthGroup, MethodPlan, PassedField, RulePlan
+from netfront.cli.gate.restrictions import AuthGroup, ExpressionPlan, MethodPlan, PassedField, RulePlan
 from netfront.cli.gate.way import Way
 from netfront.policy.rewriting import Rewriting
 from netfront.policy.scope import Scope
@@ -72,6 +72,14 @@ class GatePlan:
     def asks(self, *names: str) -> bool:
         """Tell whether a rule asks for one of these by itself, of the names that expressions have."""
         return any(name in getattr(one, "uses", ()) for one in (*self.rules, *self.methods) for name in names)
+
+    @property
+    def params_asked(self) -> frozenset[str] | None:
+        """The segments of the path that rules ask for by name; None for any."""
+        asked = [one.params for one in self.rules if isinstance(one, ExpressionPlan)]
+        if None in asked:
+            return None
+        return frozenset().union(*(names for names in asked if names is not None))
 
     @property
     def methods(self) -> tuple[MethodPlan, ...]:

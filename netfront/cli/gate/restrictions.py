@@ -195,7 +195,7 @@ class ExpressionPlan:
 
     Args:
         uses: the values that it reads.
-        headers, query: the names that it reads of those; None for any.
+        headers, query, params: the names that it reads of those; None for any.
     """
 
     scope: Scope
@@ -203,6 +203,7 @@ class ExpressionPlan:
     uses: frozenset[str]
     headers: frozenset[str] | None
     query: frozenset[str] | None
+    params: frozenset[str] | None
 
     @property
     def shown(self) -> str:

@@ -214,7 +214,8 @@ def _parse_networks(scope: Scope, text: str) -> AddressPlan:
 
 def _parse_expression(scope: Scope, text: str) -> ExpressionPlan:
     made = Expression(text)
-    return ExpressionPlan(scope, text, made.uses, made.names_read("headers"), made.names_read("query"))
+    headers, query, params = map(made.names_read, ("headers", "query", "params"))
+    return ExpressionPlan(scope, text, made.uses, headers, query, params)
 
 
 def _parse_passed(text: str) -> tuple[PassedField, ...]:
