@@ -39,6 +39,7 @@ class _Meaning(NamedTuple):
         why: it is refused, if it is.
         is_of_method: whether the method is another than the rules were asked of.
         wants_route: whether it is refused too where no route leads.
+        is_counted: whether limits hold for it as well: so where it may be served in place of what the request says.
     """
 
     method: bytes
@@ -47,6 +48,7 @@ class _Meaning(NamedTuple):
     why: str
     is_of_method: bool = False
     wants_route: bool = False
+    is_counted: bool = True
 
 
 def paths_meant(request: Request) -> Iterator[bytes]:
@@ -157,10 +159,8 @@ def _others(
     if second is None:
         return
     for done in {done for one in (request.method, *named.methods) for done in _DONE_BY.get(one, ())}:
-        yield _Meaning(
-            done, host, request.target, f"it does what {done.decode()} does, for which other rules hold"
-        )
-        yield from _lookalikes(done, host, request.target)
+        why = f"it does what {done.decode()} does, for which other rules hold"
+        yield _Meaning(done, host, request.target, why, is_counted=False)
     methods = {*_WRITTEN_BY, request.method} if second.is_written else {b"GET", request.method}
     why = "destination is a place" if second.is_written else "what is copied from is a place"
     why += " for which other rules hold"
@@ -168,8 +168,9 @@ def _others(
         for method in methods:
             is_own = second.is_written and (method, place) == (request.method, host)
             wants_route = is_own and target is second.targets[0] and not second.is_relative
-            yield _Meaning(method, place, target, why, wants_route=wants_route)
-            yield from _lookalikes(method, place, target)
+            yield _Meaning(method, place, target, why, wants_route=wants_route, is_counted=False)
+            for other in target.lookalikes:
+                yield _Meaning(method, place, other, why, is_counted=False)
 
 
 def _lookalikes(method: bytes, host: bytes, target: Target) -> Iterator[_Meaning]:
@@ -189,13 +190,18 @@ def _check(
         if found is None and meaning.wants_route and own:
             raise BadMessage(400, f"{meaning.why}: no route leads there")
         asks_other = meaning.is_of_method and any(met.rules.by_method for met in found or ())
-        if asks_other or (found != own and not all(_is_passed(met, own) for met in found or ())):
+        is_passed = found == own or all(
+            _is_passed(met, own, is_counted=meaning.is_counted) for met in found or ()
+        )
+        if asks_other or not is_passed:
             raise BadMessage(400, meaning.why)
 
 
-def _is_passed(met: Met, own: Collection[Met]) -> bool:
+def _is_passed(met: Met, own: Collection[Met], *, is_counted: bool) -> bool:
     """Tell whether whoever passes any of these has passed this: which of them serves a request is not known here."""
-    return met.rules.is_open or (bool(own) and all(map(met.lets_in_all, own)))
+    if not own:
+        return met.rules.is_open
+    return all(met.lets_in_all(one, is_counted=is_counted) for one in own)
 
 
 def _check_text(places: Iterable[tuple[bytes, Target]], guards: Guards) -> None:

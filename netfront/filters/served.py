@@ -40,6 +40,7 @@ class Rules(NamedTuple):
         params: the segments of the path that they ask for by name, so that others may be another verdict; None: any.
         by_method, by_query: likewise for the method and the query.
         is_open: whether nothing restricts.
+        without_limits: what of `restricts` is no limit, () for nothing; None where all of it is none.
     """
 
     restricts: object = None
@@ -47,6 +48,12 @@ class Rules(NamedTuple):
     by_method: bool = False
     by_query: bool = False
     is_open: bool = False
+    without_limits: object = None
+
+    @property
+    def keeps_out(self) -> object:
+        """What asks who comes, or what they are; () for nothing."""
+        return self.restricts if self.without_limits is None else self.without_limits
 
     def are_asked_alike(self, one: Params, other: Params) -> bool:
         """Tell whether both have the same segments, of those that they ask for."""
@@ -64,10 +71,17 @@ class Met(NamedTuple):
     rules: Rules
     params: Params
 
-    def lets_in_all(self, other: "Met") -> bool:
-        """Tell whether whoever passes the other has passed this."""
-        rules = self.rules
-        return rules.is_open or (rules == other.rules and rules.are_asked_alike(self.params, other.params))
+    def lets_in_all(self, other: "Met", *, is_counted: bool) -> bool:
+        """Tell whether whoever passes the other has passed this.
+
+        Args:
+            is_counted: whether limits are restrictions too.
+        """
+        mine, theirs = self.rules, other.rules
+        if mine.is_open:
+            return True
+        is_same = mine == theirs if is_counted else mine.keeps_out in ((), theirs.keeps_out)
+        return is_same and mine.are_asked_alike(self.params, other.params)
 
 
 class Served(Generic[H]):

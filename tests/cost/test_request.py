@@ -86,7 +86,7 @@ class Rig:
         pool, transport = service.pool, self.app.transport
         for backend, theirs in zip(pool.backends, self._theirs, strict=True):
             stream = SocketStream(theirs, Facts(("", 0), ("", 0)))
-            transport._release(transport.began(backend, stream, 0))
+            transport.release(transport.began(backend, stream, 0))
         self._serve = lambda: self.app._fronts[0].server.serve(SocketStream(self._ours, facts))
 
     async def start(self, nursery):

@@ -638,7 +638,9 @@ def test_what_is_rewritten_keeps_its_destination_below_the_base():
 
 
 def test_copying_reads_and_moving_reads_and_deletes():
-    with guarded("--ip", f"PUT,DELETE /docs: {NOBODY}", "--ip", f"GET /secret: {NOBODY}") as (behind, front):
+    rules = ("--ip", f"PUT,DELETE /docs: {NOBODY}", "--ip", f"GET /secret: {NOBODY}")
+    limits = ("--limit", "GET /: 100/s", "--limit", "PUT /public: 100/s", "--concurrency", "DELETE /: 9")
+    with guarded(*rules, *limits) as (behind, front):
         for method, path, wanted in (
             (b"MOVE", b"/docs/d", 400),
             (b"COPY", b"/docs/d", 200),

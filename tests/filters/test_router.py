@@ -364,6 +364,15 @@ async def test_where_a_request_writes_the_rules_of_that_host_hold(method, lines,
     assert await served(handler, method, b"/x", b"b.test", *lines.split(b"\r\n")) == expected
 
 
+async def test_a_limit_holds_for_what_is_served_and_not_for_where_that_writes():
+    limited = Rules(("who", "how often"), without_limits=("who",))
+    rows = [((restricting("PUT /"),), answering("limited"), limited)]
+    asked = Rules(("who",), without_limits=("who",))
+    handler = router(Table([(parse_scope("/"), Served(answering("/"), rows, rules=asked))]), guards=ALL_PATHS)
+    assert await served(handler, b"COPY", b"/x", b"a", b"Destination: /y") == "/"
+    assert await served(handler, b"POST", b"/x", b"a", b"X-HTTP-Method-Override: PUT") == 400
+
+
 async def test_all_fields_together_name_few_methods():
     """To look for each takes as long as to look for the request's own: 368 of them took 0.3 s."""
     table = Table([(parse_scope("/"), Served(answering("/")))])

@@ -30,6 +30,7 @@ def rules_of(settings: Settings) -> Rules:
         by_method=gate.asks("method"),
         by_query=gate.asks("query"),
         is_open=not gate.is_guarded,
+        without_limits=(*gate.auth, *gate.rules),
     )
 
 
