@@ -196,6 +196,31 @@ def test_what_comes_back_must_be_what_was_sent():
         assert Browser(changed).get(front.url)[0] == 302
 
 
+def test_eight_pages_of_a_browser_may_be_logging_in_at_once():
+    with guarded() as (_, _, front):
+        browser = Browser()
+        begun = [browser.get(f"{front.url}/page{at}")[1]["Location"] for at in range(8)]
+        assert [browser.go(place) for place in begun] == [(f"{front.url}/page{at}", 200) for at in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("instead", "why"),
+    [
+        ((503, b"busy"), "answers 503"),
+        ((200, b"<html>"), "answers with no JSON object"),
+        ((200, b"[]"), "answers with no JSON object"),
+    ],
+)
+def test_what_a_token_endpoint_answers_is_told_to_this_machine(instead, why):
+    with guarded() as (ident, _, front):
+        ident.grants_instead = instead
+        browser = Browser()
+        back = ident.authorize(dict(parse_qsl(urlsplit(browser.get(front.url)[1]["Location"]).query)))
+        status, _, page = browser.get(back)
+        assert status == 503
+        assert f"login: its token endpoint {why}" in page.decode()
+
+
 def test_logging_out_ends_it_here_and_at_the_issuer():
     with guarded() as (ident, _, front):
         browser = Browser()
