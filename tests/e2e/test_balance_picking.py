@@ -31,9 +31,13 @@ def stage(request):
         routes = [f"/{route}={places}" for route in POLICIES]
         flags = [word for route, policy in POLICIES.items() for word in ("--lb", f"/{route}: {policy}")]
         weighted = f"/weighted={backends[0].place}+weight=5,{backends[1].place},{backends[2].place}+weight=0"
-        with running(
-            "balance", *routes, weighted, *flags, "--trust-proxy", "127.0.0.1", **environment
-        ) as front:
+        flags += [
+            "--trust-proxy",
+            "127.0.0.1",
+            "--hedge",
+            "none",
+        ]  # else who is late, on a busy machine, is passed over
+        with running("balance", *routes, weighted, *flags, **environment) as front:
             yield front, backends
 
 
