@@ -12,23 +12,30 @@ A request is refused where any of them meets rules that its own does not; those 
 asked of all paths (`paths_meant`).
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from netfront.errors import BadMessage
-from netfront.filters.served import Met, Served, find_route, rules_met
+from netfront.filters.served import Met, Served, rules_met
 from netfront.http.message import Request
 from netfront.policy.guards import Guards
-from netfront.policy.route import Match, Table
+from netfront.policy.route import Table
 from netfront.wire.fields import Edit
-from netfront.wire.named import OF_TREES, Named, Second, read_named
+from netfront.wire.named import Named, Second, read_named
 from netfront.wire.target import Target
 
-__all__ = ["check_lookalikes", "check_named", "methods_meant", "paths_meant", "targets_meant"]
+__all__ = ["check_lookalikes", "check_named", "methods_done", "methods_meant", "paths_meant", "targets_meant"]
 
 H = TypeVar("H")
-_WRITTEN_BY = (*OF_TREES, b"PUT")
-_DONE_BY = {b"COPY": (b"GET",), b"MOVE": (b"GET", b"DELETE")}
+_HIDES_SEPARATOR = re.compile(rb"%2[Ff]|%5[Cc]|\\").search
+_MOST_BEFORE = 4
+"""Segments of a path that what else a request names may lie behind: a prefix of ours, and an account."""
+_WRITTEN_BY = (b"COPY", b"MOVE", b"PUT")
+_DONE_BY = {
+    **dict.fromkeys((b"COPY", b"BCOPY"), (b"GET",)),
+    **dict.fromkeys((b"MOVE", b"BMOVE"), (b"GET", b"DELETE")),
+}
 """By methods, others that do the same to what they are asked of."""
 
 
@@ -68,15 +75,18 @@ def targets_meant(request: Request) -> tuple[Target, ...]:
 
 
 def methods_meant(request: Request, *, is_written: bool = False) -> tuple[bytes, ...]:
-    """Give all methods that a request may mean, its own first, and those that do the same.
+    """Give all methods that a request may mean, its own first.
 
     Args:
         is_written: to where it writes.
     """
     methods = request.method, *read_named(request.method, request.fields).methods
-    if is_written:
-        return (*methods, *_WRITTEN_BY)
-    return (*methods, *(done for one in methods for done in _DONE_BY.get(one, ())))
+    return (*methods, *_WRITTEN_BY) if is_written else methods
+
+
+def methods_done(request: Request) -> tuple[bytes, ...]:
+    """Give the methods that do to its target what those do that it may mean."""
+    return tuple({done for one in methods_meant(request) for done in _DONE_BY.get(one, ())})
 
 
 def check_lookalikes(table: Table[Served[H]], method: bytes, host: bytes, target: Target) -> None:
@@ -95,7 +105,7 @@ def check_named(table: Table[Served[H]], request: Request, host: bytes, guards: 
     method, target = request.method, request.target
     named = read_named(method, request.fields)
     second = named.second
-    places = _places(table, request, host, second) if second is not None else []
+    places = _places(request, host, second) if second is not None else []
     _check(table, method, host, target, _others(request, host, named, places))
     if second is not None and guards is not None:
         _check_text(places, guards)
@@ -124,26 +134,22 @@ def _goes_by_target(table: Table[Served[H]], request: Request, host: bytes, guar
     return any(met.rules.by_query for met in found)
 
 
-def _places(
-    table: Table[Served[H]], request: Request, host: bytes, second: Second
-) -> list[tuple[bytes, Target]]:
+def _places(request: Request, host: bytes, second: Second) -> list[tuple[bytes, Target]]:
     """Give where a second target may be: at which host, and what.
 
-    A source is named as the backend names it, which may lie behind a prefix of ours; and what is no path from the root
-    may be one from where the request is.
+    What is a path of the backend's lies behind a prefix of ours, and what is none from the root lies behind an account
+    (Swift) or where the request is: behind some of the first segments of its path. So do sources, and what a
+    Destination becomes to who reads it otherwise than we do.
     """
-    befores = []
-    found = find_route(table, request.method, host, request.target)
-    if not second.is_written and isinstance(found, Match) and found.scope.prefix != "/":
-        befores.append(found.scope.prefix.encode())
-    if second.is_relative:
-        befores.append(request.target.path.rpartition(b"/")[0])
+    segments = request.target.normalised.split(b"/")[1:-1][:_MOST_BEFORE]
+    befores = [b"/" + b"/".join(segments[: count + 1]) for count in range(len(segments))]
+    named = second.targets[0 if second.is_relative or not second.is_written else 1 :]
     targets = [
         *second.targets,
-        *(Target(one.raw, "origin", before + one.path) for before in befores for one in second.targets),
+        *(Target(one.raw, "origin", before + one.path) for before in befores for one in named),
     ]
-    if second.is_written and any(len(one.readings) > 1 for one in targets):
-        raise BadMessage(400, "an encoded separator or a backslash in a destination")
+    if second.is_written and any(_HIDES_SEPARATOR(one.path) is not None for one in targets):
+        raise BadMessage(400, "an encoded slash or a backslash in a destination")
     return [(place, target) for place in (host, *second.hosts - {host}) for target in targets]
 
 

@@ -7,7 +7,7 @@ from netfront.errors import Refusal
 from netfront.http.message import Filter, Handler, Request, Response
 from netfront.policy.rewriting import Rewriting
 from netfront.wire.fields import OVERRIDE
-from netfront.wire.named import read_named, with_destination
+from netfront.wire.named import read_as, read_named, with_destination
 from netfront.wire.target import Target
 
 __all__ = ["Passes", "rewrite"]
@@ -64,13 +64,13 @@ def rewrite(change: Rewriting, passes: Passes | None = None) -> Filter:
                 raise Refusal(403, "it names what may be another path of the backend")
             if not passes(request, made, is_tree=True):
                 raise Refusal(403, "the tree that it is rewritten to is restricted")
-            for target in second.targets:
-                place = change.of_another(target)
-                if place is None and target is second.targets[0]:
-                    return  # which is 502 for all
-                if place is None or not passes(
-                    request, Target(target.raw, "origin", place), is_tree=True, is_written=True
-                ):
+            place = change.of_another(second.targets[0])
+            try:
+                targets, _ = read_as(place) if place is not None else ((), None)  # None is 502, for all
+            except ValueError as error:
+                raise Refusal(403, "the destination is rewritten to what can be read otherwise") from error
+            for target in targets:
+                if not passes(request, target, is_tree=True, is_written=True):
                     raise Refusal(403, "the destination that it is rewritten to is restricted")
 
         return handle

@@ -32,7 +32,13 @@ class Mount:
             BadMessage: 502, it writes to what does not lie below the prefix.
         """
         authorities = request.authority, request.public[1]
-        return with_destination(request.method, request.fields, authorities, self._moved_if_there)
+        return with_destination(
+            request.method,
+            request.fields,
+            authorities,
+            self._moved_if_there,
+            stays_relative=not self._base,  # else it may lead out of that
+        )
 
     def _moved(self, target: Target) -> bytes:
         moved = self._base + target.behind(len(self._segments)) or b"/"

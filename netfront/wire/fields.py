@@ -72,14 +72,17 @@ _OVERRIDES = (
     b"x-original-url", b"x-rewrite-url", b"x-override-url", b"x-original-uri", b"x-waws-unencoded-url",
     b"unencoded-url", b"x-http-destinationurl", b"x-original-path", b"x-rewrite-path", b"x-http-path-override",
     b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method",
+    b"destination-account", b"x-copy-from-account",  # of Swift: where the paths of others begin
 )  # fmt: skip
 DESTINATION = b"destination"
 """Where COPY and MOVE write (RFC 4918 §10.3)."""
-_COPY_FROM = b"x-copy-from"
+_NAMED_SOURCES = frozenset(
+    {b"x-copy-from", b"x-object-manifest", b"x-symlink-target", b"x-oss-symlink-target"}
+)
 _SOURCES = (b"-copy-source", b"-rename-source", b"-move-source")
 """How fields end in which stores of objects are told what to copy or move: x-amz-copy-source, x-ms-rename-source."""
 _OF_THE_WAY = (
-    b"x-real-ip",
+    b"x-real-ip", b"x-scheme",
     b"script-name", b"path-info", b"x-script-name", b"daphne-root-path",  # where an application begins in a path
     b"x-sendfile-type", b"x-accel-mapping",  # what a proxy does with the name of a file
 )  # fmt: skip
@@ -102,7 +105,7 @@ REQUEST_KINDS: Mapping[bytes, int] = {
     b"x-client-subject": IDENTITY,
     b"authorization": CREDENTIALS,
     **dict.fromkeys(_IDS, ID),
-    **dict.fromkeys((*_OVERRIDES, DESTINATION, _COPY_FROM), OVERRIDE),
+    **dict.fromkeys((*_OVERRIDES, DESTINATION, *_NAMED_SOURCES), OVERRIDE),
 }
 RESPONSE_KINDS: Mapping[bytes, int] = {
     b"content-length": LENGTH,
@@ -512,8 +515,8 @@ class FieldMemory:
 
 
 def is_source(name: bytes) -> bool:
-    """Tell whether a field, by its name as `dashed` gives it, names what is to be copied or moved."""
-    return name == _COPY_FROM or (name.startswith(b"x-") and name.endswith(_SOURCES))
+    """Tell whether a field, by its name as `dashed` gives it, names what is to be copied, moved or linked to."""
+    return name in _NAMED_SOURCES or (name.startswith(b"x-") and name.endswith(_SOURCES))
 
 
 def _kind_of_spelling(lower: bytes) -> int:

@@ -14,9 +14,9 @@ from netfront.errors import BadMessage
 from netfront.wire.fields import DESTINATION, OVERRIDE, Edit, Field, Fields, dashed, is_source
 from netfront.wire.target import Target, host_of, parse_target
 
-__all__ = ["OF_TREES", "Named", "Second", "read_named", "with_destination"]
+__all__ = ["OF_TREES", "Named", "Second", "read_as", "read_named", "with_destination"]
 
-OF_TREES = frozenset({b"COPY", b"MOVE"})
+OF_TREES = frozenset({b"COPY", b"MOVE", b"BCOPY", b"BMOVE"})
 """Methods that have a Destination, and take all that lies below their target with it. So does DELETE (RFC 4918 §9.6.1),
 but it is everybody's: who may delete /users/1 is not to be refused as somebody counts requests to /users/1/export."""
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -97,8 +97,6 @@ def _methods(fields: Fields) -> dict[bytes, str]:
 def _second(name: bytes, value: bytes) -> Second:
     """Read a second target.
 
-    Some servers decode the whole of it before they take it apart, and some go on behind a colon that ends no scheme.
-
     Raises:
         BadMessage: 400, it is no target, or may be a host or a path.
     """
@@ -107,32 +105,48 @@ def _second(name: bytes, value: bytes) -> Second:
     if value.startswith(b"//"):  # RFC 3986 §4.2
         raise BadMessage(400, f"{name.decode()} may be a host or a path")
     is_relative = not value.startswith(b"/") and b"://" not in value
-    text = unquote_to_bytes(value).decode("latin-1")
     try:
-        target = parse_target(b"PUT", b"/" + value if is_relative else value)
-        parts = urlsplit("/" + text if is_relative else text)
-        authorities = {target.authority or b"", parts.netloc.encode("latin-1")} - {b""}
-        hosts = frozenset(map(host_of, authorities))
+        targets, hosts = read_as(b"/" + value if is_relative else value)
     except ValueError as error:
         raise BadMessage(400, f"{name.decode()} is no target") from error
+    return Second(targets, hosts, name == DESTINATION, is_relative)
+
+
+def read_as(value: bytes) -> tuple[tuple[Target, ...], frozenset[bytes]]:
+    """Give all that a second target may be read as, as it came first, and at which hosts.
+
+    Some servers decode the whole of it before they take it apart, and some go on behind a colon that ends no scheme.
+
+    Raises:
+        BadMessage: 400, it is no target.
+        ValueError: nor is it once it is decoded.
+    """
+    target = parse_target(b"PUT", value)
+    parts = urlsplit(unquote_to_bytes(value).decode("latin-1"))
+    authorities = {target.authority or b"", parts.netloc.encode("latin-1")} - {b""}
     targets = {target.readings: target}
     for path in (parts.path, _behind_colon(parts.path)):
         raw = quote(path.encode("latin-1"), safe="/;").encode()
         other = parse_target(b"PUT", raw if raw.startswith(b"/") else b"/" + raw)
         targets.setdefault(other.readings, other)
-    return Second(tuple(targets.values()), hosts, name == DESTINATION, is_relative)
+    return tuple(targets.values()), frozenset(map(host_of, authorities))
 
 
 def _behind_colon(path: str) -> str:
-    """Give what follows the first segment with a colon, as if a host ended there; all of it where there is none."""
+    """Give what follows the first segment with a colon, as if a host ended there; all of it where nothing does."""
     mark = "://" if "://" in path else ":"
     _, _, behind = path.partition(mark)
-    slash = behind.find("/")
-    return behind[slash:] if slash >= 0 else path
+    place = behind[behind.find("/") :] if "/" in behind else ""
+    return place if place.strip("/") else path
 
 
 def with_destination(
-    method: bytes, fields: Fields, authorities: Iterable[bytes], moved: Callable[[Target], bytes | None]
+    method: bytes,
+    fields: Fields,
+    authorities: Iterable[bytes],
+    moved: Callable[[Target], bytes | None],
+    *,
+    stays_relative: bool = True,
 ) -> Fields:
     """Give the fields with a Destination as a backend has it that knows the paths by other names.
 
@@ -142,16 +156,20 @@ def with_destination(
     Args:
         authorities: that we are asked by, of the request and of whom a trusted proxy speaks for.
         moved: gives the new target in origin-form; None where it has none.
+        stays_relative: whether one that is no path from the root stays; else it is nowhere.
     Raises:
         BadMessage: 502, it is nowhere there (RFC 4918 §9.8.5); 400, there are several, or it cannot be read.
     """
-    values = [value for value in fields.get_all(DESTINATION) if value.startswith(b"/") or b"://" in value]
+    values = fields.get_all(DESTINATION)
+    if stays_relative:
+        values = [value for value in values if value.startswith(b"/") or b"://" in value]
     if not values or OF_TREES.isdisjoint({method, *_methods(fields)}):
         return fields
     if len(values) > 1:
         raise BadMessage(400, "more than one Destination")
     second = _second(DESTINATION, values[0])
-    place = moved(second.targets[0]) if second.hosts <= set(map(host_of, authorities)) else None
+    is_here = second.hosts <= set(map(host_of, authorities)) and not second.is_relative
+    place = moved(second.targets[0]) if is_here else None
     if place is None:
         raise BadMessage(502, "destination lies elsewhere than the paths that are served there")
     row = Field(DESTINATION, place, b"Destination: %b\r\n" % place, OVERRIDE)

@@ -291,12 +291,20 @@ def parse_authority(value: bytes) -> tuple[bytes, int | None]:
 
 
 def host_of(authority: bytes) -> bytes:
-    """Give the host by which routes are found: lower case, without port and trailing dot, decoded, addresses short."""
+    """Give the host by which routes are found: lower case, without port and trailing dot, decoded, addresses short.
+
+    Raises:
+        BadMessage: 400, none, or one that servers read otherwise.
+    """
     host = parse_authority(authority)[0] if authority else b""
     if host.startswith(b"["):
         return b"[%b]" % IPv6Address(host[1:-1].decode()).compressed.encode()
     if b"%" in host:
         host = unquote_to_bytes(host).lower()
+        if not host.isascii():
+            raise BadMessage(400, "a host that is not ASCII")  # IDNA makes other names of it
+    if b"," in host:
+        raise BadMessage(400, "a host that is a list")  # which some take apart in X-Forwarded-Host
     return host.rstrip(b".")
 
 

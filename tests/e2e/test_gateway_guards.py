@@ -582,7 +582,7 @@ def test_a_destination_that_is_renamed_is_judged_by_all_that_it_may_be():
             ["/a={url}", "/data={url}"],
             ["--rewrite", "/a: /data", "--ip", f"/data/secret: {NOBODY}"],
             "/a/x",
-            ["/a/secret%3Fx", "/a/secret/n", "/a/x%3A/secret", "/a"],
+            ["/a/secret%3Fx", "/a/secret/n", "/a/x%3A/data/secret", "/a"],
         ),
         (
             ["/s/{a}={url}", "/={url}"],
@@ -611,6 +611,71 @@ def test_a_destination_that_is_renamed_is_judged_by_all_that_it_may_be():
                         told = status(send(front, method, path.encode(), fields=more + fields))
                         assert told in (400, 403), (flags, method, place)
                 assert behind.requests == []
+
+
+def test_what_is_no_path_from_the_root_is_judged_from_wherever_it_may_begin():
+    with origin(answering()) as behind:
+        with running("gateway", f"/dav={behind.url}/", "--ip", f"/dav/admin: {NOBODY}", "-q") as front:
+            for place in ("admin/x", "./admin/x", "%61dmin/x", "admin?", "/dav/a:b/admin/x", "../admin"):
+                fields = f"Destination: {place}\r\n".encode()
+                assert status(send(front, b"COPY", b"/dav/pub/e", fields=fields)) == 400, place
+            assert status(send(front, b"COPY", b"/dav/pub/e", fields=b"Destination: new\r\n")) == 200
+        assert [seen.get(b"destination") for seen in behind.requests] == [b"new"]
+    with guarded("--ip", f"/v1/acct/vault: {NOBODY}") as (behind, front):
+        for field in (
+            b"X-Copy-From: vault/s",
+            b"X-Copy-From: /vault/s",
+            b"X-Object-Manifest: vault/s",
+            b"X-Copy-From-Account: b",
+        ):
+            assert status(send(front, b"PUT", b"/v1/acct/pub/o", fields=field + b"\r\n")) == 400, field
+        assert status(send(front, b"COPY", b"/v1/acct/pub/o", fields=b"Destination: vault/n\r\n")) == 400
+        assert status(send(front, b"COPY", b"/v1/acct/pub/o", fields=b"Destination: pub/n\r\n")) == 200
+
+
+def test_a_relative_destination_does_not_lead_out_of_a_base():
+    with origin(answering()) as behind, running("gateway", f"/u={behind.url}/tenant", "-q") as front:
+        assert status(send(front, b"COPY", b"/u/a", fields=b"Destination: files/x\r\n")) == 502
+        assert status(send(front, b"COPY", b"/u/a", fields=b"Destination: /u/b\r\n")) == 200
+        assert [seen.get(b"destination") for seen in behind.requests] == [b"/tenant/b"]
+
+
+def test_limits_and_colons_refuse_no_destination():
+    limits = ("--limit", "PUT /: 100/s", "--concurrency", "DELETE /: 10", "--limit", "MOVE /: 100/s")
+    for flags in (limits, ("--ip", f"/admin: {NOBODY}", *limits)):
+        with guarded("--rewrite", "/old: /", *flags) as (behind, front):
+            for place in (
+                b"/old/pub/12:30/n",
+                b"/old/pub/12%3A30/n",
+                b"/old/pub/12:30/",
+                b"/old/pub/a%3Bb",
+                b"/old/x",
+            ):
+                for method in (b"COPY", b"MOVE"):
+                    fields = b"Destination: " + place + b"\r\n"
+                    assert status(send(front, method, b"/old/pub/e", fields=fields)) == 200, (flags, place)
+            assert len(behind.requests) == 10
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"x.example,admin.example",
+        b"admin.example,",
+        b"x,admin.example:80",
+        b"%ef%bd%81dmin.example",
+        b"ad%c2%admin.example",
+    ],
+)
+def test_a_host_that_may_be_another_is_refused_where_rules_are_by_host(host):
+    with (
+        origin(answering()) as behind,
+        running("gateway", behind.url, "--ip", f"admin.example/: {NOBODY}", "-q") as front,
+    ):
+        with socket.create_connection(("127.0.0.1", front.port), 10) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+            assert sock.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 400"
+        assert behind.requests == []
 
 
 def test_a_tree_is_judged_by_what_it_is_rewritten_to():

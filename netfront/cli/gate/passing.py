@@ -6,7 +6,7 @@ from functools import lru_cache, reduce
 from netfront.cli.gate.plan import GatePlan
 from netfront.cli.plan import Settings
 from netfront.cli.scoped import Policy
-from netfront.filters.meaning import methods_meant
+from netfront.filters.meaning import methods_done, methods_meant
 from netfront.filters.rewrite import Passes
 from netfront.filters.served import Rules
 from netfront.http.message import Request
@@ -47,11 +47,12 @@ def passes(rules: Sequence[Policy], passed: GatePlan, guards: Guards | None) -> 
     """
     matchers = [(rule.scope.matcher() if rule.scope is not None else None, rule) for rule in rules]
 
-    def decide(method: bytes, authority: bytes, readings: tuple[bytes, ...]) -> bool:
+    def decide(method: bytes, authority: bytes, readings: tuple[bytes, ...], is_counted: bool = True) -> bool:
         host = host_of(authority)
         for path in readings:
             met = [rule for matches, rule in matchers if matches is None or matches(method, host, path)]
-            if not passed.covers(reduce(lambda settings, rule: rule.apply(settings), met, Settings()).gate):
+            there = reduce(lambda settings, rule: rule.apply(settings), met, Settings()).gate
+            if not passed.covers(there if is_counted else there.uncounted):
                 return False
         return True
 
@@ -66,7 +67,11 @@ def passes(rules: Sequence[Policy], passed: GatePlan, guards: Guards | None) -> 
         decided = remembered if size <= _LONGEST_REMEMBERED else decide
         if not request.fields.kinds >> OVERRIDE & 1:
             return decided(request.method, authority, readings)
-        methods = methods_meant(request, is_written=is_written)
-        return all(decided(method, authority, readings) for method in methods)
+        # limits are for what is served, and not for what that reads or writes beside it
+        served = () if is_written else methods_meant(request)
+        done = methods_meant(request, is_written=True) if is_written else methods_done(request)
+        return all(decided(one, authority, readings) for one in served) and all(
+            decided(one, authority, readings, False) for one in done
+        )
 
     return test

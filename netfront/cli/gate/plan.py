@@ -1,6 +1,6 @@
 """What a gateway has beside forwarding, as pure data: part of the ServePlan (cli/plan.py)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from netfront.cli.gate.answer import RedirectPlan, RespondPlan
 from netfront.cli.gate.compose_plan import USUAL, ComposePlan, ComposeSettings
@@ -98,6 +98,11 @@ class GatePlan:
         """Tell whether who has passed this has passed the other too."""
         pairs = zip(self.restrictions, other.restrictions, NO_GATE.restrictions, strict=True)
         return all(_has_passed(mine, theirs, nothing) for mine, theirs, nothing in pairs)
+
+    @property
+    def uncounted(self) -> "GatePlan":
+        """The same without limits."""
+        return replace(self, limits=(), seats=())
 
 
 NO_GATE = GatePlan()
