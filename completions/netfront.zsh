@@ -62,8 +62,8 @@ _netfront_gateway() {
         '--change-host-header[send Host as the target names it (default\: only to https\:// targets that are not on this machine)]' \
         '--no-change-host-header[send Host as the target names it (default\: only to https\:// targets that are not on this machine)]' \
         '*--allow-host=[where Host is changed on a loopback listener\: let clients call us by this name too]:value: ' \
-        '*--header=[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'']:value: ' \
-        '*-H+[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'']:value: ' \
+        '*--header=[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'', '\''Authorization\: Bearer env\:NAME'\'']:value: ' \
+        '*-H+[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'', '\''Authorization\: Bearer env\:NAME'\'']:value: ' \
         '*--response-header=[set or remove a field of responses]:value: ' \
         '--keep-server[let Server and X-Powered-By of backends through]' \
         '--hide-server[let Server and X-Powered-By of backends through]' \
@@ -184,8 +184,8 @@ _netfront_proxy() {
         '--change-host-header[send Host as the target names it (default\: only to https\:// targets that are not on this machine)]' \
         '--no-change-host-header[send Host as the target names it (default\: only to https\:// targets that are not on this machine)]' \
         '*--allow-host=[where Host is changed on a loopback listener\: let clients call us by this name too]:value: ' \
-        '*--header=[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'']:value: ' \
-        '*-H+[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'']:value: ' \
+        '*--header=[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'', '\''Authorization\: Bearer env\:NAME'\'']:value: ' \
+        '*-H+[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'', '\''Authorization\: Bearer env\:NAME'\'']:value: ' \
         '*--response-header=[set or remove a field of responses]:value: ' \
         '--keep-server[let Server and X-Powered-By of backends through]' \
         '--hide-server[let Server and X-Powered-By of backends through]' \
@@ -269,8 +269,8 @@ _netfront_balance() {
         '--change-host-header[send Host as the target names it (default\: only to https\:// targets that are not on this machine)]' \
         '--no-change-host-header[send Host as the target names it (default\: only to https\:// targets that are not on this machine)]' \
         '*--allow-host=[where Host is changed on a loopback listener\: let clients call us by this name too]:value: ' \
-        '*--header=[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'']:value: ' \
-        '*-H+[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'']:value: ' \
+        '*--header=[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'', '\''Authorization\: Bearer env\:NAME'\'']:value: ' \
+        '*-H+[set or remove a field of requests\: '\''Name\: value'\'', '\''-Name'\'', '\''Authorization\: Bearer env\:NAME'\'']:value: ' \
         '*--response-header=[set or remove a field of responses]:value: ' \
         '--keep-server[let Server and X-Powered-By of backends through]' \
         '--hide-server[let Server and X-Powered-By of backends through]' \

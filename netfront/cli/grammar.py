@@ -225,7 +225,20 @@ def parse_field_edit(text: str) -> FieldEdit:
         raise UsageError.of(text, "no value", f"write '-{name}' to remove the field")
     if _CONTROLS.search(value):
         raise UsageError.of(f"{name}: …", "a field's value has no control characters")
+    if name.lower() == "authorization":
+        value = _credentials(name, value)
     return FieldEdit(name.encode(), (os.fsencode(value),))
+
+
+def _credentials(name: str, value: str) -> str:
+    """Read the value of a field of credentials: a scheme, and where the secret is found."""
+    scheme, _, place = value.rpartition(" ")
+    try:
+        secret = parse_secret(place)
+    except UsageError as error:
+        why = "a secret is not given inline"
+        raise UsageError.of(f"{name}: …", why, f"write '{name}: Bearer env:NAME', or Basic @FILE") from error
+    return f"{scheme.strip()} {secret}".strip()
 
 
 def parse_secret(text: str) -> Secret:

@@ -304,7 +304,10 @@ BackendHeader = Annotated[
 Header = Annotated[
     list[str] | None,
     flag(
-        "--header -H", MESSAGES, "set or remove a field of requests: 'Name: value', '-Name'", "[SCOPE: ]FIELD"
+        "--header -H",
+        MESSAGES,
+        "set or remove a field of requests: 'Name: value', '-Name', 'Authorization: Bearer env:NAME'",
+        "[SCOPE: ]FIELD",
     ),
 ]
 ResponseHeader = Annotated[

@@ -4,11 +4,11 @@ import os
 import secrets
 from pathlib import Path
 
-from netfront.cli.plan import Secret
+from netfront.cli.plan import FieldEdit, Secret
 from netfront.errors import UsageError, words
 from netfront.net.datadir import hold_data, read_private, write_private
 
-__all__ = ["read_secret", "session_secrets", "sticky_secret"]
+__all__ = ["field_values", "read_secret", "session_secrets", "sticky_secret"]
 
 _LEAST = 16
 """Bytes of a key that is given: fewer can be guessed."""
@@ -37,6 +37,26 @@ def read_secret(secret: Secret, flag: str, *, least: int = 1) -> bytes:
     if len(value) < least:
         raise UsageError.of(what, f"shorter than {least} bytes", "as from: openssl rand -base64 32")
     return value
+
+
+def field_values(edit: FieldEdit) -> tuple[bytes, ...]:
+    """Give the values of a field that is set, with what a secret is read from replaced by the secret.
+
+    Raises:
+        UsageError: as `read_secret`.
+    """
+    if edit.name.lower() != b"authorization":
+        return edit.values
+    return tuple(map(_with_secret, edit.values))
+
+
+def _with_secret(value: bytes) -> bytes:
+    scheme, space, place = os.fsdecode(value).rpartition(" ")
+    is_file = place.startswith("@")
+    secret = Secret(
+        file=place[1:] if is_file else None, variable=None if is_file else place.removeprefix("env:")
+    )
+    return os.fsencode(scheme + space) + read_secret(secret, "--header Authorization")
 
 
 def sticky_secret(secret: Secret | None) -> bytes:

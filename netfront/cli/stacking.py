@@ -12,6 +12,7 @@ from netfront.cli.gate.plan import AnswerPlan
 from netfront.cli.gate.tokening import hiding_sessions
 from netfront.cli.parts import Parts
 from netfront.cli.plan import LbPlan, RoutePlan, Settings
+from netfront.cli.secrets import field_values
 from netfront.cli.services import Service, key_of
 from netfront.cli.tables import table_of
 from netfront.filters.answer_errors import answer_errors
@@ -156,7 +157,7 @@ class _Services:
         plan, parts = self._plan, self._parts
         behind, pool = parts.behind(route), plan.behind(route)
         assert pool is not None
-        edits = [(edit.name, edit.values) for edit in settings.request_edits]
+        edits = [(edit.name, field_values(edit)) for edit in settings.request_edits]
         has_base = any(target.endpoint.base not in ("", "/") for target in plan.targets(route))
         return stack(
             refuse_sources() if plan.rules and has_base else None,

@@ -186,7 +186,8 @@ def compose(
             values: dict[str, object] = {}
             if takes:
                 claims = request.identity.claims if request.identity is not None else {}
-                values = names_of(takes, request.params, request.target.query, claims)
+                target = request.target
+                values = names_of(takes, request.params, target.path, target.query, claims)
                 if "body" in takes:
                     data = await _receive(request, rules, held)
                     values["body"] = read_body(request.fields, data, most=rules.most_body, weigh=held.add)

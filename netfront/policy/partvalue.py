@@ -275,7 +275,11 @@ def body_of(part: Part, names: Mapping[str, object]) -> bytes:
 
 
 def names_of(
-    takes: frozenset[str], params: Mapping[str, bytes], query: bytes | None, claims: Mapping[str, object]
+    takes: frozenset[str],
+    params: Mapping[str, bytes],
+    path: bytes,
+    query: bytes | None,
+    claims: Mapping[str, object],
 ) -> dict[str, object]:
     """Give what parts take of a request, by the reserved names, but for its body.
 
@@ -288,6 +292,8 @@ def names_of(
     names: dict[str, object] = {}
     try:
         if "params" in takes:
+            if b";" in path:
+                raise PartFault(400, "a path with parameters, which no part would be told of")
             names["params"] = {name: unquote_to_bytes(value).decode() for name, value in params.items()}
         if "query" in takes:
             values: dict[str, list[str]] = {}

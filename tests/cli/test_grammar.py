@@ -204,6 +204,27 @@ def test_field_edit_is_read(text, edit):
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Authorization: Bearer env:TOKEN", b"Bearer env:TOKEN"),
+        ("authorization:  env:TOKEN", b"env:TOKEN"),
+        ("Authorization: Basic @/run/secret", b"Basic @/run/secret"),
+    ],
+)
+def test_credentials_are_told_by_where_they_are(text, value):
+    assert parse_field_edit(text).values == (value,)
+
+
+@pytest.mark.parametrize(
+    "text", ["Authorization: Basic eDp5", "AUTHORIZATION: x", "Authorization: Bearer env:"]
+)
+def test_credentials_are_not_given_inline(text):
+    (told,) = faults_of(parse_field_edit, text)
+    assert "a secret is not given inline" in str(told)
+    assert "eDp5" not in str(told)
+
+
+@pytest.mark.parametrize(
     "text",
     ["X-A", "X-A:", "X A: b", "X-A : b", ": b", "-", "-X-A: b", "X-A: b\rc", "X-A: b\nY: c", "X-A: b\0", ""],
 )

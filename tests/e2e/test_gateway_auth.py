@@ -366,3 +366,16 @@ def test_no_log_is_made_where_a_file_is_wrong(tmp_path):
     ):
         done = run("gateway", ":1", flag, value, "--access-log", str(log))
         assert (done.returncode, log.exists()) == (2, False), done.stderr
+
+
+def test_credentials_for_a_backend_are_read_from_where_they_are(tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("eDp5\n")
+    with origin(answering()) as behind:
+        routes = (f"/a={behind.url}", f"/b={behind.url}")
+        fields = ("-H", "/a: Authorization: Bearer env:TOKEN", "-H", f"/b: Authorization: Basic @{file}")
+        with running("gateway", *routes, *fields, "-q", TOKEN="s3cret") as front:
+            for path in (b"/a", b"/b"):
+                assert ask(front.port, path, b"Authorization: Bearer mine").status == 200
+        told = [seen.get(b"authorization") for seen in behind.requests]
+        assert told == [b"Bearer s3cret", b"Basic eDp5"]

@@ -291,6 +291,13 @@ def test_the_values_of_a_query_may_be_run_over():
     assert stage.run(target=b"/o?id=3&id=1&id=2").body == b'{"items":[3,1,2]}'
 
 
+def test_parameters_of_a_path_are_not_lost_without_a_word():
+    stage = Stage("/h/{id} = a:/a/{params.id}", lambda asked: Says(b"1"))
+    assert stage.run(target=b"/h/a;v=1", params={"id": b"a"}).status == 400
+    assert stage.run(target=b"/h/a%3Bv?x=;", params={"id": b"a%3Bv"}).status == 200
+    assert [asked.target for asked in stage.asked] == [b"/a/a%3Bv"]
+
+
 def test_what_no_part_takes_of_a_query_may_be_no_utf_8():
     """Old clients write Latin-1, and a tracking link has what it has."""
     stage = Stage("/h = a:/a/{query.q}", lambda asked: Says(b"1"))
