@@ -20,8 +20,8 @@ OF_TREES = frozenset({b"COPY", b"MOVE", b"BCOPY", b"BMOVE"})
 """Methods that have a Destination, and take all that lies below their target with it. So does DELETE (RFC 4918 §9.6.1),
 but it is everybody's: who may delete /users/1 is not to be refused as somebody counts requests to /users/1/export."""
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_LONGEST = 4096
-"""Bytes of a second target: to look at one of 8 KiB in all ways took 14 ms. Keys of S3 have 1,024, or 3,072 encoded."""
+_LONGEST = 2048
+"""Bytes of a second target: to look at one of 4 KiB in all ways took 65 ms. Paths are seldom longer, encoded or not."""
 _MOST_METHODS = 4
 """To look for what each would meet takes as long as to look for the request's own."""
 
