@@ -13,7 +13,7 @@ asked of all paths (`paths_meant`).
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from netfront.errors import BadMessage
@@ -23,14 +23,15 @@ from netfront.policy.guards import Guards
 from netfront.policy.route import Table
 from netfront.wire.fields import Edit
 from netfront.wire.named import Named, Second, read_named
-from netfront.wire.target import Target
+from netfront.wire.target import Target, read_one_way
 
 __all__ = ["check_lookalikes", "check_named", "methods_done", "methods_meant", "paths_meant", "targets_meant"]
 
 H = TypeVar("H")
 _HIDES_SEPARATOR = re.compile(rb"%2[Ff]|%5[Cc]|\\").search
-_MOST_BEFORE = 4
-"""Segments of a path that what else a request names may lie behind: a prefix of ours, and an account."""
+_VERSIONS = (b"/v1", b"/v1.0")
+_MOST_PLACES = 96
+"""Where a second target may be: rules are looked for at each, which takes 10 us a method."""
 _WRITTEN_BY = (b"COPY", b"MOVE", b"PUT")
 _DONE_BY = {
     **dict.fromkeys((b"COPY", b"BCOPY"), (b"GET",)),
@@ -108,9 +109,10 @@ def check_named(table: Table[Served[H]], request: Request, host: bytes, guards: 
     places = _places(request, host, second) if second is not None else []
     _check(table, method, host, target, _others(request, host, named, places))
     if second is not None and guards is not None:
-        _check_text(places, guards)
+        _check_text(host, second, guards)
         if second.is_written:
-            _check_trees([(host, target), *places], guards)
+            own = ((host, path) for path in target.meant)
+            _check_trees((*own, *((place, one.path) for place, one in places)), guards)
     if named.targets and _goes_by_target(table, request, host, guards):
         settled = target.settled()
         for row in named.targets:
@@ -137,24 +139,31 @@ def _goes_by_target(table: Table[Served[H]], request: Request, host: bytes, guar
 def _places(request: Request, host: bytes, second: Second) -> list[tuple[bytes, Target]]:
     """Give where a second target may be: at which host, and what.
 
-    What is a path of the backend's lies behind a prefix of ours, and what is none from the root lies behind an account
-    (Swift) or where the request is: behind some of the first segments of its path. So do sources, and what a
-    Destination becomes to who reads it otherwise than we do.
+    What is a path of the backend's lies behind a prefix of ours, and what Swift is told lies behind an account: behind
+    some of the first segments of the request's path, in whatever way that is read. A Destination is from the root
+    (RFC 4918 §10.3), but at Swift, whose paths have its version before the account.
+
+    Raises:
+        BadMessage: 400, it may be in very many places, or in one that cannot be told.
     """
-    segments = request.target.normalised.split(b"/")[1:-1][:_MOST_BEFORE]
-    befores = [b"/" + b"/".join(segments[: count + 1]) for count in range(len(segments))]
-    named = second.targets[0 if second.is_relative or not second.is_written else 1 :]
-    targets = [
-        *second.targets,
-        *(Target(one.raw, "origin", before + one.path) for before in befores for one in named),
-    ]
-    if second.is_written and any(_HIDES_SEPARATOR(one.path) is not None for one in targets):
+    if second.is_written and any(_HIDES_SEPARATOR(one.path) is not None for one in second.targets):
         raise BadMessage(400, "an encoded slash or a backslash in a destination")
+    befores: dict[bytes, None] = {}
+    for reading in request.target.readings:
+        segments = reading.split(b"/")[1:-1]
+        befores |= {b"/" + b"/".join(segments[: count + 1]): None for count in range(len(segments))}
+    is_from_root = second.is_written and not any(before.endswith(_VERSIONS) for before in befores)
+    found = {path: None for one in second.targets for path in one.meant}
+    for one in second.targets[1 if is_from_root else 0 :]:
+        found |= {before + path: None for before in befores for path in one.meant}
+    if len(found) > _MOST_PLACES:
+        raise BadMessage(400, "what it names beside its own path may be in very many places")
+    targets = list(map(read_one_way, found))
     return [(place, target) for place in (host, *second.hosts - {host}) for target in targets]
 
 
 def _others(
-    request: Request, host: bytes, named: Named, places: Iterable[tuple[bytes, Target]]
+    request: Request, host: bytes, named: Named, places: Sequence[tuple[bytes, Target]]
 ) -> Iterator[_Meaning]:
     """Give what the fields of a request make it mean."""
     for method, name in named.methods.items():
@@ -173,10 +182,8 @@ def _others(
     for place, target in places:
         for method in methods:
             is_own = second.is_written and (method, place) == (request.method, host)
-            wants_route = is_own and target is second.targets[0] and not second.is_relative
+            wants_route = is_own and target is places[0][1]
             yield _Meaning(method, place, target, why, wants_route=wants_route, is_counted=False)
-            for other in target.lookalikes:
-                yield _Meaning(method, place, other, why, is_counted=False)
 
 
 def _lookalikes(method: bytes, host: bytes, target: Target) -> Iterator[_Meaning]:
@@ -210,15 +217,15 @@ def _is_passed(met: Met, own: Collection[Met], *, is_counted: bool) -> bool:
     return all(met.lets_in_all(one, is_counted=is_counted) for one in own)
 
 
-def _check_text(places: Iterable[tuple[bytes, Target]], guards: Guards) -> None:
+def _check_text(host: bytes, second: Second, guards: Guards) -> None:
     """Refuse what is no text where paths are guarded. Raises BadMessage: 400."""
-    for place, target in places:
-        if guards.has_paths(place):
+    if any(map(guards.has_paths, (host, *second.hosts))):
+        for target in second.targets:
             target.settled()
 
 
-def _check_trees(places: Iterable[tuple[bytes, Target]], guards: Guards) -> None:
+def _check_trees(trees: Iterable[tuple[bytes, bytes]], guards: Guards) -> None:
     """Refuse to take a tree in which something is restricted. Raises BadMessage: 400."""
-    for place, target in places:
-        if any(guards.lies_below(place, path) for path in target.meant):
+    for host, path in trees:
+        if guards.lies_below(host, path):
             raise BadMessage(400, "a tree in which rules hold for a part, to be copied or moved as a whole")

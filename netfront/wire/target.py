@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from netfront.errors import BadMessage
 
-__all__ = ["Target", "canonical", "host_of", "parse_authority", "parse_target"]
+__all__ = ["Target", "canonical", "host_of", "parse_authority", "parse_target", "read_one_way"]
 
 _ORIGIN = re.compile(rb"/[^\x00-\x20\x7f#]*").fullmatch
 _ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#\x00-\x20\x7f]*)([^\x00-\x20\x7f#]*)").fullmatch
@@ -265,6 +265,13 @@ def parse_target(method: bytes, raw: bytes) -> Target:
     if not rest.startswith(b"/"):
         rest = b"/" + rest
     return Target(raw, "absolute", rest, scheme, authority)
+
+
+def read_one_way(path: bytes) -> Target:
+    """Make the target of a normal form, which is not looked into for others: that is done."""
+    target = Target(path, "origin", path)
+    target._readings = (path,)
+    return target
 
 
 def parse_authority(value: bytes) -> tuple[bytes, int | None]:
