@@ -155,11 +155,20 @@ def _places(request: Request, host: bytes, second: Second) -> list[tuple[bytes, 
     is_from_root = second.is_written and not any(before.endswith(_VERSIONS) for before in befores)
     found = {path: None for one in second.targets for path in one.meant}
     for one in second.targets[1 if is_from_root else 0 :]:
-        found |= {before + path: None for before in befores for path in one.meant}
+        named = dict.fromkeys(rest for path in one.meant for rest in (path, *_behind_versions(path, befores)))
+        found |= {before + path: None for before in befores for path in named}
     if len(found) > _MOST_PLACES:
         raise BadMessage(400, "what it names beside its own path may be in very many places")
     targets = list(map(read_one_way, found))
     return [(place, target) for place in (host, *second.hosts - {host}) for target in targets]
+
+
+def _behind_versions(path: bytes, befores: Iterable[bytes]) -> Iterator[bytes]:
+    """Give a path without what stands before the version in the request's: what is mounted there goes on without."""
+    for before in befores:
+        prefix = before.rpartition(b"/")[0]
+        if prefix and before.endswith(_VERSIONS) and path.startswith(prefix + b"/"):
+            yield path[len(prefix) :]
 
 
 def _others(

@@ -60,7 +60,7 @@ def rewrite(change: Rewriting, passes: Passes | None = None) -> Filter:
             second = read_named(request.method, request.fields).second
             if second is None:
                 return
-            if not second.is_written:
+            if not second.is_written or b"/v1" in made.path:  # behind Swift's version are accounts
                 raise Refusal(403, "it names what may be another path of the backend")
             if not passes(request, made, is_tree=True):
                 raise Refusal(403, "the tree that it is rewritten to is restricted")

@@ -72,13 +72,13 @@ _OVERRIDES = (
     b"x-original-url", b"x-rewrite-url", b"x-override-url", b"x-original-uri", b"x-waws-unencoded-url",
     b"unencoded-url", b"x-http-destinationurl", b"x-original-path", b"x-rewrite-path", b"x-http-path-override",
     b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method",
-    b"destination-account", b"x-copy-from-account",  # of Swift: where the paths of others begin
+    # of Swift: where the paths of others begin, and what is linked to, put together of others, or kept elsewhere
+    b"destination-account", b"x-copy-from-account", b"x-symlink-target-account", b"x-symlink-target",
+    b"x-object-manifest", b"x-versions-location", b"x-history-location", b"x-oss-symlink-target",
 )  # fmt: skip
 DESTINATION = b"destination"
 """Where COPY and MOVE write (RFC 4918 §10.3)."""
-_NAMED_SOURCES = frozenset(
-    {b"x-copy-from", b"x-object-manifest", b"x-symlink-target", b"x-oss-symlink-target"}
-)
+_COPY_FROM = b"x-copy-from"
 _SOURCES = (b"-copy-source", b"-rename-source", b"-move-source")
 """How fields end in which stores of objects are told what to copy or move: x-amz-copy-source, x-ms-rename-source."""
 _OF_THE_WAY = (
@@ -105,7 +105,7 @@ REQUEST_KINDS: Mapping[bytes, int] = {
     b"x-client-subject": IDENTITY,
     b"authorization": CREDENTIALS,
     **dict.fromkeys(_IDS, ID),
-    **dict.fromkeys((*_OVERRIDES, DESTINATION, *_NAMED_SOURCES), OVERRIDE),
+    **dict.fromkeys((*_OVERRIDES, DESTINATION, _COPY_FROM), OVERRIDE),
 }
 RESPONSE_KINDS: Mapping[bytes, int] = {
     b"content-length": LENGTH,
@@ -515,8 +515,8 @@ class FieldMemory:
 
 
 def is_source(name: bytes) -> bool:
-    """Tell whether a field, by its name as `dashed` gives it, names what is to be copied, moved or linked to."""
-    return name in _NAMED_SOURCES or (name.startswith(b"x-") and name.endswith(_SOURCES))
+    """Tell whether a field, by its name as `dashed` gives it, names what is to be copied or moved."""
+    return name == _COPY_FROM or (name.startswith(b"x-") and name.endswith(_SOURCES))
 
 
 def _kind_of_spelling(lower: bytes) -> int:

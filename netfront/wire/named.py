@@ -103,7 +103,7 @@ def _second(name: bytes, value: bytes) -> Second:
     if value.startswith(b"//"):  # RFC 3986 §4.2
         raise BadMessage(400, f"{name.decode()} may be a host or a path")
     is_relative = not value.startswith(b"/") and b"://" not in value
-    if is_relative and (name == DESTINATION or b":" in unquote_to_bytes(value)):
+    if is_relative and (name == DESTINATION or b":" in unquote_to_bytes(value).partition(b"/")[0]):
         # RFC 4918 §10.3; of `http:admin` some make admin, and no bucket has a colon in its name
         raise BadMessage(400, f"{name.decode()} is neither a path from the root nor a URL")
     try:

@@ -524,7 +524,13 @@ def test_what_is_copied_from_has_rules_too():
                 fields = field + b": " + place + b"\r\n"
                 assert status(send(front, b"PUT", b"/public/c", fields=fields)) == 400, (field, place)
         assert behind.requests == []
-        for place in (b"/public/s", b"public/s?versionId=1", b"public%2Fs"):
+        for place in (
+            b"/public/s",
+            b"public/s?versionId=1",
+            b"public%2Fs",
+            b"public/12:30",
+            b"pub/a%3Ab/c:d",
+        ):
             fields = b"X-Amz-Copy-Source: " + place + b"\r\n"
             assert status(send(front, b"PUT", b"/public/c", fields=fields)) == 200, place
 
@@ -635,6 +641,23 @@ def test_what_is_no_path_from_the_root_is_judged_from_wherever_it_may_begin():
             fields = b"Destination: " + place + b"\r\n"
             assert status(send(front, b"COPY", b"/v1/acct/pub/o", fields=fields)) == 400, place
         assert status(send(front, b"COPY", b"/v1/acct/pub/o", fields=b"Destination: /pub/n\r\n")) == 200
+        for field in (
+            b"X-Symlink-Target-Account: b",
+            b"X_Symlink_Target: vault/s",
+            b"X-Versions-Location: vault",
+        ):
+            assert status(send(front, b"PUT", b"/v1/acct/pub/o", fields=field + b"\r\n")) == 400, field
+    with origin(answering()) as behind:
+        for target, flags in (("/swift={}/", ()), ("/={}", ("--rewrite", "/swift: /"))):
+            rule = ("--ip", f"{'' if flags else '/swift'}/v1/acct/vault: {NOBODY}")
+            with running("gateway", target.format(behind.url), *flags, *rule, "-q") as front:
+                for place in (b"/swift/vault/n", b"/swift//vault/n", b"http://app.test/swift/x/../vault/n"):
+                    fields = b"Destination: " + place + b"\r\n"
+                    assert status(send(front, b"COPY", b"/swift/v1/acct/pub/o", fields=fields)) in (
+                        400,
+                        403,
+                    ), place
+        assert behind.requests == []
     with guarded("--ip", f"/a/b/c/d/e/vault: {NOBODY}") as (behind, front):
         assert status(send(front, b"PUT", b"/a/b/c/d/e/x", fields=b"X-Copy-From: vault/s\r\n")) == 400
         deep = b"/a" * 99
