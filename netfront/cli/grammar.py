@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from netfront.cli.argv import Word, path_in
+from netfront.cli.argv import Word, as_word, path_in
 from netfront.cli.faults import Faults, nearest
 from netfront.cli.plan import FieldEdit, LbPlan, RetryPlan, Secret
 from netfront.endpoint import Endpoint, parse_place, parse_server_name
@@ -226,15 +226,15 @@ def parse_field_edit(text: str) -> FieldEdit:
     if _CONTROLS.search(value):
         raise UsageError.of(f"{name}: …", "a field's value has no control characters")
     if name.lower() == "authorization":
-        value = _credentials(name, value)
+        value = _credentials(name, as_word(text).part(value))
     return FieldEdit(name.encode(), (os.fsencode(value),))
 
 
-def _credentials(name: str, value: str) -> str:
+def _credentials(name: str, value: Word) -> str:
     """Read the value of a field of credentials: a scheme, and where the secret is found."""
     scheme, _, place = value.rpartition(" ")
     try:
-        secret = parse_secret(place)
+        secret = parse_secret(value.part(place))
     except UsageError as error:
         why = "a secret is not given inline"
         raise UsageError.of(f"{name}: …", why, f"write '{name}: Bearer env:NAME', or Basic @FILE") from error

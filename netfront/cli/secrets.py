@@ -4,6 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
+from netfront.cli.grammar import parse_secret
 from netfront.cli.plan import FieldEdit, Secret
 from netfront.errors import UsageError, words
 from netfront.net.datadir import hold_data, read_private, write_private
@@ -52,11 +53,7 @@ def field_values(edit: FieldEdit) -> tuple[bytes, ...]:
 
 def _with_secret(value: bytes) -> bytes:
     scheme, space, place = os.fsdecode(value).rpartition(" ")
-    is_file = place.startswith("@")
-    secret = Secret(
-        file=place[1:] if is_file else None, variable=None if is_file else place.removeprefix("env:")
-    )
-    return os.fsencode(scheme + space) + read_secret(secret, "--header Authorization")
+    return os.fsencode(scheme + space) + read_secret(parse_secret(place), "--header Authorization")
 
 
 def sticky_secret(secret: Secret | None) -> bytes:

@@ -87,7 +87,11 @@ def methods_meant(request: Request, *, is_written: bool = False) -> tuple[bytes,
 
 def methods_done(request: Request) -> tuple[bytes, ...]:
     """Give the methods that do to its target what those do that it may mean."""
-    return tuple({done for one in methods_meant(request) for done in _DONE_BY.get(one, ())})
+    return _done_by(methods_meant(request))
+
+
+def _done_by(methods: Iterable[bytes]) -> tuple[bytes, ...]:
+    return tuple({done for one in methods for done in _DONE_BY.get(one, ())})
 
 
 def check_lookalikes(table: Table[Served[H]], method: bytes, host: bytes, target: Target) -> None:
@@ -182,7 +186,7 @@ def _others(
     second = named.second
     if second is None:
         return
-    for done in {done for one in (request.method, *named.methods) for done in _DONE_BY.get(one, ())}:
+    for done in _done_by((request.method, *named.methods)):
         why = f"it does what {done.decode()} does, for which other rules hold"
         yield _Meaning(done, host, request.target, why, is_counted=False)
     methods = {*_WRITTEN_BY, request.method} if second.is_written else {b"GET", request.method}

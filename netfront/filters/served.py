@@ -134,7 +134,7 @@ class Served(Generic[H]):
         """
         handler, rules = self._at(method, host, readings[0])
         for at, reading in enumerate(readings[1:], 1):
-            is_alike = rules.params == frozenset() or rules.are_asked_alike(params[at], params[0])
+            is_alike = rules.are_asked_alike(params[at], params[0])
             if not is_alike or self._at(method, host, reading)[1] != rules:
                 raise BadMessage(400, "an encoded separator or a backslash that meets different rules")
         return handler

@@ -379,3 +379,12 @@ def test_credentials_for_a_backend_are_read_from_where_they_are(tmp_path):
                 assert ask(front.port, path, b"Authorization: Bearer mine").status == 200
         told = [seen.get(b"authorization") for seen in behind.requests]
         assert told == [b"Bearer s3cret", b"Basic eDp5"]
+
+
+def test_a_secret_of_a_header_in_a_file_is_found_beside_that(tmp_path):
+    (tmp_path / "secret").write_text("eDp5\n")
+    with origin(answering()) as behind:
+        (tmp_path / "shop.nf").write_text(f"/a={behind.url}\n--header Authorization: Basic @secret\n")
+        with running("gateway", f"@{tmp_path / 'shop.nf'}", "-q") as front:
+            assert ask(front.port, b"/a").status == 200
+        assert [seen.get(b"authorization") for seen in behind.requests] == [b"Basic eDp5"]
