@@ -309,7 +309,7 @@ def test_what_may_be_repeated_is_asked_elsewhere_once_its_time_is_over(method):
         hangs.play(silent)
         with (
             running(
-                "balance", hangs.place, well.place, "--lb", "first", "--hedge", "none", "--timeout", "300ms"
+                "balance", hangs.place, well.place, "--lb", "first", "--hedge", "none", "--timeout", "1s"
             ) as front,
             connect(front.port) as client,
         ):
